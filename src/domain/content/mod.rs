@@ -1,0 +1,1 @@
+//! A manifest's content: parsed, checked, canonical, hashed.

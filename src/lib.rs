@@ -1,0 +1,3 @@
+//! driftline keeps a control plane's desired state: committed to a database, shadowed to a bucket, recovered from it.
+
+pub mod domain;
