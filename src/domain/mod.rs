@@ -2,5 +2,18 @@
 
 pub mod content;
 mod digest;
+mod entry;
+pub mod format;
+mod ids;
+mod records;
+mod time;
 
 pub use digest::{Digest, InvalidDigest};
+pub use entry::{Entry, EntryMeta, genesis, identity, link};
+pub use ids::{
+    BucketId, DatabaseId, EntryId, Epoch, InvalidName, PerStream, Seq, ShortText, Stream, TenantId,
+};
+pub use records::{
+    Activation, Apply, Decision, Halt, Head, Resources, TenantState, VersionRef, references,
+};
+pub use time::{InvalidTime, Timestamp};

@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+# Cargo locks its directory and uses all cores: side by side gains nothing.
+.NOTPARALLEL:
+.PHONY: help setup test soak bench lint core ci clean
+
+# Where tests find the real services. Tests make the same choice themselves
+# when these are not set.
+STACK = DRIFTLINE_TEST_PG_BIN="$$(tests/setup/postgres.sh)" \
+	DRIFTLINE_TEST_LOCALSTACK="$(CURDIR)/localstack/start.sh"
+# Library, program, integration and documentation tests. Benchmarks are not
+# among them.
+TEST = cargo test --locked --no-fail-fast --features failpoints
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install what tests need: PostgreSQL and LocalStack
+	@tests/setup/postgres.sh >/dev/null
+	@localstack/setup.sh
+
+test: setup ## Run all tests, against a real PostgreSQL and LocalStack
+	$(STACK) $(TEST)
+
+soak: setup ## Run the tests optimised, and those that repeat for much longer
+	DRIFTLINE_SOAK=1 $(STACK) $(TEST) --release
+
+bench: setup ## Measure the hybrid repository
+	$(STACK) cargo bench --locked --bench hybrid
+
+lint: ## Check format, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+
+core: ## Build without default features, and without any driver
+	cargo build --locked --no-default-features
+	@tree=$$(cargo tree --locked --no-default-features -e normal --prefix none) || exit 1; \
+	if printf '%s\n' "$$tree" | grep -E '^(sqlx|aws)'; then \
+		echo 'error: the core depends on a driver' >&2; exit 1; \
+	fi
+
+ci: lint core test ## Everything that must pass before a merge
+
+clean: ## Remove what was built, and the installed LocalStack
+	cargo clean

@@ -1,0 +1,1 @@
+//! Both sides in memory, for tests and simulation.

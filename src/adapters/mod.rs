@@ -1,0 +1,12 @@
+//! The driven ports on real technology: one folder a technology. Errors are translated here, and nothing of a driver leaks
+//! inwards.
+
+pub mod filesystem;
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod system;

@@ -1,0 +1,1 @@
+//! The bucket on S3 and stores that speak its language.

@@ -1,0 +1,86 @@
+//! The bytes in the bucket: where each object lies, how it is written, and how it is read and checked.
+//!
+//! Writing is deterministic: a snapshot is a function of its row and a page a function of its entries, so that whoever
+//! writes them again writes the same bytes. Reading never trusts: `selfSha256`, the object's digest, the checksum of the
+//! content and the chain are recomputed, and a failure names the object and both digests.
+
+mod bucket;
+mod index;
+mod keys;
+mod snapshot;
+
+pub use bucket::BucketIdentity;
+pub use index::{Index, IndexEntry, PAGE_SIZE, Page};
+pub use keys::{BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, tenant_of};
+pub use snapshot::Snapshot;
+
+use super::Digest;
+
+/// Bytes in the bucket that are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {problem}")]
+pub struct Damage {
+    /// The object's key, relative to the prefix.
+    pub object: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The object is not there.
+    #[error("the object is missing")]
+    Missing,
+    /// The object cannot be parsed.
+    #[error("the object is malformed: {0}")]
+    Malformed(String),
+    /// The object was written by a newer build.
+    #[error("the format `{0}` is not known to this build; a newer driftline wrote it")]
+    UnknownFormat(String),
+    /// A recomputed digest is another than the one on record.
+    #[error("{what} is {actual}, but {expected} is on record")]
+    Mismatch {
+        /// Which digest.
+        what: &'static str,
+        /// The digest on record.
+        expected: Digest,
+        /// The digest of what is there.
+        actual: Digest,
+    },
+    /// A valid object that belongs elsewhere.
+    #[error("the object is about {found}, but {expected} is expected here")]
+    Misplaced {
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+impl Damage {
+    pub(crate) fn new(object: &str, problem: Problem) -> Self {
+        Self { object: object.to_owned(), problem }
+    }
+
+    pub(crate) fn malformed(object: &str, reason: impl ToString) -> Self {
+        Self::new(object, Problem::Malformed(reason.to_string()))
+    }
+
+    pub(crate) fn check(object: &str, what: &'static str, expected: Digest, actual: Digest) -> Result<(), Self> {
+        if expected == actual {
+            return Ok(());
+        }
+        Err(Self::new(object, Problem::Mismatch { what, expected, actual }))
+    }
+
+    pub(crate) fn misplaced(object: &str, expected: impl ToString, found: impl ToString) -> Self {
+        Self::new(object, Problem::Misplaced { expected: expected.to_string(), found: found.to_string() })
+    }
+}
+
+/// Refuses a `format` tag of another kind or of a newer version than `known`.
+fn check_format(object: &str, known: &str, found: &str) -> Result<(), Damage> {
+    if known == found { Ok(()) } else { Err(Damage::new(object, Problem::UnknownFormat(found.to_owned()))) }
+}

@@ -1,0 +1,146 @@
+//! Errors of [`super::ManifestProvider`]: few kinds, each telling the caller what to do.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::{Fault, Side, StoreError};
+use crate::domain::content::ContentError;
+use crate::domain::format::Damage;
+use crate::domain::{Digest, Seq};
+
+/// What an error means for the caller. Codes are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Fix the input. Nothing changed.
+    InvalidInput,
+    /// There is no such tenant, version or object.
+    NotFound,
+    /// Somebody else was first: read the head again. Nothing changed.
+    VersionConflict {
+        /// The newest version; 0 when there is none.
+        head: Seq,
+        /// Its checksum.
+        checksum: Option<Digest>,
+        /// Its chain.
+        chain: Digest,
+    },
+    /// The idempotency key was used for other content. Nothing changed.
+    IdempotencyConflict,
+    /// What was planned against has moved: plan again. Nothing changed.
+    Stale,
+    /// A precheck refused: the database is unclaimed or awaits recovery, or the store does not keep its promises.
+    Refused,
+    /// A side cannot be reached. Nothing changed; safe to try again.
+    Unavailable(Side),
+    /// The answer was lost: it happened whole or not at all. Safe to try again under the same idempotency key.
+    OutcomeUnknown(Side),
+    /// A side refuses us: credentials, permissions, configuration.
+    Misconfigured(Side),
+    /// What is stored fails its verification. Look at the data.
+    Damaged,
+    /// The database and the bucket hold two valid histories that disagree.
+    DivergentHistory,
+    /// Something that driftline thought impossible. Report a bug.
+    Internal,
+}
+
+/// An error, with a message for people and a hint what to do next.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The result of the driving port.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error with its message: verb, object, identifier.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What it means for the caller.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What to do next, if there is something to say.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::InvalidInput => "invalid_input",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::VersionConflict { .. } => "version_conflict",
+            ErrorKind::IdempotencyConflict => "idempotency_conflict",
+            ErrorKind::Stale => "stale",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Unavailable(Side::Database) => "database_unavailable",
+            ErrorKind::Unavailable(Side::Bucket) => "bucket_unavailable",
+            ErrorKind::OutcomeUnknown(_) => "outcome_unknown",
+            ErrorKind::Misconfigured(_) => "misconfigured",
+            ErrorKind::Damaged => "damaged",
+            ErrorKind::DivergentHistory => "divergent_history",
+            ErrorKind::Internal => "internal",
+        }
+    }
+
+    /// Whether the same call may succeed later without any change.
+    pub fn retryable(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unavailable(_) | ErrorKind::OutcomeUnknown(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let side = error.side();
+        let (kind, hint) = match error.fault() {
+            Fault::Unavailable => (ErrorKind::Unavailable(side), "nothing changed; try again"),
+            Fault::OutcomeUnknown => {
+                (ErrorKind::OutcomeUnknown(side), "it happened whole or not at all; try again under the same idempotency key")
+            }
+            Fault::Refused => (ErrorKind::Misconfigured(side), "check the URL, the credentials and the permissions"),
+            Fault::Corrupt => (ErrorKind::Damaged, "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has"),
+        };
+        Self { kind, message: error.report(), hint: Some(hint.to_owned()), source: Some(error.into()) }
+    }
+}
+
+impl From<ContentError> for Error {
+    fn from(error: ContentError) -> Self {
+        Self { kind: ErrorKind::InvalidInput, message: error.to_string(), hint: None, source: Some(error.into()) }
+    }
+}
+
+impl From<Damage> for Error {
+    fn from(error: Damage) -> Self {
+        let hint = "nothing was served or changed; `driftline recover --dry-run` shows what the bucket still proves";
+        Self { kind: ErrorKind::Damaged, message: error.to_string(), hint: Some(hint.to_owned()), source: Some(error.into()) }
+    }
+}

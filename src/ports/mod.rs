@@ -1,0 +1,35 @@
+//! The traits between the core and the world.
+//!
+//! Driving: [`ManifestProvider`], what a control plane calls. Driven: [`Database`] (three ports of one backend) and
+//! [`SnapshotStore`] (the bucket), [`Clock`] and [`Entropy`]. Every driven port is object safe, because URLs choose the
+//! backends at run time.
+
+mod environment;
+mod error;
+mod manifest_provider;
+mod manifest_store;
+mod recovery_store;
+mod shadow_ledger;
+mod snapshot_store;
+mod store_error;
+
+pub use environment::{Clock, Entropy};
+pub use error::{Error, ErrorKind, Result};
+pub use manifest_provider::{
+    Created, CreateManifest, Durability, Health, HistoryPage, Manifest, ManifestProvider, RecordApply, RecoverTarget,
+    Recovery, RecoveryRequest, RecoveryState, ShadowState, SideHealth, Source, Stats,
+};
+pub use manifest_store::{
+    Appended, BackendInfo, Expectation, IDEMPOTENCY_WINDOW, ManifestStore, NewEntry, Refusal, Stored,
+};
+pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore};
+pub use shadow_ledger::{
+    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger, TenantStatus, Work, WorkerId,
+};
+pub use snapshot_store::{ETag, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore};
+pub use store_error::{Fault, Side, StoreError, StoreResult};
+
+/// The database: manifests, the record of what is shadowed, and recovery.
+pub trait Database: ManifestStore + ShadowLedger + RecoveryStore {}
+
+impl<T: ManifestStore + ShadowLedger + RecoveryStore> Database for T {}

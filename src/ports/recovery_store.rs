@@ -1,0 +1,72 @@
+//! The database, part three: who it is, whether it may write, and how lost entries come back.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::domain::{BucketId, DatabaseId, Entry, Epoch, PerStream, Seq, TenantId, TenantState};
+
+/// Whether the database may take writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Created, and no start-up check has read `bucket.json` yet. Writes are refused.
+    Unclaimed,
+    /// It owns its bucket. Writes are taken, except for tenants that still await recovery.
+    Claimed,
+    /// The bucket knows more. Writes are refused but for tenants that recovery has dealt with.
+    AwaitingRecovery,
+}
+
+/// Who the database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseIdentity {
+    /// Its own identifier and the server's timeline at this moment.
+    pub id: DatabaseId,
+    /// Whether it may take writes.
+    pub ownership: Ownership,
+    /// The newest epoch that it may use; a new tenant starts at it.
+    pub generation: Epoch,
+    /// The bucket that it shadows to.
+    pub bucket_id: Option<BucketId>,
+}
+
+/// Ownership and recovery. All methods see and change every tenant.
+#[async_trait]
+pub trait RecoveryStore: Send + Sync + fmt::Debug {
+    /// Who the database is.
+    async fn identity(&self) -> StoreResult<DatabaseIdentity>;
+
+    /// Makes the database the owner of `bucket`: claimed, with at least this generation. With another bucket than before every
+    /// watermark starts at 0. Tenants that await recovery go on waiting. Idempotent.
+    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
+
+    /// Makes the database and every tenant in it await recovery. Idempotent.
+    async fn await_recovery(&self) -> StoreResult<()>;
+
+    /// Records that recovery took over `bucket` with this generation. The database goes on awaiting recovery until
+    /// [`RecoveryStore::claim`].
+    async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
+
+    /// Takes the tenant's lock for a restore. Dropping the restore undoes everything.
+    async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>>;
+}
+
+/// A tenant's restore: one transaction that holds the tenant's lock.
+#[async_trait]
+pub trait Restore: Send {
+    /// The tenant's state under the lock; `None` when the database does not know it.
+    fn state(&self) -> Option<&TenantState>;
+
+    /// Inserts lost entries as they are: number, epoch, times and chain stay. A number that exists already is an error.
+    async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()>;
+
+    /// Commits: the tenant has this state (`awaiting_recovery` included), is no longer halted, and its watermarks of `bucket` are
+    /// these.
+    async fn commit(
+        self: Box<Self>,
+        state: &TenantState,
+        bucket: BucketId,
+        watermarks: &PerStream<Seq>,
+    ) -> StoreResult<()>;
+}

@@ -1,0 +1,176 @@
+//! The database, part two: what is shadowed, what is pending, who works on it.
+//!
+//! Pending is derived: (watermark, head]. Nothing else has to be written for an entry to be shadowed one day.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{DatabaseIdentity, StoreResult};
+use crate::domain::{BucketId, DatabaseId, Digest, Entry, Epoch, Halt, PerStream, Seq, Stream, TenantId, TenantState, Timestamp};
+
+/// One replicator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub Uuid);
+
+/// Asks for tenants to work on.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseRequest {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// At most so many tenants.
+    pub limit: u32,
+    /// How long they are kept from other workers.
+    pub duration: Duration,
+}
+
+/// What was leased.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The database as it was when the lease was taken.
+    pub identity: DatabaseIdentity,
+    /// The tenants, longest waiting first.
+    pub work: Vec<Work>,
+}
+
+/// A tenant with something pending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Its state.
+    pub state: TenantState,
+    /// What is proven to be in the database's current bucket.
+    pub watermarks: PerStream<Seq>,
+    /// Failures in a row so far.
+    pub attempts: u32,
+}
+
+/// A point that a stream's index in the bucket is known to name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Which stream.
+    pub stream: Stream,
+    /// The newest number in the index.
+    pub seq: Seq,
+    /// The chain that the index names there.
+    pub chain: Digest,
+}
+
+/// Why a batch did not end well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowFailure {
+    /// What happened, for an operator.
+    pub message: String,
+    /// How long the tenant is left alone.
+    pub retry_after: Duration,
+}
+
+/// What a halt rests on: it is stored only while all of this still holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HaltGuard {
+    /// The database that was compared.
+    pub database: DatabaseId,
+    /// The tenant's epoch then.
+    pub epoch: Epoch,
+    /// The rows that were compared: their numbers and chains. An absent chain stands for "no such row".
+    pub compared: Vec<(Stream, Seq, Option<Digest>)>,
+}
+
+/// What would be lost with the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AtRisk {
+    /// Entries that are not in the bucket yet, over all streams.
+    pub entries: u64,
+    /// Their content in bytes.
+    pub bytes: u64,
+    /// When the oldest of them was committed.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// A tenant as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantStatus {
+    /// Its state.
+    pub state: TenantState,
+    /// What is proven to be in the database's current bucket.
+    pub watermarks: PerStream<Seq>,
+    /// What is not.
+    pub at_risk: AtRisk,
+    /// Two histories disagree: shadowing stopped.
+    pub halted: Option<Halt>,
+    /// The last failure of its shadowing, until a success.
+    pub last_error: Option<String>,
+    /// When it is tried again, if it failed.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// How many tenants have something pending, by what keeps them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Nothing keeps them.
+    pub ready: u64,
+    /// Another worker has them.
+    pub leased: u64,
+    /// They failed and wait for their next try.
+    pub backing_off: u64,
+    /// They are halted, or await recovery.
+    pub stopped: u64,
+}
+
+/// The record of what is shadowed.
+///
+/// Times are the database's. Watermarks belong to the database's current bucket ([`DatabaseIdentity::bucket_id`]): with another
+/// one they all stand at 0.
+#[async_trait]
+pub trait ShadowLedger: Send + Sync + fmt::Debug {
+    /// Leases tenants that have something pending and are neither leased, nor backing off, nor halted, nor awaiting recovery.
+    /// A worker may be given a tenant that it holds already.
+    async fn lease(&self, request: &LeaseRequest) -> StoreResult<Lease>;
+
+    /// Gives a tenant back. Without a failure its count of failures starts anew. Does nothing when another worker has it by
+    /// now.
+    async fn release(&self, tenant: &TenantId, worker: WorkerId, failure: Option<&ShadowFailure>) -> StoreResult<()>;
+
+    /// Entries after `after`, in order: at most `limit`, and no more after their content exceeds `max_bytes`. The run is dense:
+    /// it ends before a row that is missing.
+    async fn pending(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        after: Seq,
+        limit: u32,
+        max_bytes: u64,
+    ) -> StoreResult<Vec<Entry>>;
+
+    /// Moves a watermark of `bucket` forward. Nothing happens, and the answer is `false`, when the database's bucket is another
+    /// one, or the row at `mark.seq` does not have the chain of the mark (so it never passes the head). A watermark that is
+    /// further already stays, and the answer is `true`.
+    async fn advance_watermark(&self, tenant: &TenantId, bucket: BucketId, mark: &Mark) -> StoreResult<bool>;
+
+    /// Lowers a watermark, under the tenant's lock, because the index was found to end at `to`.
+    async fn lower_watermark(&self, tenant: &TenantId, bucket: BucketId, stream: Stream, to: Seq) -> StoreResult<()>;
+
+    /// The watermarks of the database's current bucket; all 0 for an unknown tenant.
+    async fn watermarks(&self, tenant: &TenantId) -> StoreResult<PerStream<Seq>>;
+
+    /// Stops the tenant's shadowing, under its lock, if the guard still holds; the answer tells. `halt.at` is set by the store.
+    async fn halt(&self, tenant: &TenantId, halt: &Halt, guard: &HaltGuard) -> StoreResult<bool>;
+
+    /// The status of one tenant, or of all after `after`, in byte order.
+    async fn status(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> StoreResult<Vec<TenantStatus>>;
+
+    /// What is pending over all tenants.
+    async fn backlog(&self) -> StoreResult<Backlog>;
+
+    /// Whether this bucket's conditional writes were probed and held.
+    async fn probe_passed(&self, bucket: BucketId) -> StoreResult<bool>;
+
+    /// Puts on record that they were.
+    async fn record_probe(&self, bucket: BucketId) -> StoreResult<()>;
+}

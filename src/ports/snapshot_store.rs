@@ -1,0 +1,89 @@
+//! The bucket.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{BackendInfo, StoreResult};
+
+/// The version of an object, as the store gave it; opaque, without quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ETag(pub String);
+
+/// An object that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its version.
+    pub etag: ETag,
+}
+
+/// When a PUT may take place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing is there (`If-None-Match: *`).
+    Absent,
+    /// This version is there (`If-Match`).
+    Matches(ETag),
+}
+
+/// What became of a PUT that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The object is there, durably.
+    Written(ETag),
+    /// The precondition did not hold (412). It may be one's own earlier, unanswered PUT that is there.
+    PreconditionFailed,
+    /// A concurrent request got in the way (409); nothing changed, try again.
+    Conflict,
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key, relative to the store's prefix.
+    pub key: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// A part of a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Objects in byte order of their keys.
+    pub objects: Vec<Listed>,
+    /// Whether there are more after the last one.
+    pub more: bool,
+}
+
+/// A bucket, seen from its prefix: keys here are relative to it.
+///
+/// Reads see every write that was acknowledged before they began, and a PUT is atomic and durable once it is acknowledged.
+/// Implementations retry reads that fail in passing, and never retry a PUT: only the caller can tell what an unanswered one
+/// left behind.
+#[async_trait]
+pub trait SnapshotStore: Send + Sync + fmt::Debug {
+    /// What stands before every key: empty, or ending with `/`.
+    fn prefix(&self) -> &str;
+
+    /// The store's URL, without secrets.
+    fn url(&self) -> String;
+
+    /// Reads an object; `None` when there is none.
+    async fn get(&self, key: &str) -> StoreResult<Option<Object>>;
+
+    /// Writes an object if the condition holds. An error with [`super::Fault::OutcomeUnknown`] may have written it.
+    async fn put(&self, key: &str, bytes: Bytes, condition: Precondition) -> StoreResult<PutOutcome>;
+
+    /// Lists objects whose key starts with `prefix` and is greater than `after`, at most `limit` (1 to 1000) at a time.
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing>;
+
+    /// Removes an object; removing what is not there succeeds. Nothing that belongs to a tenant is ever removed by the
+    /// replicator or by recovery.
+    async fn delete(&self, key: &str) -> StoreResult<()>;
+
+    /// Reaches the store and tells what it is. Fails when the bucket does not exist or may not be read.
+    async fn ping(&self) -> StoreResult<BackendInfo>;
+}

@@ -1,0 +1,98 @@
+//! Errors of the driven ports: what went wrong on which side, and whether it could have happened all the same.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// One of the two sides of the hybrid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The database.
+    Database,
+    /// The bucket.
+    Bucket,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Database => "database",
+            Self::Bucket => "bucket",
+        })
+    }
+}
+
+/// What a failed call means for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing changed; the side could not be reached or was busy. Try again later.
+    Unavailable,
+    /// The change may have happened or not, or may still happen. Read back before anything else.
+    OutcomeUnknown,
+    /// Nothing changed, and trying again does not help: credentials, permissions, configuration, a limit.
+    Refused,
+    /// What is stored cannot be read.
+    Corrupt,
+}
+
+/// A failed call to a driven port. Absence and a lost compare-and-set are values, not errors.
+#[derive(Debug)]
+pub struct StoreError {
+    side: Side,
+    fault: Fault,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The result of a driven port.
+pub type StoreResult<T> = std::result::Result<T, StoreError>;
+
+impl StoreError {
+    /// An error with its message: verb, object, identifier.
+    pub fn new(side: Side, fault: Fault, message: impl Into<String>) -> Self {
+        Self { side, fault, message: message.into(), source: None }
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Which side failed.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// What that means.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// The message with those of its causes.
+    pub fn report(&self) -> String {
+        let mut report = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !report.contains(&text) {
+                report.push_str(": ");
+                report.push_str(&text);
+            }
+            cause = error.source();
+        }
+        report
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

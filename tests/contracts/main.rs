@@ -1,0 +1,4 @@
+//! One suite per driven port, over every adapter of that port.
+
+#[path = "../support/mod.rs"]
+mod support;

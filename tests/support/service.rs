@@ -1,0 +1,59 @@
+//! A child process that lives as long as this test process, however that ends.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running service. Its directory goes with it.
+pub struct Service {
+    // Its standard input is the pipe that keeps the service alive.
+    _child: Child,
+    pub directory: PathBuf,
+}
+
+impl Service {
+    /// Starts `command` in the background with a fresh directory, whose log is `directory/log`.
+    pub fn start(name: &str, command: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("driftline-{name}-"))
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .expect("a temporary directory")
+            .keep();
+        let arguments = command(&directory);
+        let child = Command::new("sh")
+            .arg(root().join("tests/setup/until-eof.sh"))
+            .arg(&directory)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the service's supervisor starts");
+        Self { _child: child, directory }
+    }
+
+    /// Waits until `ready` says so; fails with the service's log after a minute.
+    pub fn wait_until(&self, what: &str, mut ready: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !ready() {
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{what} is not ready after a minute; its log:\n{}",
+                std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
