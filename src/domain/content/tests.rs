@@ -1,5 +1,7 @@
 //! What is accepted and what its canonical form is; what is refused, why and where. The properties are next door.
 
+mod properties;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
