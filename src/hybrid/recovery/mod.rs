@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::stream::{self, StreamExt};
+use futures::FutureExt;
+use futures::stream::{self, FuturesUnordered, StreamExt};
 use tokio::sync::Semaphore;
 
 use self::listing::Lister;
@@ -26,7 +27,7 @@ use self::takeover::Takeover;
 use super::settings::{Settings, Sides};
 use crate::domain::{Stream, TenantId};
 use crate::ports::{
-    DatabaseIdentity, Error, ErrorKind, Ownership, Recovery, RecoveryRequest, RecoveryState, Result, SnapshotStore as _,
+    DatabaseIdentity, Error, ErrorKind, Ownership, Recovery, RecoveryRequest, RecoveryState, Result,
 };
 
 pub(crate) use self::inventory_of::recoverable;
@@ -128,30 +129,25 @@ pub(crate) async fn all(
         context.takeover.epoch(None, highest_epoch(&context).await?).await?;
     }
     let mut seen = BTreeSet::new();
-    let lister = Lister::all(sides.snapshots.as_ref());
-    let listed = stream::unfold(Some(lister), |lister| async {
-        let mut lister = lister?;
-        match lister.next().await {
-            Ok(Some(group)) => Some((Ok(group), Some(lister))),
-            Ok(None) => None,
-            Err(error) => Some((Err(error), None)),
+    let mut lister = Some(Lister::all(sides.snapshots.as_ref()));
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < settings.concurrent_tenants
+            && let Some(rest) = &mut lister
+        {
+            match rest.next().await? {
+                Some((tenant, keys)) => {
+                    let context = &context;
+                    running.push(async move { (one(context, &tenant, &keys).await, tenant) }.boxed());
+                }
+                None => lister = None,
+            }
         }
-    });
-    let mut recoveries = Box::pin(
-        listed
-            .map(|group| async {
-                let (tenant, keys) = group?;
-                let outcome = one(&context, &tenant, &keys).await;
-                Ok::<_, Error>((tenant, outcome))
-            })
-            .buffer_unordered(settings.concurrent_tenants),
-    );
-    while let Some(outcome) = recoveries.next().await {
-        let (tenant, outcome) = outcome?;
+        let Some((outcome, tenant)) = running.next().await else { break };
         seen.insert(tenant.clone());
         report.tenants.push((tenant, outcome));
     }
-    drop(recoveries);
+    drop(running);
     // Tenants that only the database knows are ahead of an empty bucket; they need the new epoch like the others.
     let mut after = None;
     loop {
@@ -160,14 +156,14 @@ pub(crate) async fn all(
         after = Some(last.tenant.clone());
         let unseen: Vec<_> = page.into_iter().map(|state| state.tenant).filter(|name| !seen.contains(name)).collect();
         let outcomes: Vec<_> = stream::iter(unseen)
-            .map(|name| async {
-                let outcome = one(&context, &name, &[]).await;
-                (name, outcome)
+            .map(|name| {
+                let context = &context;
+                async move { (one(context, &name, &[]).await, name) }.boxed()
             })
             .buffer_unordered(settings.concurrent_tenants)
             .collect()
             .await;
-        report.tenants.extend(outcomes);
+        report.tenants.extend(outcomes.into_iter().map(|(outcome, name)| (name, outcome)));
     }
     report.tenants.sort_by(|(left, _), (right, _)| left.cmp(right));
     if everyone && !request.dry_run {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 
 use super::Context;
 use super::inventory::{self, Inventory};
@@ -146,8 +146,9 @@ impl Plan {
             for (seq, content) in contents {
                 self.streams[stream].entries[place(seq)].content = Some(content);
             }
-            self.void_references
-                .extend(read_entries.into_iter().filter(|(_, to)| !self.resolves(*to)).map(|(seq, _)| (stream, seq)));
+            let void = read_entries.into_iter().filter(|(_, to)| !self.resolves(*to)).map(|(seq, _)| (stream, seq));
+            let void: Vec<_> = void.collect();
+            self.void_references.extend(void);
             self.restore[stream] = good;
             self.failures.extend(failures);
         }

@@ -116,8 +116,8 @@ async fn seal(context: &Context<'_>, index: &mut Index) -> Result<Option<Damage>
 async fn insert(context: &Context<'_>, plan: &Plan, restore: &mut dyn Restore) -> Result<()> {
     for stream in Stream::ALL {
         let entries = &plan.streams[stream].entries;
-        let mut reads = stream::iter(&plan.restore[stream])
-            .map(|seq| read(context, &entries[place(*seq)]))
+        let mut reads = stream::iter(0..plan.restore[stream].len())
+            .map(|at| read(context, &entries[place(plan.restore[stream][at])]))
             .buffered(context.settings.concurrent_requests);
         let (mut chunk, mut bytes) = (Vec::<Entry>::new(), 0);
         while let Some(entry) = reads.next().await {

@@ -286,9 +286,9 @@ impl Batch<'_> {
     /// Creates the rows' snapshots, several at once, and adopts those that are there already.
     async fn upload(&self, bucket: &Bucket, stream: Stream, rows: &[Entry]) -> Result<Vec<IndexEntry>, BatchError> {
         let prefix = bucket.store().prefix().to_owned();
-        stream::iter(rows)
-            .map(|row| {
-                let prefix = &prefix;
+        stream::iter(0..rows.len())
+            .map(|place| {
+                let (row, prefix) = (&rows[place], &prefix);
                 async move {
                     let _permit = self.requests.acquire().await;
                     let (bytes, meta) = (Snapshot::write(row), &row.meta);

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use super::settings::{Settings, Sides};
 use crate::domain::TenantId;
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
-    Backlog, DatabaseIdentity, Error, ErrorKind, LeaseRequest, RecoveryRequest, ShadowFailure, StoreError, Work, WorkerId,
+    Backlog, DatabaseIdentity, Error, ErrorKind, LeaseRequest, ShadowFailure, StoreError, Work, WorkerId,
 };
 
 /// Shadows pending entries.
@@ -145,12 +146,13 @@ impl Replicator {
             }
             return Ok(Pass { more: true, ..Pass::default() });
         }
-        let outcomes: Vec<Result<Progress, StoreError>> = stream::iter(&lease.work)
-            .map(|work| self.work_on(lease.identity, work))
+        let tenants = lease.work.len();
+        let outcomes: Vec<Result<Progress, StoreError>> = stream::iter(lease.work)
+            .map(|work| async move { self.work_on(lease.identity, &work).await }.boxed())
             .buffer_unordered(self.settings.concurrent_tenants)
             .collect()
             .await;
-        let mut pass = Pass { tenants: lease.work.len(), ..Pass::default() };
+        let mut pass = Pass { tenants, ..Pass::default() };
         for outcome in outcomes {
             let progress = outcome?;
             pass.shadowed += progress.shadowed;
