@@ -94,6 +94,7 @@ macro_rules! database_contract {
                 claiming_is_idempotent_and_keeps_the_newest_generation,
                 a_new_tenant_starts_at_the_generation,
                 an_awaiting_database_refuses_known_and_new_tenants,
+                one_tenant_awaits_recovery_while_others_go_on,
                 a_claim_leaves_awaiting_tenants_waiting,
                 taking_a_generation_leaves_the_database_awaiting,
                 a_restored_tenant_accepts_while_the_database_awaits,

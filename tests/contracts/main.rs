@@ -1,6 +1,7 @@
 //! One suite per driven port, over every adapter of that port.
 
-mod database;
-
 #[path = "../support/mod.rs"]
 mod support;
+
+mod bucket;
+mod database;

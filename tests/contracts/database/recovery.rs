@@ -1,6 +1,6 @@
 //! Who the database is, and whether it takes writes.
 
-use driftline::domain::{Epoch, Seq, Stream};
+use driftline::domain::{Epoch, Seq, Stream, TenantState};
 use driftline::ports::{Appended, Ownership, Refusal};
 
 use super::fixture::*;
@@ -62,7 +62,7 @@ pub async fn an_awaiting_database_refuses_known_and_new_tenants(db: Db) {
     claimed(&db).await;
     let first = commit(&db, &tenant("known"), manifest("a")).await;
     for _ in 0..2 {
-        db.await_recovery().await.unwrap();
+        db.await_recovery(None).await.unwrap();
         assert_eq!(
             db.identity().await.unwrap().ownership,
             Ownership::AwaitingRecovery
@@ -81,10 +81,37 @@ pub async fn an_awaiting_database_refuses_known_and_new_tenants(db: Db) {
     assert_eq!(db.tenants(None, 10).await.unwrap(), [known], "reads go on");
 }
 
+pub async fn one_tenant_awaits_recovery_while_others_go_on(db: Db) {
+    let bucket = claimed(&db).await;
+    db.claim(bucket, Epoch::new(3)).await.unwrap();
+    for name in ["known", "other"] {
+        commit(&db, &tenant(name), manifest("a")).await;
+    }
+    for _ in 0..2 {
+        db.await_recovery(Some(&tenant("known"))).await.unwrap();
+        db.await_recovery(Some(&tenant("unknown"))).await.unwrap();
+    }
+    assert_eq!(db.identity().await.unwrap().ownership, Ownership::Claimed);
+    for name in ["known", "unknown"] {
+        let refused = append(&db, &tenant(name), manifest("b")).await;
+        assert_eq!(refused, Appended::Refused(Refusal::AwaitingRecovery), "{name}");
+    }
+    assert_eq!(commit(&db, &tenant("other"), manifest("b")).await.seq, Seq::new(2));
+    assert_eq!(commit(&db, &tenant("new"), manifest("b")).await.seq, Seq::new(1));
+    let unknown = db.tenant(&tenant("unknown")).await.unwrap().unwrap();
+    let empty = TenantState::new(tenant("unknown"), Epoch::new(3));
+    assert_eq!(unknown, TenantState { awaiting_recovery: true, ..empty });
+    // It awaits whatever the bucket knows of it, and goes on from there.
+    let lost = history_of(&unknown.tenant, Stream::Manifests, Epoch::FIRST, &[manifest("lost")]);
+    restore(&db, bucket, &state_of(&unknown.tenant, Epoch::new(4), &lost), &lost).await;
+    assert_eq!(commit(&db, &unknown.tenant, manifest("b")).await.seq, Seq::new(2));
+    assert_whole(&db, &unknown.tenant, Stream::Manifests).await;
+}
+
 pub async fn a_claim_leaves_awaiting_tenants_waiting(db: Db) {
     let bucket = claimed(&db).await;
     commit(&db, &tenant("known"), manifest("a")).await;
-    db.await_recovery().await.unwrap();
+    db.await_recovery(None).await.unwrap();
     db.claim(bucket, Epoch::new(2)).await.unwrap();
     let known = append(&db, &tenant("known"), manifest("b")).await;
     assert_eq!(known, Appended::Refused(Refusal::AwaitingRecovery));
@@ -96,7 +123,7 @@ pub async fn a_claim_leaves_awaiting_tenants_waiting(db: Db) {
 
 pub async fn taking_a_generation_leaves_the_database_awaiting(db: Db) {
     let before = db.identity().await.unwrap();
-    db.await_recovery().await.unwrap();
+    db.await_recovery(None).await.unwrap();
     let bucket = bucket();
     for (given, kept) in [(6, 6), (6, 6), (2, 6)] {
         db.take_generation(bucket, Epoch::new(given)).await.unwrap();
@@ -121,7 +148,7 @@ pub async fn taking_a_generation_leaves_the_database_awaiting(db: Db) {
 }
 
 pub async fn a_restored_tenant_accepts_while_the_database_awaits(db: Db) {
-    db.await_recovery().await.unwrap();
+    db.await_recovery(None).await.unwrap();
     let bucket = bucket();
     db.take_generation(bucket, Epoch::new(2)).await.unwrap();
     let acme = tenant("acme");

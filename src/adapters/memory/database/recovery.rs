@@ -38,8 +38,17 @@ impl RecoveryStore for MemoryDatabase {
         Ok(())
     }
 
-    async fn await_recovery(&self) -> StoreResult<()> {
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
         let mut tables = self.tables();
+        if let Some(tenant) = tenant {
+            let generation = tables.identity.generation;
+            let row = tables
+                .tenants
+                .entry(tenant.clone())
+                .or_insert_with(|| Tenant::new(TenantState::new(tenant.clone(), generation)));
+            row.state.awaiting_recovery = true;
+            return Ok(());
+        }
         tables.identity.ownership = Ownership::AwaitingRecovery;
         for tenant in tables.tenants.values_mut() {
             tenant.state.awaiting_recovery = true;
