@@ -1,0 +1,306 @@
+//! The database in memory.
+//!
+//! One mutex over ordered maps: a call happens at once and whole, nothing is durable, and the same calls at the same times
+//! give the same answers. It is never held across an await.
+
+mod ledger;
+mod recovery;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::adapters::append_rules::{Facts, Verdict, applied_version, decide, key_expires_at};
+use crate::adapters::shadow_rules::Shadowing;
+use crate::domain::{
+    BucketId, DatabaseId, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId,
+    TenantState, Timestamp,
+};
+use crate::ports::{
+    Appended, BackendInfo, Clock, DatabaseIdentity, Entropy, ManifestStore, NewEntry, Ownership,
+    Side, StoreError, StoreResult, Stored,
+};
+
+/// A database that lives as long as this value.
+#[derive(Debug)]
+pub struct MemoryDatabase {
+    tables: Arc<Mutex<Tables>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Clone)]
+struct Tables {
+    identity: DatabaseIdentity,
+    tenants: BTreeMap<TenantId, Tenant>,
+    probed: BTreeSet<BucketId>,
+}
+
+#[derive(Debug, Clone)]
+struct Tenant {
+    state: TenantState,
+    entries: PerStream<BTreeMap<Seq, Entry>>,
+    /// Per stream and idempotency key: what it made, and when.
+    keys: BTreeMap<(Stream, String), (Seq, Timestamp)>,
+    shadowing: Shadowing,
+}
+
+impl MemoryDatabase {
+    /// An empty, unclaimed database with an identifier of its own.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "every database is made from shared ports"
+    )]
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let identity = DatabaseIdentity {
+            id: DatabaseId {
+                id: entropy.uuid(),
+                timeline: 0,
+            },
+            ownership: Ownership::Unclaimed,
+            generation: Epoch::FIRST,
+            bucket_id: None,
+        };
+        let tables = Tables {
+            identity,
+            tenants: BTreeMap::new(),
+            probed: BTreeSet::new(),
+        };
+        Self {
+            tables: Arc::new(Mutex::new(tables)),
+            clock,
+        }
+    }
+
+    /// A copy as it is now, one timeline later: a replica that lags from this moment on, and is promoted.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let mut tables = self.tables().clone();
+        tables.identity.id.timeline = tables.identity.id.timeline.saturating_add(1);
+        Self {
+            tables: Arc::new(Mutex::new(tables)),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        lock(&self.tables)
+    }
+}
+
+/// The tables; a panic elsewhere in a test does not make them unreadable.
+fn lock(tables: &Mutex<Tables>) -> MutexGuard<'_, Tables> {
+    tables.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn error(fault: crate::ports::Fault, message: impl Into<String>) -> StoreError {
+    StoreError::new(Side::Database, fault, message)
+}
+
+impl Tenant {
+    fn new(state: TenantState) -> Self {
+        Self {
+            state,
+            entries: PerStream::default(),
+            keys: BTreeMap::new(),
+            shadowing: Shadowing::default(),
+        }
+    }
+
+    fn get(&self, stream: Stream, seq: Seq) -> Option<&Entry> {
+        self.entries[stream].get(&seq)
+    }
+
+    fn version(&self, version: Seq) -> Option<&EntryMeta> {
+        self.get(Stream::Manifests, version)
+            .map(|entry| &entry.meta)
+    }
+
+    fn chain(&self, stream: Stream, seq: Seq) -> Option<Digest> {
+        self.get(stream, seq).map(|entry| entry.meta.chain)
+    }
+
+    fn stored(&self, stream: Stream, seq: Seq) -> Option<Stored> {
+        let entry = self.get(stream, seq)?.clone();
+        Some(Stored {
+            entry,
+            active: self.state.active_version(),
+            watermark: self.shadowing.watermarks[stream],
+        })
+    }
+
+    fn keyed(&self, entry: &NewEntry, now: Timestamp) -> Option<EntryMeta> {
+        let key = (
+            entry.stream,
+            entry.idempotency_key.as_ref()?.as_str().to_owned(),
+        );
+        let (seq, _) = self
+            .keys
+            .get(&key)
+            .filter(|(_, used_at)| now < key_expires_at(*used_at))?;
+        self.get(entry.stream, *seq).map(|entry| entry.meta.clone())
+    }
+}
+
+impl Tables {
+    fn facts(&self, tenant: &TenantId, entry: &NewEntry, now: Timestamp) -> Facts {
+        let tenant = self.tenants.get(tenant);
+        let version = |seq: Seq| tenant.and_then(|tenant| tenant.version(seq));
+        Facts {
+            ownership: self.identity.ownership,
+            generation: self.identity.generation,
+            state: tenant.map(|tenant| tenant.state.clone()),
+            keyed: tenant.and_then(|tenant| tenant.keyed(entry, now)),
+            head_checksum: tenant
+                .and_then(|tenant| version(tenant.state.heads[Stream::Manifests].seq))
+                .map(|meta| meta.checksum),
+            referred: entry
+                .refers_to
+                .and_then(|reference| version(reference.version))
+                .map(|meta| meta.chain),
+            active: tenant
+                .and_then(|tenant| version(tenant.state.active_version()))
+                .cloned(),
+        }
+    }
+
+    fn append(&mut self, tenant: &TenantId, entry: &NewEntry, now: Timestamp) -> Appended {
+        let step = match decide(tenant, entry, self.facts(tenant, entry, now), now) {
+            Verdict::Answer(answer) => return answer,
+            Verdict::Append(step) => step,
+        };
+        let row = self
+            .tenants
+            .entry(tenant.clone())
+            .or_insert_with(|| Tenant::new(step.after.clone()));
+        row.state = step.after.clone();
+        if let Some(key) = &entry.idempotency_key {
+            row.keys
+                .retain(|_, (_, used_at)| now < key_expires_at(*used_at));
+            row.keys.insert(
+                (entry.stream, key.as_str().to_owned()),
+                (step.meta.seq, step.meta.committed_at),
+            );
+        }
+        let made = Entry {
+            meta: step.meta.clone(),
+            content: entry.content.clone(),
+        };
+        row.entries[entry.stream].insert(made.meta.seq, made);
+        step.committed()
+    }
+}
+
+#[async_trait]
+impl ManifestStore for MemoryDatabase {
+    async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended> {
+        let now = self.clock.now();
+        Ok(self.tables().append(tenant, entry, now))
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> StoreResult<Option<TenantState>> {
+        Ok(self
+            .tables()
+            .tenants
+            .get(tenant)
+            .map(|tenant| tenant.state.clone()))
+    }
+
+    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<TenantState>> {
+        let tables = self.tables();
+        Ok(page(&tables.tenants, after, limit)
+            .map(|tenant| tenant.state.clone())
+            .collect())
+    }
+
+    async fn active_manifest(&self, tenant: &TenantId) -> StoreResult<Option<Stored>> {
+        let tables = self.tables();
+        let tenant = tables.tenants.get(tenant);
+        Ok(tenant
+            .and_then(|tenant| tenant.stored(Stream::Manifests, tenant.state.active_version())))
+    }
+
+    async fn entry(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        seq: Seq,
+    ) -> StoreResult<Option<Stored>> {
+        Ok(self
+            .tables()
+            .tenants
+            .get(tenant)
+            .and_then(|tenant| tenant.stored(stream, seq)))
+    }
+
+    async fn latest(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        until: Option<Timestamp>,
+    ) -> StoreResult<Option<Entry>> {
+        let tables = self.tables();
+        let Some(tenant) = tables.tenants.get(tenant) else {
+            return Ok(None);
+        };
+        let mut newest_first = tenant.entries[stream].values().rev();
+        Ok(newest_first
+            .find(|entry| until.is_none_or(|until| entry.meta.committed_at <= until))
+            .cloned())
+    }
+
+    async fn latest_apply_of(&self, tenant: &TenantId, version: Seq) -> StoreResult<Option<Entry>> {
+        let tables = self.tables();
+        let Some(tenant) = tables.tenants.get(tenant) else {
+            return Ok(None);
+        };
+        let mut newest_first = tenant.entries[Stream::Applies].values().rev();
+        Ok(newest_first
+            .find(|entry| applied_version(Stream::Applies, &entry.content) == Some(version))
+            .cloned())
+    }
+
+    async fn history(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> StoreResult<Vec<EntryMeta>> {
+        let tables = self.tables();
+        let Some(tenant) = tables.tenants.get(tenant) else {
+            return Ok(Vec::new());
+        };
+        let below = tenant.entries[stream].range(..before.unwrap_or(Seq::new(u64::MAX)));
+        Ok(below
+            .rev()
+            .take(limit as usize)
+            .map(|(_, entry)| entry.meta.clone())
+            .collect())
+    }
+
+    async fn ping(&self) -> StoreResult<BackendInfo> {
+        Ok(BackendInfo {
+            version: "memory".to_owned(),
+            now: Some(self.clock.now()),
+        })
+    }
+
+    async fn migrate(&self) -> StoreResult<()> {
+        Ok(())
+    }
+}
+
+/// At most `limit` tenants after `after`, in byte order.
+fn page<'a>(
+    tenants: &'a BTreeMap<TenantId, Tenant>,
+    after: Option<&TenantId>,
+    limit: u32,
+) -> impl Iterator<Item = &'a Tenant> {
+    use std::ops::Bound::{Excluded, Unbounded};
+    let from = after.map_or(Unbounded, |after| Excluded(after.clone()));
+    tenants
+        .range((from, Unbounded))
+        .take(limit as usize)
+        .map(|(_, tenant)| tenant)
+}
