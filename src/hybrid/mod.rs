@@ -1,0 +1,3 @@
+//! The hybrid adapter.
+
+pub mod probe;
