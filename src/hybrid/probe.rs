@@ -76,7 +76,7 @@ pub async fn probe(
     };
     probe.checks.push(clock_skew(&backend, before, after));
     let result = probe.run(level).await;
-    let cleaned = probe.clean().await;
+    let cleaned = probe.clean(level).await;
     result?;
     if let Err(error) = cleaned {
         let detail = format!(

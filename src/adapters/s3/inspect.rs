@@ -200,6 +200,14 @@ where
 {
     let (verdict, detail) = match answer {
         Ok(answer) => judge(answer),
+        // Some stores answer questions that they do not know with whatever comes to hand.
+        Err(error)
+            if error
+                .raw_response()
+                .is_some_and(|answer| answer.status().is_success()) =>
+        {
+            (Verdict::Unknown, "the answer makes no sense".to_owned())
+        }
         Err(error) => match Answer::of(&error) {
             Some(answer) if answer.status < 500 || answer.status == 501 => {
                 (Verdict::Unknown, answer.to_string())

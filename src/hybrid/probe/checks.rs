@@ -251,10 +251,23 @@ impl Probe<'_> {
         key
     }
 
-    /// Removes what may have been written; tries all before it fails.
-    pub(super) async fn clean(&self) -> StoreResult<()> {
+    /// Removes what may have been written; tries all before it fails. Then, unless it is to be brief, looks for what
+    /// arrived late or came back.
+    pub(super) async fn clean(&self, level: ProbeLevel) -> StoreResult<()> {
+        let mut result = self.remove(self.touched.iter()).await;
+        if level != ProbeLevel::Brief {
+            let left = self.store.list(&self.base, None, 1000).await?;
+            result = self
+                .remove(left.objects.iter().map(|object| &object.key))
+                .await
+                .and(result);
+        }
+        result
+    }
+
+    async fn remove(&self, keys: impl Iterator<Item = &String>) -> StoreResult<()> {
         let mut failed: Option<StoreError> = None;
-        for key in &self.touched {
+        for key in keys {
             if let Err(error) = self.store.delete(key).await {
                 failed = Some(error);
             }
