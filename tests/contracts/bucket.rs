@@ -6,6 +6,7 @@
     reason = "a test stops at once when something is not as it should be"
 )]
 
+mod directory_crash;
 mod faults;
 mod probe;
 #[cfg(feature = "s3")]

@@ -106,13 +106,13 @@ pub(super) fn parse_url(url: &str) -> StoreResult<(String, String)> {
 
 /// Whether the bucket's name goes in the path, when nobody says.
 pub(super) fn wants_path_style(endpoint: &str) -> bool {
-    url::Url::parse(endpoint)
-        .ok()
-        .and_then(|url| {
-            url.host_str()
-                .map(|host| !host.split('.').any(|label| label == "amazonaws"))
-        })
-        .unwrap_or(true)
+    const AMAZON: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
+    let url = url::Url::parse(endpoint).ok();
+    let host = url
+        .as_ref()
+        .and_then(|url| url.host_str())
+        .unwrap_or_default();
+    !AMAZON.iter().any(|suffix| host.ends_with(suffix))
 }
 
 #[cfg(test)]
