@@ -111,7 +111,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // It may have stopped by itself: a writer that lost a race to another panics.
+        // It may have stopped by itself.
         self.0.kill().ok();
         self.0.wait().ok();
     }
