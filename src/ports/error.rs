@@ -60,7 +60,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with its message: verb, object, identifier.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     /// Adds what to do next.
@@ -101,7 +106,10 @@ impl Error {
 
     /// Whether the same call may succeed later without any change.
     pub fn retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable(_) | ErrorKind::OutcomeUnknown(_))
+        matches!(
+            self.kind,
+            ErrorKind::Unavailable(_) | ErrorKind::OutcomeUnknown(_)
+        )
     }
 }
 
@@ -122,25 +130,47 @@ impl From<StoreError> for Error {
         let side = error.side();
         let (kind, hint) = match error.fault() {
             Fault::Unavailable => (ErrorKind::Unavailable(side), "nothing changed; try again"),
-            Fault::OutcomeUnknown => {
-                (ErrorKind::OutcomeUnknown(side), "it happened whole or not at all; try again under the same idempotency key")
-            }
-            Fault::Refused => (ErrorKind::Misconfigured(side), "check the URL, the credentials and the permissions"),
-            Fault::Corrupt => (ErrorKind::Damaged, "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has"),
+            Fault::OutcomeUnknown => (
+                ErrorKind::OutcomeUnknown(side),
+                "it happened whole or not at all; try again under the same idempotency key",
+            ),
+            Fault::Refused => (
+                ErrorKind::Misconfigured(side),
+                "check the URL, the credentials and the permissions",
+            ),
+            Fault::Corrupt => (
+                ErrorKind::Damaged,
+                "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has",
+            ),
         };
-        Self { kind, message: error.report(), hint: Some(hint.to_owned()), source: Some(error.into()) }
+        Self {
+            kind,
+            message: error.report(),
+            hint: Some(hint.to_owned()),
+            source: Some(error.into()),
+        }
     }
 }
 
 impl From<ContentError> for Error {
     fn from(error: ContentError) -> Self {
-        Self { kind: ErrorKind::InvalidInput, message: error.to_string(), hint: None, source: Some(error.into()) }
+        Self {
+            kind: ErrorKind::InvalidInput,
+            message: error.to_string(),
+            hint: None,
+            source: Some(error.into()),
+        }
     }
 }
 
 impl From<Damage> for Error {
     fn from(error: Damage) -> Self {
         let hint = "nothing was served or changed; `driftline recover --dry-run` shows what the bucket still proves";
-        Self { kind: ErrorKind::Damaged, message: error.to_string(), hint: Some(hint.to_owned()), source: Some(error.into()) }
+        Self {
+            kind: ErrorKind::Damaged,
+            message: error.to_string(),
+            hint: Some(hint.to_owned()),
+            source: Some(error.into()),
+        }
     }
 }
