@@ -52,9 +52,10 @@ CREATE TABLE driftline.entry (
     message text,
     -- Of an apply: the version that it names.
     manifest_version bigint,
-    content bytea STORAGE EXTERNAL NOT NULL,
+    content bytea NOT NULL,
     PRIMARY KEY (tenant, stream, seq)
 ) WITH (toast_tuple_target = 8160);
+ALTER TABLE driftline.entry ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE INDEX entry_applies_of ON driftline.entry (tenant, manifest_version, seq) WHERE manifest_version IS NOT NULL;
 
 -- Which entry an idempotency key made.

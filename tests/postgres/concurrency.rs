@@ -11,7 +11,10 @@ use crate::{committed, manifest, tenant};
 /// A full history, oldest first, whose numbers are dense and whose chain was computed anew here.
 async fn assert_valid_history(database: &impl ManifestStore, name: &str, length: u64) {
     let tenant = tenant(name);
-    let mut history = database.history(&tenant, Stream::Manifests, None, 10_000).await.unwrap();
+    let mut history = database
+        .history(&tenant, Stream::Manifests, None, 10_000)
+        .await
+        .unwrap();
     history.reverse();
     assert_eq!(history.len() as u64, length);
     let mut chain = genesis(&tenant, Stream::Manifests);
@@ -23,7 +26,13 @@ async fn assert_valid_history(database: &impl ManifestStore, name: &str, length:
         (chain, before) = (meta.chain, Some(meta.committed_at));
     }
     let state = database.tenant(&tenant).await.unwrap().unwrap();
-    assert_eq!((state.heads[Stream::Manifests].seq, state.heads[Stream::Manifests].chain), (Seq::new(length), chain));
+    assert_eq!(
+        (
+            state.heads[Stream::Manifests].seq,
+            state.heads[Stream::Manifests].chain
+        ),
+        (Seq::new(length), chain)
+    );
     assert_eq!(state.last_committed_at, before);
 }
 
@@ -37,8 +46,15 @@ async fn sixteen_writers_on_one_tenant_make_one_dense_chain() {
             for round in 0..20 {
                 let entry = manifest(&format!("{writer}/{round}"));
                 let meta = committed(store.append(&tenant, &entry).await.unwrap());
-                let stored = store.entry(&tenant, Stream::Manifests, meta.seq).await.unwrap().unwrap();
-                assert_eq!(stored.entry.meta, meta, "what was acknowledged is what is stored");
+                let stored = store
+                    .entry(&tenant, Stream::Manifests, meta.seq)
+                    .await
+                    .unwrap()
+                    .unwrap();
+                assert_eq!(
+                    stored.entry.meta, meta,
+                    "what was acknowledged is what is stored"
+                );
                 assert_eq!(stored.entry.content, entry.content);
             }
         }
@@ -68,7 +84,12 @@ async fn no_first_writer_slips_past_a_database_that_begins_to_await_recovery() {
     let (_database, store) = claimed().await;
     let writers = (0..12).map(|number| {
         let store = store.clone();
-        tokio::spawn(async move { store.append(&tenant(&format!("t{number}")), &manifest("first")).await.unwrap() })
+        tokio::spawn(async move {
+            store
+                .append(&tenant(&format!("t{number}")), &manifest("first"))
+                .await
+                .unwrap()
+        })
     });
     let writers = writers.collect::<Vec<_>>();
     store.await_recovery().await.unwrap();
@@ -121,7 +142,12 @@ async fn an_expired_key_is_replaced_and_old_keys_are_swept() {
         entry
     };
     for number in 0..6 {
-        committed(store.append(&tenant, &keyed(&format!("key-{number}"), "a")).await.unwrap());
+        committed(
+            store
+                .append(&tenant, &keyed(&format!("key-{number}"), "a"))
+                .await
+                .unwrap(),
+        );
     }
     let mut admin = database.connect("postgres").await;
     let age = "UPDATE driftline.idempotency SET at = at - interval '25 hours'";
@@ -129,8 +155,14 @@ async fn an_expired_key_is_replaced_and_old_keys_are_swept() {
     let again = committed(store.append(&tenant, &keyed("key-0", "b")).await.unwrap());
     assert_eq!(again.seq, Seq::new(7));
     committed(store.append(&tenant, &keyed("key-9", "c")).await.unwrap());
-    let left = sqlx::query("SELECT key FROM driftline.idempotency ORDER BY key").fetch_all(&mut admin).await.unwrap();
-    let left = left.iter().map(|row| row.get::<String, _>("key")).collect::<Vec<_>>();
+    let left = sqlx::query("SELECT key FROM driftline.idempotency ORDER BY key")
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+    let left = left
+        .iter()
+        .map(|row| row.get::<String, _>("key"))
+        .collect::<Vec<_>>();
     assert_eq!(left, ["key-0", "key-9"]);
 }
 
@@ -155,7 +187,10 @@ async fn updates_of_the_lock_row_stay_heap_only() {
         let row = sqlx::query(counts).fetch_one(&mut admin).await.unwrap();
         let (updates, heap_only) = (row.get::<i64, _>(0), row.get::<i64, _>(1));
         if updates >= 480 {
-            assert!(heap_only * 100 >= updates * 95, "{heap_only} of {updates} updates were heap-only");
+            assert!(
+                heap_only * 100 >= updates * 95,
+                "{heap_only} of {updates} updates were heap-only"
+            );
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -177,7 +212,11 @@ async fn a_write_that_waited_for_the_lock_is_stamped_after_the_wait() {
     let released = store.ping().await.unwrap().now.unwrap();
     drop(restore);
     let meta = writer.await.unwrap();
-    assert!(meta.committed_at >= released, "{} is before {released}", meta.committed_at);
+    assert!(
+        meta.committed_at >= released,
+        "{} is before {released}",
+        meta.committed_at
+    );
 }
 
 #[tokio::test]
@@ -205,7 +244,10 @@ async fn a_restored_tenant_takes_no_writes_while_the_database_is_unclaimed() {
     let restore = store.begin_restore(&tenant).await.unwrap();
     let state = driftline::domain::TenantState::new(tenant.clone(), Epoch::FIRST);
     let bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(1));
-    restore.commit(&state, bucket, &driftline::domain::PerStream::default()).await.unwrap();
+    restore
+        .commit(&state, bucket, &driftline::domain::PerStream::default())
+        .await
+        .unwrap();
     let refused = store.append(&tenant, &manifest("1")).await.unwrap();
     assert_eq!(refused, Appended::Refused(Refusal::Unclaimed));
 }

@@ -15,7 +15,12 @@ use crate::{committed, manifest, tenant};
 async fn terminate_waiting(database: &Database, admin: &mut PgConnection) -> usize {
     let waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE usename = $1 AND wait_event_type = 'Lock' AND query LIKE '%driftline.append%'";
-    sqlx::query(waiting).bind(database.app()).fetch_all(admin).await.unwrap().len()
+    sqlx::query(waiting)
+        .bind(database.app())
+        .fetch_all(admin)
+        .await
+        .unwrap()
+        .len()
 }
 
 #[tokio::test]
@@ -35,7 +40,10 @@ async fn a_session_that_is_ended_before_it_commits_has_changed_nothing() {
     let error = writer.await.unwrap().unwrap_err();
     assert_eq!(error.fault(), Fault::Unavailable, "{}", error.report());
     drop(restore);
-    assert_eq!(committed(store.append(&tenant, &manifest("3")).await.unwrap()).seq, Seq::new(2));
+    assert_eq!(
+        committed(store.append(&tenant, &manifest("3")).await.unwrap()).seq,
+        Seq::new(2)
+    );
 }
 
 #[tokio::test]
@@ -45,7 +53,11 @@ async fn a_restore_whose_session_is_ended_is_undone() {
     let mut restore = store.begin_restore(&tenant).await.unwrap();
     let mut admin = database.connect("postgres").await;
     let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1 AND state = 'idle in transaction'";
-    sqlx::query(end).bind(database.app()).fetch_all(&mut admin).await.unwrap();
+    sqlx::query(end)
+        .bind(database.app())
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
     let entry = driftline::domain::Entry {
         meta: driftline::domain::EntryMeta {
             tenant: tenant.clone(),
@@ -71,12 +83,23 @@ async fn a_restore_whose_session_is_ended_is_undone() {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_unavailable() {
-    let url = format!("postgres://someone:hunter2@127.0.0.1:{}/nothing", free_port());
-    let options = PostgresOptions { acquire_timeout: Duration::from_millis(300), ..PostgresOptions::default() };
+    let url = format!(
+        "postgres://someone:hunter2@127.0.0.1:{}/nothing",
+        free_port()
+    );
+    let options = PostgresOptions {
+        acquire_timeout: Duration::from_millis(300),
+        ..PostgresOptions::default()
+    };
     let store = PostgresDatabase::connect(&url, options).await.unwrap();
-    let error = store.append(&tenant("acme"), &manifest("1")).await.unwrap_err();
+    let error = store
+        .append(&tenant("acme"), &manifest("1"))
+        .await
+        .unwrap_err();
     assert_eq!(error.fault(), Fault::Unavailable, "{}", error.report());
-    assert!(!error.report().contains("hunter2") && !format!("{error:?}{store:?}").contains("hunter2"));
+    assert!(
+        !error.report().contains("hunter2") && !format!("{error:?}{store:?}").contains("hunter2")
+    );
 }
 
 #[tokio::test]
@@ -86,7 +109,9 @@ async fn a_database_or_role_that_is_not_there_is_refused() {
         database.url(&database.app()).replace("/test_", "/no_test_"),
         database.url("nobody_of_that_name"),
     ] {
-        let store = PostgresDatabase::connect(&url, PostgresOptions::default()).await.unwrap();
+        let store = PostgresDatabase::connect(&url, PostgresOptions::default())
+            .await
+            .unwrap();
         let error = store.identity().await.unwrap_err();
         assert_eq!(error.fault(), Fault::Refused, "{}", error.report());
     }
@@ -94,10 +119,19 @@ async fn a_database_or_role_that_is_not_there_is_refused() {
 
 #[tokio::test]
 async fn a_url_that_cannot_be_read_is_refused_without_its_password() {
-    for url in ["postgres://someone:hunter2@host:port/x", "hunter2", "postgres://a:hunter2@h/x?sslmode=hunter2"] {
-        let error = PostgresDatabase::connect(url, PostgresOptions::default()).await.unwrap_err();
+    for url in [
+        "postgres://someone:hunter2@host:port/x",
+        "hunter2",
+        "postgres://a:hunter2@h/x?sslmode=hunter2",
+    ] {
+        let error = PostgresDatabase::connect(url, PostgresOptions::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.fault(), Fault::Refused);
-        assert!(!format!("{} {error:?}", error.report()).contains("hunter2"), "{error:?}");
+        assert!(
+            !format!("{} {error:?}", error.report()).contains("hunter2"),
+            "{error:?}"
+        );
     }
 }
 
@@ -109,9 +143,14 @@ async fn a_pool_without_a_free_connection_is_unavailable() {
         acquire_timeout: Duration::from_millis(200),
         ..PostgresOptions::default()
     };
-    let store = PostgresDatabase::connect(&database.url(&database.app()), options).await.unwrap();
+    let store = PostgresDatabase::connect(&database.url(&database.app()), options)
+        .await
+        .unwrap();
     let _held = store.begin_restore(&tenant("acme")).await.unwrap();
-    let error = store.append(&tenant("acme"), &manifest("1")).await.unwrap_err();
+    let error = store
+        .append(&tenant("acme"), &manifest("1"))
+        .await
+        .unwrap_err();
     assert_eq!(error.fault(), Fault::Unavailable, "{}", error.report());
 }
 
@@ -120,14 +159,25 @@ async fn a_row_that_cannot_be_read_is_named() {
     let (database, store) = claimed().await;
     committed(store.append(&tenant("acme"), &manifest("1")).await.unwrap());
     let mut admin = database.connect("postgres").await;
-    for (column, value) in [("chain", "'\\x00'::bytea"), ("created_by", "E'a\\nb'"), ("created_at", "'infinity'")] {
+    for (column, value) in [
+        ("chain", "'\\x00'::bytea"),
+        ("created_by", "E'a\\nb'"),
+        ("created_at", "'infinity'"),
+    ] {
         let damage = format!("UPDATE driftline.entry SET {column} = {value} RETURNING seq");
-        let row = sqlx::query(sqlx::AssertSqlSafe(damage)).fetch_one(&mut admin).await.unwrap();
+        let row = sqlx::query(sqlx::AssertSqlSafe(damage))
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
         assert_eq!(row.get::<i64, _>("seq"), 1);
         let error = store.active_manifest(&tenant("acme")).await.unwrap_err();
         assert_eq!(error.fault(), Fault::Corrupt);
-        let repaired = "UPDATE driftline.entry SET chain = checksum, created_by = NULL, created_at = now()";
+        let repaired =
+            "UPDATE driftline.entry SET chain = checksum, created_by = NULL, created_at = now()";
         sqlx::query(repaired).execute(&mut admin).await.unwrap();
-        assert_eq!(error.to_string(), format!("cannot read driftline.entry.{column} of acme/manifests"));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot read driftline.entry.{column} of acme/manifests")
+        );
     }
 }

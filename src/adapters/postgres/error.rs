@@ -28,7 +28,10 @@ pub(super) struct Action<'a> {
 
 impl<'a> Action<'a> {
     pub(super) fn on(verb: &'static str, tenant: &'a TenantId) -> Self {
-        Self { verb, tenant: Some(tenant) }
+        Self {
+            verb,
+            tenant: Some(tenant),
+        }
     }
 
     pub(super) fn new(verb: &'static str) -> Self {
@@ -65,14 +68,20 @@ pub(super) fn translate(action: Action<'_>, phase: Phase, error: sqlx::Error) ->
 pub(super) fn translate_migration(error: MigrateError) -> StoreError {
     let action = Action::new("migrate the schema driftline");
     match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => translate(action, Phase::Committing, error),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            translate(action, Phase::Committing, error)
+        }
         error => StoreError::new(Side::Database, Fault::Refused, action.to_string()).because(error),
     }
 }
 
 /// A row that cannot be understood.
 pub(super) fn corrupt(table: &str, column: &str, key: &dyn fmt::Display) -> StoreError {
-    StoreError::new(Side::Database, Fault::Corrupt, format!("cannot read driftline.{table}.{column} of {key}"))
+    StoreError::new(
+        Side::Database,
+        Fault::Corrupt,
+        format!("cannot read driftline.{table}.{column} of {key}"),
+    )
 }
 
 /// A URL that cannot be read; nothing of it is shown, since it may hold a password.
@@ -82,31 +91,52 @@ pub(super) fn invalid_url(url: &str) -> StoreError {
         Ok(_) => "an option in it is not understood".to_owned(),
     };
     let expected = "postgres://user:password@host:port/database is expected";
-    StoreError::new(Side::Database, Fault::Refused, format!("cannot read the database URL: {reason}; {expected}"))
+    StoreError::new(
+        Side::Database,
+        Fault::Refused,
+        format!("cannot read the database URL: {reason}; {expected}"),
+    )
 }
 
 /// The URL's statement-cache-capacity, which the driver does not tell.
 pub(super) fn cache_capacity(url: &str) -> Option<usize> {
     let url = url::Url::parse(url).ok()?;
-    let (_, capacity) = url.query_pairs().filter(|(key, _)| key == "statement-cache-capacity").last()?;
+    let (_, capacity) = url
+        .query_pairs()
+        .filter(|(key, _)| key == "statement-cache-capacity")
+        .last()?;
     capacity.parse().ok()
 }
 
 fn judge(phase: Phase, error: &sqlx::Error) -> (Fault, Option<&'static str>) {
     use sqlx::Error;
-    let lost = if phase == Phase::Open { Fault::Unavailable } else { Fault::OutcomeUnknown };
+    let lost = if phase == Phase::Open {
+        Fault::Unavailable
+    } else {
+        Fault::OutcomeUnknown
+    };
     match error {
         Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
             Some(error) => {
                 let fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
-                if fatal && phase == Phase::Committing { (lost, None) } else { by_code(error.code(), lost) }
+                if fatal && phase == Phase::Committing {
+                    (lost, None)
+                } else {
+                    by_code(error.code(), lost)
+                }
             }
             None => (lost, None),
         },
-        Error::PoolTimedOut => (Fault::Unavailable, Some("no connection could be had in time")),
+        Error::PoolTimedOut => (
+            Fault::Unavailable,
+            Some("no connection could be had in time"),
+        ),
         Error::PoolClosed => (Fault::Unavailable, None),
         Error::Configuration(_) => (Fault::Refused, Some("the connection is configured wrongly")),
-        Error::Tls(_) | Error::Encode(_) | Error::InvalidArgument(_) | Error::TypeNotFound { .. } => (Fault::Refused, None),
+        Error::Tls(_)
+        | Error::Encode(_)
+        | Error::InvalidArgument(_)
+        | Error::TypeNotFound { .. } => (Fault::Refused, None),
         Error::Decode(_)
         | Error::ColumnDecode { .. }
         | Error::ColumnNotFound(_)
@@ -120,18 +150,30 @@ fn judge(phase: Phase, error: &sqlx::Error) -> (Fault, Option<&'static str>) {
 fn by_code(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
     match code {
         // Undefined schema, table, column, function, type: or a schema of another version.
-        "3F000" | "42P01" | "42703" | "42883" | "42704" => (Fault::Refused, Some("the schema is not there; run `driftline migrate`")),
+        "3F000" | "42P01" | "42703" | "42883" | "42704" => (
+            Fault::Refused,
+            Some("the schema is not there; run `driftline migrate`"),
+        ),
         "42501" => (Fault::Refused, Some("the role lacks a permission")),
         "3D000" => (Fault::Refused, Some("there is no such database")),
         // The server cannot tell: an outcome that is unknown to it as well.
         "40003" | "08007" => (lost, None),
         // Read-only transaction, recovery in progress: a standby, or the old primary during a failover.
-        "25006" | "55000" => (Fault::Unavailable, Some("the server takes no writes; it may be a standby")),
+        "25006" | "55000" => (
+            Fault::Unavailable,
+            Some("the server takes no writes; it may be a standby"),
+        ),
         // A prepared statement that is gone or there already: a pooler that shares sessions.
-        "26000" | "42P05" => {
-            (Fault::Refused, Some("a pooler does not keep prepared statements; add ?statement-cache-capacity=0 to the URL"))
-        }
-        "0A000" => (Fault::Unavailable, Some("the schema changed under a prepared statement")),
+        "26000" | "42P05" => (
+            Fault::Refused,
+            Some(
+                "a pooler does not keep prepared statements; add ?statement-cache-capacity=0 to the URL",
+            ),
+        ),
+        "0A000" => (
+            Fault::Unavailable,
+            Some("the schema changed under a prepared statement"),
+        ),
         "55P03" | "57014" => (Fault::Unavailable, None),
         _ => match code.get(..2) {
             // Connection, transaction rollback, insufficient resources, operator intervention, system error.

@@ -11,7 +11,9 @@ use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
     Entry, EntryMeta, Head, Seq, ShortText, Stream, TenantId, TenantState, Timestamp, references,
 };
-use crate::ports::{Appended, BackendInfo, Expectation, ManifestStore, NewEntry, Refusal, StoreResult, Stored};
+use crate::ports::{
+    Appended, BackendInfo, Expectation, ManifestStore, NewEntry, Refusal, StoreResult, Stored,
+};
 
 const APPEND: &str = "SELECT * FROM driftline.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
                       $17, $18, $19, $20)";
@@ -54,7 +56,11 @@ const HISTORY: &str = concat!(
     " FROM driftline.entry e WHERE e.tenant = $1 AND e.stream = $2 AND e.seq < $3 ORDER BY e.seq DESC LIMIT $4"
 );
 
-const TENANT: &str = concat!("SELECT ", state_columns!(), " FROM driftline.tenant t WHERE t.tenant = $1");
+const TENANT: &str = concat!(
+    "SELECT ",
+    state_columns!(),
+    " FROM driftline.tenant t WHERE t.tenant = $1"
+);
 
 const TENANTS: &str = concat!(
     "SELECT ",
@@ -68,7 +74,9 @@ impl ManifestStore for PostgresDatabase {
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended> {
         let expected = Expected::of(entry.expect);
         let named = match entry.stream {
-            Stream::Applies => references(entry.stream, &entry.content).first().map(|named| named.version.to_i64()),
+            Stream::Applies => references(entry.stream, &entry.content)
+                .first()
+                .map(|named| named.version.to_i64()),
             Stream::Manifests | Stream::Decisions => None,
         };
         let statement = sqlx::query(APPEND)
@@ -89,10 +97,28 @@ impl ManifestStore for PostgresDatabase {
             .bind(entry.skip_unchanged)
             .bind(entry.refers_to.map(|to| to.version.to_i64()))
             .bind(entry.refers_to.map(|to| PgDigest(to.chain)))
-            .bind(entry.activation.map(|activation| activation.target.version.to_i64()))
-            .bind(entry.activation.map(|activation| PgDigest(activation.target.chain)))
-            .bind(entry.activation.map(|activation| PgDigest(activation.head_chain)));
-        let row = self.call(Action::on("append to the stream", tenant), Phase::Sent, statement).await?;
+            .bind(
+                entry
+                    .activation
+                    .map(|activation| activation.target.version.to_i64()),
+            )
+            .bind(
+                entry
+                    .activation
+                    .map(|activation| PgDigest(activation.target.chain)),
+            )
+            .bind(
+                entry
+                    .activation
+                    .map(|activation| PgDigest(activation.head_chain)),
+            );
+        let row = self
+            .call(
+                Action::on("append to the stream", tenant),
+                Phase::Sent,
+                statement,
+            )
+            .await?;
         appended(&row, tenant, entry)
     }
 
@@ -100,7 +126,9 @@ impl ManifestStore for PostgresDatabase {
     async fn tenant(&self, tenant: &TenantId) -> StoreResult<Option<TenantState>> {
         let action = Action::on("read the state", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let row = session.optional(action, sqlx::query(TENANT).bind(tenant.as_str())).await?;
+        let row = session
+            .optional(action, sqlx::query(TENANT).bind(tenant.as_str()))
+            .await?;
         row.as_ref().map(state).transpose()
     }
 
@@ -108,8 +136,15 @@ impl ManifestStore for PostgresDatabase {
     async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<TenantState>> {
         let action = Action::new("list the tenants");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(TENANTS).bind(after.map(TenantId::as_str)).bind(i64::from(limit));
-        session.all(action, statement).await?.iter().map(state).collect()
+        let statement = sqlx::query(TENANTS)
+            .bind(after.map(TenantId::as_str))
+            .bind(i64::from(limit));
+        session
+            .all(action, statement)
+            .await?
+            .iter()
+            .map(state)
+            .collect()
     }
 
     #[tracing::instrument(name = "db.entry.active", skip_all, fields(%tenant), err(level = "debug"))]
@@ -118,27 +153,44 @@ impl ManifestStore for PostgresDatabase {
     }
 
     #[tracing::instrument(name = "db.entry.get", skip_all, fields(%tenant, %stream, %seq), err(level = "debug"))]
-    async fn entry(&self, tenant: &TenantId, stream: Stream, seq: Seq) -> StoreResult<Option<Stored>> {
+    async fn entry(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        seq: Seq,
+    ) -> StoreResult<Option<Stored>> {
         self.read(tenant, stream, Some(seq)).await
     }
 
     #[tracing::instrument(name = "db.entry.latest", skip_all, fields(%tenant, %stream), err(level = "debug"))]
-    async fn latest(&self, tenant: &TenantId, stream: Stream, until: Option<Timestamp>) -> StoreResult<Option<Entry>> {
+    async fn latest(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        until: Option<Timestamp>,
+    ) -> StoreResult<Option<Entry>> {
         let action = Action::on("read the newest entry", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(LATEST).bind(tenant.as_str()).bind(stream.code()).bind(until.map(PgTime));
+        let statement = sqlx::query(LATEST)
+            .bind(tenant.as_str())
+            .bind(stream.code())
+            .bind(until.map(PgTime));
         let row = session.optional(action, statement).await?;
-        row.map(|row| Fields::of(&row, "entry", &Key(tenant, stream)).entry(tenant, stream)).transpose()
+        row.map(|row| Fields::of(&row, "entry", &Key(tenant, stream)).entry(tenant, stream))
+            .transpose()
     }
 
     #[tracing::instrument(name = "db.entry.latest_apply", skip_all, fields(%tenant, %version), err(level = "debug"))]
     async fn latest_apply_of(&self, tenant: &TenantId, version: Seq) -> StoreResult<Option<Entry>> {
         let action = Action::on("read the newest apply", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(LATEST_APPLY_OF).bind(tenant.as_str()).bind(version.to_i64());
+        let statement = sqlx::query(LATEST_APPLY_OF)
+            .bind(tenant.as_str())
+            .bind(version.to_i64());
         let row = session.optional(action, statement).await?;
         let key = Key(tenant, Stream::Applies);
-        row.map(|row| Fields::of(&row, "entry", &key).entry(tenant, Stream::Applies)).transpose()
+        row.map(|row| Fields::of(&row, "entry", &key).entry(tenant, Stream::Applies))
+            .transpose()
     }
 
     #[tracing::instrument(name = "db.entry.history", skip_all, fields(%tenant, %stream), err(level = "debug"))]
@@ -157,16 +209,25 @@ impl ManifestStore for PostgresDatabase {
             .bind(before.map_or(i64::MAX, Seq::to_i64))
             .bind(i64::from(limit));
         let rows = session.all(action, statement).await?;
-        rows.iter().map(|row| Fields::of(row, "entry", &Key(tenant, stream)).meta(tenant, stream)).collect()
+        rows.iter()
+            .map(|row| Fields::of(row, "entry", &Key(tenant, stream)).meta(tenant, stream))
+            .collect()
     }
 
     #[tracing::instrument(name = "db.server.ping", skip_all, err(level = "debug"))]
     async fn ping(&self) -> StoreResult<BackendInfo> {
-        let statement = sqlx::query("SELECT current_setting('server_version') AS version, clock_timestamp() AS now");
-        let row = self.call(Action::new("reach the server"), Phase::Open, statement).await?;
+        let statement = sqlx::query(
+            "SELECT current_setting('server_version') AS version, clock_timestamp() AS now",
+        );
+        let row = self
+            .call(Action::new("reach the server"), Phase::Open, statement)
+            .await?;
         let fields = Fields::of(&row, "server", &"the server");
         let version = format!("PostgreSQL {}", fields.get::<&str>("version")?);
-        Ok(BackendInfo { version, now: Some(fields.time("now")?) })
+        Ok(BackendInfo {
+            version,
+            now: Some(fields.time("now")?),
+        })
     }
 
     #[tracing::instrument(name = "db.schema.migrate", skip_all, err(level = "debug"))]
@@ -176,16 +237,30 @@ impl ManifestStore for PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    async fn read(&self, tenant: &TenantId, stream: Stream, seq: Option<Seq>) -> StoreResult<Option<Stored>> {
-        let statement = sqlx::query(READ).bind(tenant.as_str()).bind(stream.code()).bind(seq.map(Seq::to_i64));
-        let row = self.call(Action::on("read an entry", tenant), Phase::Open, statement).await?;
+    async fn read(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        seq: Option<Seq>,
+    ) -> StoreResult<Option<Stored>> {
+        let statement = sqlx::query(READ)
+            .bind(tenant.as_str())
+            .bind(stream.code())
+            .bind(seq.map(Seq::to_i64));
+        let row = self
+            .call(Action::on("read an entry", tenant), Phase::Open, statement)
+            .await?;
         let key = Key(tenant, stream);
         let fields = Fields::of(&row, "entry", &key);
         if fields.get::<Option<i64>>("seq")?.is_none() {
             return Ok(None);
         }
         let entry = fields.entry(tenant, stream)?;
-        Ok(Some(Stored { entry, active: fields.number("active")?, watermark: fields.number("watermark")? }))
+        Ok(Some(Stored {
+            entry,
+            active: fields.number("active")?,
+            watermark: fields.number("watermark")?,
+        }))
     }
 }
 
@@ -209,9 +284,18 @@ impl Expected {
     fn of(expectation: Option<Expectation>) -> Self {
         match expectation {
             None => Self::default(),
-            Some(Expectation::Version(version)) => Self { version: Some(version.to_i64()), ..Self::default() },
-            Some(Expectation::Checksum(checksum)) => Self { checksum: Some(PgDigest(checksum)), ..Self::default() },
-            Some(Expectation::Chain(chain)) => Self { chain: Some(PgDigest(chain)), ..Self::default() },
+            Some(Expectation::Version(version)) => Self {
+                version: Some(version.to_i64()),
+                ..Self::default()
+            },
+            Some(Expectation::Checksum(checksum)) => Self {
+                checksum: Some(PgDigest(checksum)),
+                ..Self::default()
+            },
+            Some(Expectation::Chain(chain)) => Self {
+                chain: Some(PgDigest(chain)),
+                ..Self::default()
+            },
         }
     }
 }
@@ -238,13 +322,23 @@ fn appended(row: &PgRow, tenant: &TenantId, entry: &NewEntry) -> StoreResult<App
             },
             active: fields.number("active")?,
         },
-        "replayed" => Appended::Replayed { meta: fields.meta(tenant, entry.stream)?, active: fields.number("active")? },
-        "unchanged" => Appended::Unchanged { meta: fields.meta(tenant, entry.stream)? },
+        "replayed" => Appended::Replayed {
+            meta: fields.meta(tenant, entry.stream)?,
+            active: fields.number("active")?,
+        },
+        "unchanged" => Appended::Unchanged {
+            meta: fields.meta(tenant, entry.stream)?,
+        },
         "conflict" => Appended::Conflict {
-            head: Head { seq: fields.number("seq")?, chain: fields.digest("chain")? },
+            head: Head {
+                seq: fields.number("seq")?,
+                chain: fields.digest("chain")?,
+            },
             checksum: fields.optional_digest("checksum")?,
         },
-        "key_reused" => Appended::KeyReused { seq: fields.number("seq")? },
+        "key_reused" => Appended::KeyReused {
+            seq: fields.number("seq")?,
+        },
         "no_such_version" => Appended::NoSuchVersion,
         "unclaimed" => Appended::Refused(Refusal::Unclaimed),
         "awaiting_recovery" => Appended::Refused(Refusal::AwaitingRecovery),

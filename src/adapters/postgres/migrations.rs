@@ -14,8 +14,16 @@ const ACTION: &str = "migrate the schema driftline";
 
 /// Number, name, text. Never change one that was released.
 const MIGRATIONS: [(i64, &str, &str); 2] = [
-    (1, "schema", include_str!("../../../migrations/postgres/0001_schema.sql")),
-    (2, "functions", include_str!("../../../migrations/postgres/0002_functions.sql")),
+    (
+        1,
+        "schema",
+        include_str!("../../../migrations/postgres/0001_schema.sql"),
+    ),
+    (
+        2,
+        "functions",
+        include_str!("../../../migrations/postgres/0002_functions.sql"),
+    ),
 ];
 
 impl PostgresDatabase {
@@ -25,7 +33,10 @@ impl PostgresDatabase {
         let mut connection = PgConnection::connect_with(&self.pool.connect_options())
             .await
             .map_err(|error| translate(action, Phase::Open, error))?;
-        let done = migrator().run_direct(None, &mut connection, false).await.map_err(translate_migration);
+        let done = migrator()
+            .run_direct(None, &mut connection, false)
+            .await
+            .map_err(translate_migration);
         // The outcome is known; how the connection ends does not matter.
         let _ = connection.close().await;
         done
@@ -34,7 +45,13 @@ impl PostgresDatabase {
 
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS.map(|(version, name, text)| {
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
+        Migration::new(
+            version,
+            Cow::Borrowed(name),
+            MigrationType::Simple,
+            text.into_sql_str(),
+            false,
+        )
     });
     let mut migrator = Migrator::with_migrations(migrations.into());
     migrator.dangerous_set_table_name("driftline._migrations");

@@ -65,7 +65,11 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { max_connections: 16, acquire_timeout: Duration::from_secs(5), statement_cache: None }
+        Self {
+            max_connections: 16,
+            acquire_timeout: Duration::from_secs(5),
+            statement_cache: None,
+        }
     }
 }
 
@@ -80,10 +84,16 @@ pub struct PostgresDatabase {
 impl PostgresDatabase {
     /// A database at `postgres://user:password@host:port/name?options`. Connections are made when they are needed, so that a
     /// server that is down fails the calls and not this; only a URL that cannot be read is refused.
-    #[expect(clippy::unused_async, reason = "callers need not know that connections are made later")]
+    #[expect(
+        clippy::unused_async,
+        reason = "callers need not know that connections are made later"
+    )]
     pub async fn connect(url: &str, options: PostgresOptions) -> StoreResult<Self> {
-        let mut connection = PgConnectOptions::from_str(url).map_err(|_| error::invalid_url(url))?;
-        let capacity = options.statement_cache.or_else(|| error::cache_capacity(url));
+        let mut connection =
+            PgConnectOptions::from_str(url).map_err(|_| error::invalid_url(url))?;
+        let capacity = options
+            .statement_cache
+            .or_else(|| error::cache_capacity(url));
         if let Some(capacity) = capacity {
             connection = connection.statement_cache_capacity(capacity);
         }
@@ -91,7 +101,9 @@ impl PostgresDatabase {
             connection = connection.application_name("driftline");
         }
         // No floating-point number passes here, and PgBouncer knows no such parameter.
-        let connection = connection.extra_float_digits(None).disable_statement_logging();
+        let connection = connection
+            .extra_float_digits(None)
+            .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
@@ -105,7 +117,10 @@ impl PostgresDatabase {
                 })
             })
             .connect_lazy_with(connection);
-        Ok(Self { pool, prepared: capacity != Some(0) })
+        Ok(Self {
+            pool,
+            prepared: capacity != Some(0),
+        })
     }
 
     /// Closes the connections, after the calls that still use them.

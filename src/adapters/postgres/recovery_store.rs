@@ -12,13 +12,20 @@ use crate::domain::{BucketId, Epoch, TenantId};
 use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
 
 /// Who the database is, at this moment.
-pub(super) const IDENTITY: &str = concat!("SELECT ", identity_columns!(), " FROM driftline.database d");
+pub(super) const IDENTITY: &str =
+    concat!("SELECT ", identity_columns!(), " FROM driftline.database d");
 
 #[async_trait]
 impl RecoveryStore for PostgresDatabase {
     #[tracing::instrument(name = "db.database.identity", skip_all, err(level = "debug"))]
     async fn identity(&self) -> StoreResult<DatabaseIdentity> {
-        let row = self.call(Action::new("read the database's identity"), Phase::Open, sqlx::query(IDENTITY)).await?;
+        let row = self
+            .call(
+                Action::new("read the database's identity"),
+                Phase::Open,
+                sqlx::query(IDENTITY),
+            )
+            .await?;
         identity(&row)
     }
 
@@ -27,7 +34,12 @@ impl RecoveryStore for PostgresDatabase {
         let action = Action::new("claim the database");
         let mut session = self.begin(action, Scope::All).await?;
         take_bucket(&mut session, action, bucket, generation).await?;
-        session.execute(action, sqlx::query("UPDATE driftline.database SET ownership = 'claimed'")).await?;
+        session
+            .execute(
+                action,
+                sqlx::query("UPDATE driftline.database SET ownership = 'claimed'"),
+            )
+            .await?;
         session.commit(action).await
     }
 
@@ -36,8 +48,14 @@ impl RecoveryStore for PostgresDatabase {
         let action = Action::new("make the database await recovery");
         let mut session = self.begin(action, Scope::All).await?;
         // The database's row first: a tenant that is being created holds it, and is there to be marked afterwards.
-        session.execute(action, sqlx::query("UPDATE driftline.database SET ownership = 'awaiting_recovery'")).await?;
-        let mark = "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
+        session
+            .execute(
+                action,
+                sqlx::query("UPDATE driftline.database SET ownership = 'awaiting_recovery'"),
+            )
+            .await?;
+        let mark =
+            "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
         session.execute(action, sqlx::query(mark)).await?;
         session.commit(action).await
     }
@@ -58,15 +76,36 @@ impl RecoveryStore for PostgresDatabase {
 
 /// Makes `bucket` the database's, with at least this generation. Watermarks of other buckets end: were one to become the
 /// database's again, they start at 0.
-async fn take_bucket(session: &mut Session, action: Action<'_>, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-    let before = session.one(action, sqlx::query("SELECT d.bucket_id FROM driftline.database d FOR UPDATE")).await?;
-    let before = Fields::of(&before, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
-    let take = "UPDATE driftline.database SET bucket_id = $1, generation = greatest(generation, $2)";
-    session.execute(action, sqlx::query(take).bind(PgUuid(bucket.0)).bind(generation.to_i64())).await?;
+async fn take_bucket(
+    session: &mut Session,
+    action: Action<'_>,
+    bucket: BucketId,
+    generation: Epoch,
+) -> StoreResult<()> {
+    let before = session
+        .one(
+            action,
+            sqlx::query("SELECT d.bucket_id FROM driftline.database d FOR UPDATE"),
+        )
+        .await?;
+    let before =
+        Fields::of(&before, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
+    let take =
+        "UPDATE driftline.database SET bucket_id = $1, generation = greatest(generation, $2)";
+    session
+        .execute(
+            action,
+            sqlx::query(take)
+                .bind(PgUuid(bucket.0))
+                .bind(generation.to_i64()),
+        )
+        .await?;
     if before.is_none_or(|before| before.0 != bucket.0) {
         let reset = "UPDATE driftline.shadowing SET bucket_id = NULL, manifests_watermark = 0, applies_watermark = 0,
             decisions_watermark = 0 WHERE bucket_id <> $1";
-        session.execute(action, sqlx::query(reset).bind(PgUuid(bucket.0))).await?;
+        session
+            .execute(action, sqlx::query(reset).bind(PgUuid(bucket.0)))
+            .await?;
     }
     Ok(())
 }

@@ -7,15 +7,20 @@ use super::error::Action;
 use super::rows::{state, state_columns};
 use super::session::{Scope, Session};
 use super::types::{PgDigest, PgTime, PgUuid};
-use crate::domain::{BucketId, Entry, PerStream, Seq, ShortText, Stream, TenantId, TenantState, genesis, references};
+use crate::domain::{
+    BucketId, Entry, PerStream, Seq, ShortText, Stream, TenantId, TenantState, genesis, references,
+};
 use crate::ports::{Restore, StoreResult};
 
 /// At most so much content, and so many entries, go into one statement.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
 const CHUNK_ENTRIES: usize = 1000;
 
-const LOCK: &str =
-    concat!("SELECT ", state_columns!(), " FROM driftline.tenant t WHERE t.tenant = $1 FOR NO KEY UPDATE");
+const LOCK: &str = concat!(
+    "SELECT ",
+    state_columns!(),
+    " FROM driftline.tenant t WHERE t.tenant = $1 FOR NO KEY UPDATE"
+);
 
 /// An unknown tenant's row, which nobody sees before the commit: it keeps a first writer waiting.
 const CREATE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_recovery, manifests_chain, applies_chain,
@@ -47,7 +52,9 @@ impl PostgresRestore {
         let action = Action::on("begin the restore", tenant);
         let mut session = database.begin(action, Scope::Tenant(tenant)).await?;
         let state = loop {
-            let row = session.optional(action, sqlx::query(LOCK).bind(tenant.as_str())).await?;
+            let row = session
+                .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+                .await?;
             if let Some(row) = row {
                 break Some(state(&row)?);
             }
@@ -61,7 +68,11 @@ impl PostgresRestore {
                 break None;
             }
         };
-        Ok(Self { session, tenant: tenant.clone(), state })
+        Ok(Self {
+            session,
+            tenant: tenant.clone(),
+            state,
+        })
     }
 
     async fn insert_chunk(&mut self, entries: &[Entry]) -> StoreResult<()> {
@@ -78,11 +89,17 @@ impl PostgresRestore {
             .bind(each(entries, |entry| PgDigest(entry.meta.chain)))
             .bind(each(entries, |entry| PgTime(entry.meta.created_at)))
             .bind(each(entries, |entry| PgTime(entry.meta.committed_at)))
-            .bind(each(entries, |entry| entry.meta.created_by.as_ref().map(ShortText::as_str)))
-            .bind(each(entries, |entry| entry.meta.message.as_ref().map(ShortText::as_str)))
+            .bind(each(entries, |entry| {
+                entry.meta.created_by.as_ref().map(ShortText::as_str)
+            }))
+            .bind(each(entries, |entry| {
+                entry.meta.message.as_ref().map(ShortText::as_str)
+            }))
             .bind(each(entries, manifest_version))
             .bind(each(entries, |entry| entry.content.as_bytes()));
-        self.session.execute(Action::on("restore entries", &self.tenant), statement).await?;
+        self.session
+            .execute(Action::on("restore entries", &self.tenant), statement)
+            .await?;
         Ok(())
     }
 }
@@ -133,7 +150,9 @@ impl Restore for PostgresRestore {
             .bind(activation.map(|activation| PgDigest(activation.target.chain)))
             .bind(activation.map(|activation| PgDigest(activation.head_chain)));
         self.session.execute(action, finish).await?;
-        let mut shadowed = sqlx::query(SHADOWED).bind(tenant.as_str()).bind(PgUuid(bucket.0));
+        let mut shadowed = sqlx::query(SHADOWED)
+            .bind(tenant.as_str())
+            .bind(PgUuid(bucket.0));
         for (_, watermark) in watermarks.iter() {
             shadowed = shadowed.bind(watermark.to_i64());
         }
@@ -145,7 +164,9 @@ impl Restore for PostgresRestore {
 /// What an apply names.
 fn manifest_version(entry: &Entry) -> Option<i64> {
     match entry.meta.stream {
-        Stream::Applies => references(Stream::Applies, &entry.content).first().map(|named| named.version.to_i64()),
+        Stream::Applies => references(Stream::Applies, &entry.content)
+            .first()
+            .map(|named| named.version.to_i64()),
         Stream::Manifests | Stream::Decisions => None,
     }
 }

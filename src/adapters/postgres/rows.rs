@@ -9,8 +9,8 @@ use super::error::corrupt;
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::content::Content;
 use crate::domain::{
-    Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Head, PerStream, Seq, ShortText, Stream, TenantId,
-    TenantState, Timestamp, VersionRef,
+    Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Head, PerStream, Seq,
+    ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef,
 };
 use crate::ports::{DatabaseIdentity, Ownership, StoreError, StoreResult};
 
@@ -61,8 +61,13 @@ impl<'a> Fields<'a> {
         Self { row, table, key }
     }
 
-    pub(super) fn get<T: Decode<'a, Postgres> + Type<Postgres>>(&self, column: &'static str) -> StoreResult<T> {
-        self.row.try_get(column).map_err(|error| self.corrupt(column).because(error))
+    pub(super) fn get<T: Decode<'a, Postgres> + Type<Postgres>>(
+        &self,
+        column: &'static str,
+    ) -> StoreResult<T> {
+        self.row
+            .try_get(column)
+            .map_err(|error| self.corrupt(column).because(error))
     }
 
     pub(super) fn corrupt(&self, column: &'static str) -> StoreError {
@@ -74,9 +79,15 @@ impl<'a> Fields<'a> {
         T::try_from(self.get::<i64>(column)?).map_err(|_| self.corrupt(column))
     }
 
-    pub(super) fn optional_number<T: TryFrom<i64>>(&self, column: &'static str) -> StoreResult<Option<T>> {
+    pub(super) fn optional_number<T: TryFrom<i64>>(
+        &self,
+        column: &'static str,
+    ) -> StoreResult<Option<T>> {
         let number = self.get::<Option<i64>>(column)?;
-        number.map(T::try_from).transpose().map_err(|_| self.corrupt(column))
+        number
+            .map(T::try_from)
+            .transpose()
+            .map_err(|_| self.corrupt(column))
     }
 
     pub(super) fn digest(&self, column: &'static str) -> StoreResult<Digest> {
@@ -97,7 +108,9 @@ impl<'a> Fields<'a> {
 
     fn short_text(&self, column: &'static str) -> StoreResult<Option<ShortText>> {
         let text = self.get::<Option<&str>>(column)?;
-        text.map(str::parse).transpose().map_err(|error| self.corrupt(column).because(error))
+        text.map(str::parse)
+            .transpose()
+            .map_err(|error| self.corrupt(column).because(error))
     }
 
     /// An entry without its content; see [`meta_columns`].
@@ -113,7 +126,12 @@ impl<'a> Fields<'a> {
         Ok(Entry { meta, content })
     }
 
-    fn meta_of_size(&self, tenant: &TenantId, stream: Stream, size_bytes: u64) -> StoreResult<EntryMeta> {
+    fn meta_of_size(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        size_bytes: u64,
+    ) -> StoreResult<EntryMeta> {
         Ok(EntryMeta {
             tenant: tenant.clone(),
             stream,
@@ -131,33 +149,49 @@ impl<'a> Fields<'a> {
     }
 
     fn head(&self, head: &'static str, chain: &'static str) -> StoreResult<Head> {
-        Ok(Head { seq: self.number(head)?, chain: self.digest(chain)? })
+        Ok(Head {
+            seq: self.number(head)?,
+            chain: self.digest(chain)?,
+        })
     }
 
     fn activation(&self) -> StoreResult<Option<Activation>> {
         let Some(decision) = self.optional_number("activation_decision")? else {
             return Ok(None);
         };
-        let target = VersionRef { version: self.number("activation_version")?, chain: self.digest("activation_chain")? };
-        Ok(Some(Activation { decision, target, head_chain: self.digest("activation_head_chain")? }))
+        let target = VersionRef {
+            version: self.number("activation_version")?,
+            chain: self.digest("activation_chain")?,
+        };
+        Ok(Some(Activation {
+            decision,
+            target,
+            head_chain: self.digest("activation_head_chain")?,
+        }))
     }
 
     fn bucket_id(&self) -> StoreResult<Option<BucketId>> {
-        Ok(self.get::<Option<PgUuid>>("bucket_id")?.map(|id| BucketId(id.0)))
+        Ok(self
+            .get::<Option<PgUuid>>("bucket_id")?
+            .map(|id| BucketId(id.0)))
     }
 }
 
 /// A tenant's name, from a row that may be of any.
 pub(super) fn tenant_name(row: &PgRow, table: &'static str) -> StoreResult<TenantId> {
     let text = Fields::of(row, table, &"a row").get::<&str>("tenant")?;
-    text.parse().map_err(|error| corrupt(table, "tenant", &text).because(error))
+    text.parse()
+        .map_err(|error| corrupt(table, "tenant", &text).because(error))
 }
 
 /// A tenant's state; see [`state_columns`].
 pub(super) fn state(row: &PgRow) -> StoreResult<TenantState> {
     let tenant = tenant_name(row, "tenant")?;
     let fields = Fields::of(row, "tenant", &tenant);
-    let mut heads = PerStream::from_fn(|_| Head { seq: Seq::default(), chain: Digest::from_bytes([0; 32]) });
+    let mut heads = PerStream::from_fn(|_| Head {
+        seq: Seq::default(),
+        chain: Digest::from_bytes([0; 32]),
+    });
     heads[Stream::Manifests] = fields.head("manifests_head", "manifests_chain")?;
     heads[Stream::Applies] = fields.head("applies_head", "applies_chain")?;
     heads[Stream::Decisions] = fields.head("decisions_head", "decisions_chain")?;
@@ -190,9 +224,13 @@ pub(super) fn identity(row: &PgRow) -> StoreResult<DatabaseIdentity> {
         "awaiting_recovery" => Ownership::AwaitingRecovery,
         _ => return Err(fields.corrupt("ownership")),
     };
-    let timeline = u32::from_str_radix(fields.get("timeline")?, 16).map_err(|_| fields.corrupt("timeline"))?;
+    let timeline =
+        u32::from_str_radix(fields.get("timeline")?, 16).map_err(|_| fields.corrupt("timeline"))?;
     Ok(DatabaseIdentity {
-        id: DatabaseId { id: fields.get::<PgUuid>("id")?.0, timeline },
+        id: DatabaseId {
+            id: fields.get::<PgUuid>("id")?.0,
+            timeline,
+        },
         ownership,
         generation: fields.number("generation")?,
         bucket_id: fields.bucket_id()?,

@@ -7,14 +7,15 @@ use super::PostgresDatabase;
 use super::error::{Action, Phase};
 use super::recovery_store::IDENTITY;
 use super::rows::{
-    Fields, identity, identity_columns, state, state_columns, tenant_name, watermark_columns, watermarks,
+    Fields, identity, identity_columns, state, state_columns, tenant_name, watermark_columns,
+    watermarks,
 };
 use super::session::Scope;
 use super::types::{PgDigest, PgUuid};
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId};
 use crate::ports::{
-    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger, StoreResult, TenantStatus, Work,
-    WorkerId,
+    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
+    StoreResult, TenantStatus, Work, WorkerId,
 };
 
 /// Something is pending: from `t` (tenant), `s` (shadowing) and `d` (database).
@@ -168,7 +169,10 @@ impl ShadowLedger for PostgresDatabase {
         let identity = identity(first)?;
         let mut work = Vec::with_capacity(rows.len());
         for row in &rows {
-            if Fields::of(row, "tenant", &"a row").get::<Option<&str>>("tenant")?.is_some() {
+            if Fields::of(row, "tenant", &"a row")
+                .get::<Option<&str>>("tenant")?
+                .is_some()
+            {
                 work.push(leased(row)?);
             }
         }
@@ -176,7 +180,12 @@ impl ShadowLedger for PostgresDatabase {
     }
 
     #[tracing::instrument(name = "db.shadowing.release", skip_all, fields(%tenant), err(level = "debug"))]
-    async fn release(&self, tenant: &TenantId, worker: WorkerId, failure: Option<&ShadowFailure>) -> StoreResult<()> {
+    async fn release(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        failure: Option<&ShadowFailure>,
+    ) -> StoreResult<()> {
         let action = Action::on("release the lease", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         let statement = sqlx::query(RELEASE)
@@ -207,11 +216,20 @@ impl ShadowLedger for PostgresDatabase {
             .bind(i64::from(limit))
             .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX));
         let rows = session.all(action, statement).await?;
-        rows.iter().map(|row| Fields::of(row, "entry", &format_args!("{tenant}/{stream}")).entry(tenant, stream)).collect()
+        rows.iter()
+            .map(|row| {
+                Fields::of(row, "entry", &format_args!("{tenant}/{stream}")).entry(tenant, stream)
+            })
+            .collect()
     }
 
     #[tracing::instrument(name = "db.shadowing.advance", skip_all, fields(%tenant, stream = %mark.stream, seq = %mark.seq), err(level = "debug"))]
-    async fn advance_watermark(&self, tenant: &TenantId, bucket: BucketId, mark: &Mark) -> StoreResult<bool> {
+    async fn advance_watermark(
+        &self,
+        tenant: &TenantId,
+        bucket: BucketId,
+        mark: &Mark,
+    ) -> StoreResult<bool> {
         let action = Action::on("advance the watermark", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         let statement = sqlx::query(ADVANCE)
@@ -226,10 +244,18 @@ impl ShadowLedger for PostgresDatabase {
     }
 
     #[tracing::instrument(name = "db.shadowing.lower", skip_all, fields(%tenant, %stream, %to), err(level = "debug"))]
-    async fn lower_watermark(&self, tenant: &TenantId, bucket: BucketId, stream: Stream, to: Seq) -> StoreResult<()> {
+    async fn lower_watermark(
+        &self,
+        tenant: &TenantId,
+        bucket: BucketId,
+        stream: Stream,
+        to: Seq,
+    ) -> StoreResult<()> {
         let action = Action::on("lower the watermark", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        session.optional(action, sqlx::query(LOCK).bind(tenant.as_str())).await?;
+        session
+            .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+            .await?;
         let statement = sqlx::query(LOWER)
             .bind(tenant.as_str())
             .bind(PgUuid(bucket.0))
@@ -243,7 +269,9 @@ impl ShadowLedger for PostgresDatabase {
     async fn watermarks(&self, tenant: &TenantId) -> StoreResult<PerStream<Seq>> {
         let action = Action::on("read the watermarks", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let row = session.optional(action, sqlx::query(WATERMARKS).bind(tenant.as_str())).await?;
+        let row = session
+            .optional(action, sqlx::query(WATERMARKS).bind(tenant.as_str()))
+            .await?;
         row.map_or_else(|| Ok(PerStream::default()), |row| watermarks(&row, tenant))
     }
 
@@ -251,7 +279,10 @@ impl ShadowLedger for PostgresDatabase {
     async fn halt(&self, tenant: &TenantId, halt: &Halt, guard: &HaltGuard) -> StoreResult<bool> {
         let action = Action::on("halt the shadowing", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let Some(locked) = session.optional(action, sqlx::query(LOCK).bind(tenant.as_str())).await? else {
+        let Some(locked) = session
+            .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+            .await?
+        else {
             return Ok(false);
         };
         if Fields::of(&locked, "tenant", tenant).get::<i64>("epoch")? != guard.epoch.to_i64() {
@@ -263,18 +294,42 @@ impl ShadowLedger for PostgresDatabase {
         let compared = &guard.compared;
         let statement = sqlx::query(MOVED)
             .bind(tenant.as_str())
-            .bind(compared.iter().map(|(stream, _, _)| stream.code()).collect::<Vec<_>>())
-            .bind(compared.iter().map(|(_, seq, _)| seq.to_i64()).collect::<Vec<_>>())
-            .bind(compared.iter().map(|(_, _, chain)| chain.map(PgDigest)).collect::<Vec<_>>());
+            .bind(
+                compared
+                    .iter()
+                    .map(|(stream, _, _)| stream.code())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                compared
+                    .iter()
+                    .map(|(_, seq, _)| seq.to_i64())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                compared
+                    .iter()
+                    .map(|(_, _, chain)| chain.map(PgDigest))
+                    .collect::<Vec<_>>(),
+            );
         let moved = session.one(action, statement).await?;
         if Fields::of(&moved, "entry", tenant).get::<i64>("moved")? != 0 {
             return Ok(false);
         }
-        let now = session.one(action, sqlx::query("SELECT clock_timestamp() AS now")).await?;
-        let halt = Halt { at: Fields::of(&now, "shadowing", tenant).time("now")?, ..halt.clone() };
-        let text = serde_json::to_string(&halt).map_err(|error| super::error::corrupt("shadowing", "halted", tenant).because(error))?;
+        let now = session
+            .one(action, sqlx::query("SELECT clock_timestamp() AS now"))
+            .await?;
+        let halt = Halt {
+            at: Fields::of(&now, "shadowing", tenant).time("now")?,
+            ..halt.clone()
+        };
+        let text = serde_json::to_string(&halt)
+            .map_err(|error| super::error::corrupt("shadowing", "halted", tenant).because(error))?;
         let statement = sqlx::query("UPDATE driftline.shadowing SET halted = $2 WHERE tenant = $1");
-        let stored = session.execute(action, statement.bind(tenant.as_str()).bind(text)).await? == 1;
+        let stored = session
+            .execute(action, statement.bind(tenant.as_str()).bind(text))
+            .await?
+            == 1;
         session.commit(action).await?;
         Ok(stored)
     }
@@ -286,13 +341,23 @@ impl ShadowLedger for PostgresDatabase {
         after: Option<&TenantId>,
         limit: u32,
     ) -> StoreResult<Vec<TenantStatus>> {
-        let action = Action { verb: "read the status", tenant };
-        let mut session = self.begin(action, tenant.map_or(Scope::All, Scope::Tenant)).await?;
+        let action = Action {
+            verb: "read the status",
+            tenant,
+        };
+        let mut session = self
+            .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
+            .await?;
         let statement = sqlx::query(STATUS)
             .bind(tenant.map(TenantId::as_str))
             .bind(after.map(TenantId::as_str))
             .bind(i64::from(limit));
-        session.all(action, statement).await?.iter().map(status).collect()
+        session
+            .all(action, statement)
+            .await?
+            .iter()
+            .map(status)
+            .collect()
     }
 
     #[tracing::instrument(name = "db.shadowing.backlog", skip_all, err(level = "debug"))]
@@ -311,9 +376,13 @@ impl ShadowLedger for PostgresDatabase {
 
     #[tracing::instrument(name = "db.probe.get", skip_all, fields(%bucket), err(level = "debug"))]
     async fn probe_passed(&self, bucket: BucketId) -> StoreResult<bool> {
-        let statement = sqlx::query("SELECT EXISTS (SELECT FROM driftline.probe p WHERE p.bucket_id = $1) AS passed");
+        let statement = sqlx::query(
+            "SELECT EXISTS (SELECT FROM driftline.probe p WHERE p.bucket_id = $1) AS passed",
+        );
         let action = Action::new("read whether the bucket was probed");
-        let row = self.call(action, Phase::Open, statement.bind(PgUuid(bucket.0))).await?;
+        let row = self
+            .call(action, Phase::Open, statement.bind(PgUuid(bucket.0)))
+            .await?;
         Fields::of(&row, "probe", &bucket).get("passed")
     }
 
@@ -322,7 +391,12 @@ impl ShadowLedger for PostgresDatabase {
         let statement = "INSERT INTO driftline.probe AS p (bucket_id) VALUES ($1)
             ON CONFLICT (bucket_id) DO UPDATE SET passed_at = excluded.passed_at RETURNING p.passed_at";
         let action = Action::new("record that the bucket was probed");
-        self.call(action, Phase::Sent, sqlx::query(statement).bind(PgUuid(bucket.0))).await?;
+        self.call(
+            action,
+            Phase::Sent,
+            sqlx::query(statement).bind(PgUuid(bucket.0)),
+        )
+        .await?;
         Ok(())
     }
 }
@@ -332,13 +406,20 @@ fn leased(row: &PgRow) -> StoreResult<Work> {
     let watermarks = watermarks(row, &state.tenant)?;
     let attempts = Fields::of(row, "shadowing", &state.tenant).get::<i32>("attempts")?;
     let attempts = u32::try_from(attempts).unwrap_or(0);
-    Ok(Work { state, watermarks, attempts })
+    Ok(Work {
+        state,
+        watermarks,
+        attempts,
+    })
 }
 
 fn status(row: &PgRow) -> StoreResult<TenantStatus> {
     let tenant = tenant_name(row, "tenant")?;
     let fields = Fields::of(row, "shadowing", &tenant);
-    let halted = fields.get::<Option<&str>>("halted")?.map(serde_json::from_str).transpose();
+    let halted = fields
+        .get::<Option<&str>>("halted")?
+        .map(serde_json::from_str)
+        .transpose();
     Ok(TenantStatus {
         state: state(row)?,
         watermarks: watermarks(row, &tenant)?,
@@ -356,5 +437,7 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
 /// A duration for `interval '1 microsecond'`, kept to a century.
 fn micros(duration: std::time::Duration) -> i64 {
     const CENTURY: i64 = 100 * 366 * 24 * 60 * 60 * 1_000_000;
-    i64::try_from(duration.as_micros()).unwrap_or(CENTURY).min(CENTURY)
+    i64::try_from(duration.as_micros())
+        .unwrap_or(CENTURY)
+        .min(CENTURY)
 }

@@ -54,7 +54,11 @@ impl Encode<'_, Postgres> for PgUuid {
 
 impl Encode<'_, Postgres> for PgTime {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let micros = self.0.as_micros().checked_sub(EPOCH).ok_or("the time is out of range")?;
+        let micros = self
+            .0
+            .as_micros()
+            .checked_sub(EPOCH)
+            .ok_or("the time is out of range")?;
         buffer.extend_from_slice(&micros.to_be_bytes());
         Ok(IsNull::No)
     }
@@ -76,7 +80,9 @@ impl<'r> Decode<'r, Postgres> for PgUuid {
 impl<'r> Decode<'r, Postgres> for PgTime {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         let micros = i64::from_be_bytes(binary(value)?).checked_add(EPOCH);
-        let time = micros.and_then(Timestamp::from_micros).ok_or("the time is out of range")?;
+        let time = micros
+            .and_then(Timestamp::from_micros)
+            .ok_or("the time is out of range")?;
         Ok(Self(time))
     }
 }
@@ -92,5 +98,7 @@ fn binary<const N: usize>(value: PgValueRef<'_>) -> Result<[u8; N], BoxDynError>
         return Err("the binary format was asked for".into());
     }
     let bytes = value.as_bytes()?;
-    bytes.try_into().map_err(|_| format!("{N} bytes are expected, not {}", bytes.len()).into())
+    bytes
+        .try_into()
+        .map_err(|_| format!("{N} bytes are expected, not {}", bytes.len()).into())
 }
