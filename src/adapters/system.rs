@@ -23,6 +23,7 @@ impl Entropy for System {
         Uuid::new_v4()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that provides randomness")]
     fn fraction(&self) -> f64 {
         rand::random()
     }

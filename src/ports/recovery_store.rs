@@ -41,11 +41,12 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// watermark starts at 0. Tenants that await recovery go on waiting. Idempotent.
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
 
-    /// Makes the database and every tenant in it await recovery. Idempotent.
-    async fn await_recovery(&self) -> StoreResult<()>;
+    /// Makes one tenant await recovery (one that the database does not know included), or the database and every tenant in
+    /// it. Idempotent.
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()>;
 
-    /// Records that recovery took over `bucket` with this generation. The database goes on awaiting recovery until
-    /// [`RecoveryStore::claim`].
+    /// Records that recovery took over `bucket` with at least this generation. The ownership stays what it is. With another
+    /// bucket than before every watermark starts at 0.
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
 
     /// Takes the tenant's lock for a restore. Dropping the restore undoes everything.

@@ -1,0 +1,84 @@
+//! What a hybrid repository is made of, and how it behaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bucket::Bucket;
+use crate::domain::Timestamp;
+use crate::domain::content::Content;
+use crate::ports::{Clock, Database, Entropy, SnapshotStore};
+
+/// The driven ports of one repository.
+#[derive(Debug, Clone)]
+pub struct Sides {
+    /// The database.
+    pub database: Arc<dyn Database>,
+    /// The bucket.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Sides {
+    pub(crate) fn bucket(&self) -> Bucket {
+        Bucket::new(Arc::clone(&self.snapshots))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// What to do when the server's timeline moved on: a replica was promoted, or a backup restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFailover {
+    /// Recover from the bucket before any write: entries may have been lost on the way.
+    #[default]
+    Recover,
+    /// Take over the prefix at once: replication is synchronous, so nothing was lost.
+    Trust,
+}
+
+/// How a repository behaves. The defaults suit production.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The size limit of a manifest's content, in bytes.
+    pub content_limit: usize,
+    /// What to do after a failover.
+    pub on_failover: OnFailover,
+    /// Entries in one batch of the replicator.
+    pub batch_entries: u32,
+    /// Content in one batch of the replicator, in bytes.
+    pub batch_bytes: u64,
+    /// Tenants that one replicator works on at once.
+    pub concurrent_tenants: usize,
+    /// Requests to the bucket that one replicator or recovery has under way at once.
+    pub concurrent_requests: usize,
+    /// How often the replicator looks for pending entries when nothing wakes it.
+    pub poll_interval: Duration,
+    /// How long a replicator keeps a tenant to itself.
+    pub lease: Duration,
+    /// The longest wait of a tenant whose shadowing fails.
+    pub max_backoff: Duration,
+    /// Content that recovery of one tenant keeps in memory between verifying and inserting, in bytes.
+    pub recovery_memory: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            content_limit: Content::DEFAULT_LIMIT,
+            on_failover: OnFailover::default(),
+            batch_entries: 128,
+            batch_bytes: 32 * 1024 * 1024,
+            concurrent_tenants: 8,
+            concurrent_requests: 16,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(60),
+            max_backoff: Duration::from_secs(60),
+            recovery_memory: 16 * 1024 * 1024,
+        }
+    }
+}
