@@ -58,15 +58,15 @@ CREATE TABLE driftline.entry (
 ALTER TABLE driftline.entry ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE INDEX entry_applies_of ON driftline.entry (tenant, manifest_version, seq) WHERE manifest_version IS NOT NULL;
 
--- Which entry an idempotency key made.
+-- Which entry an idempotency key made. Each stream has its own keys.
 CREATE TABLE driftline.idempotency (
     tenant text COLLATE "C" NOT NULL,
-    key text COLLATE "C" NOT NULL,
     stream smallint NOT NULL,
+    key text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
     checksum bytea NOT NULL,
     at timestamptz NOT NULL,
-    PRIMARY KEY (tenant, key)
+    PRIMARY KEY (tenant, stream, key)
 );
 CREATE INDEX idempotency_age ON driftline.idempotency (tenant, at);
 

@@ -48,7 +48,6 @@ CREATE FUNCTION driftline.append(
 DECLARE
     v_tenant record;
     v_database driftline.database;
-    v_stream smallint;
 BEGIN
     PERFORM set_config('driftline.tenant', p_tenant, true);
 
@@ -93,11 +92,12 @@ BEGIN
     END IF;
 
     IF p_key IS NOT NULL THEN
-        SELECT i.stream, i.seq, i.checksum INTO v_stream, seq, checksum
+        SELECT i.seq, i.checksum INTO seq, checksum
         FROM driftline.idempotency i
-        WHERE i.tenant = p_tenant AND i.key = p_key AND i.at > clock_timestamp() - interval '24 hours';
+        WHERE i.tenant = p_tenant AND i.stream = p_stream AND i.key = p_key
+            AND i.at > clock_timestamp() - interval '24 hours';
         IF FOUND THEN
-            IF v_stream <> p_stream OR checksum <> p_checksum THEN
+            IF checksum <> p_checksum THEN
                 outcome := 'key_reused';
                 RETURN;
             END IF;
@@ -195,10 +195,10 @@ BEGIN
         INSERT INTO driftline.idempotency AS i (tenant, key, stream, seq, checksum, at)
         VALUES (p_tenant, p_key, p_stream, seq, p_checksum, committed_at)
         ON CONFLICT ON CONSTRAINT idempotency_pkey DO UPDATE
-        SET stream = excluded.stream, seq = excluded.seq, checksum = excluded.checksum, at = excluded.at;
+        SET seq = excluded.seq, checksum = excluded.checksum, at = excluded.at;
         -- Each keyed write takes a few expired keys away: what is left is bounded by a day's writes.
-        DELETE FROM driftline.idempotency i WHERE i.tenant = p_tenant AND i.key IN (
-            SELECT o.key FROM driftline.idempotency o
+        DELETE FROM driftline.idempotency i WHERE i.tenant = p_tenant AND (i.stream, i.key) IN (
+            SELECT o.stream, o.key FROM driftline.idempotency o
             WHERE o.tenant = p_tenant AND o.at <= clock_timestamp() - interval '24 hours'
             ORDER BY o.at LIMIT 4
         );

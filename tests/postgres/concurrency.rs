@@ -92,7 +92,7 @@ async fn no_first_writer_slips_past_a_database_that_begins_to_await_recovery() {
         })
     });
     let writers = writers.collect::<Vec<_>>();
-    store.await_recovery().await.unwrap();
+    store.await_recovery(None).await.unwrap();
     join_all(writers).await;
     for number in 0..12 {
         let tenant = tenant(&format!("t{number}"));
@@ -241,9 +241,10 @@ async fn a_restored_tenant_takes_no_writes_while_the_database_is_unclaimed() {
     let tenant = tenant("acme");
     let refused = store.append(&tenant, &manifest("1")).await.unwrap();
     assert_eq!(refused, Appended::Refused(Refusal::Unclaimed));
+    let bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(1));
+    store.take_generation(bucket, Epoch::FIRST).await.unwrap();
     let restore = store.begin_restore(&tenant).await.unwrap();
     let state = driftline::domain::TenantState::new(tenant.clone(), Epoch::FIRST);
-    let bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(1));
     restore
         .commit(&state, bucket, &driftline::domain::PerStream::default())
         .await

@@ -93,7 +93,7 @@ async fn a_setting_lets_no_other_tenant_be_written() {
     for statement in [
         "INSERT INTO driftline.shadowing (tenant) VALUES ('three')",
         "UPDATE driftline.shadowing SET tenant = 'three'",
-        "INSERT INTO driftline.idempotency VALUES ('two', 'k', 0, 1, '', now())",
+        "INSERT INTO driftline.idempotency VALUES ('two', 0, 'k', 1, '', now())",
     ] {
         sqlx::raw_sql("BEGIN; SELECT set_config('driftline.tenant', 'one', true)")
             .execute(&mut connection)

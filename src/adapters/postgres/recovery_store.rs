@@ -15,6 +15,14 @@ use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
 pub(super) const IDENTITY: &str =
     concat!("SELECT ", identity_columns!(), " FROM driftline.database d");
 
+/// A tenant that is not known yet gets its row, so that its first write is refused.
+const AWAIT_ONE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_recovery, manifests_chain, applies_chain,
+    decisions_chain)
+    SELECT $1, d.generation, true, driftline.genesis($1, 'manifests'), driftline.genesis($1, 'applies'),
+        driftline.genesis($1, 'decisions')
+    FROM driftline.database d
+    ON CONFLICT (tenant) DO UPDATE SET awaiting_recovery = true";
+
 #[async_trait]
 impl RecoveryStore for PostgresDatabase {
     #[tracing::instrument(name = "db.database.identity", skip_all, err(level = "debug"))]
@@ -44,19 +52,39 @@ impl RecoveryStore for PostgresDatabase {
     }
 
     #[tracing::instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
-    async fn await_recovery(&self) -> StoreResult<()> {
-        let action = Action::new("make the database await recovery");
-        let mut session = self.begin(action, Scope::All).await?;
-        // The database's row first: a tenant that is being created holds it, and is there to be marked afterwards.
-        session
-            .execute(
-                action,
-                sqlx::query("UPDATE driftline.database SET ownership = 'awaiting_recovery'"),
-            )
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+        let action = Action {
+            verb: "await the recovery",
+            tenant,
+        };
+        let mut session = self
+            .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
             .await?;
-        let mark =
-            "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
-        session.execute(action, sqlx::query(mark)).await?;
+        match tenant {
+            None => {
+                // The database's row first: a tenant that is being created holds it, and is there to be marked afterwards.
+                session
+                    .execute(
+                        action,
+                        sqlx::query(
+                            "UPDATE driftline.database SET ownership = 'awaiting_recovery'",
+                        ),
+                    )
+                    .await?;
+                let mark = "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
+                session.execute(action, sqlx::query(mark)).await?;
+            }
+            Some(tenant) => {
+                session
+                    .execute(action, sqlx::query(AWAIT_ONE).bind(tenant.as_str()))
+                    .await?;
+                let shadowing =
+                    "INSERT INTO driftline.shadowing (tenant) VALUES ($1) ON CONFLICT DO NOTHING";
+                session
+                    .execute(action, sqlx::query(shadowing).bind(tenant.as_str()))
+                    .await?;
+            }
+        }
         session.commit(action).await
     }
 

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 
 use super::PostgresDatabase;
 use super::error::Action;
-use super::rows::{state, state_columns};
+use super::rows::{Fields, state, state_columns};
 use super::session::{Scope, Session};
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
     BucketId, Entry, PerStream, Seq, ShortText, Stream, TenantId, TenantState, genesis, references,
 };
-use crate::ports::{Restore, StoreResult};
+use crate::ports::{Fault, Restore, Side, StoreError, StoreResult};
 
 /// At most so much content, and so many entries, go into one statement.
 const CHUNK_BYTES: usize = 8 * 1024 * 1024;
@@ -135,6 +135,19 @@ impl Restore for PostgresRestore {
     ) -> StoreResult<()> {
         let tenant = self.tenant;
         let action = Action::on("commit the restore", &tenant);
+        let current = self
+            .session
+            .one(
+                action,
+                sqlx::query("SELECT d.bucket_id FROM driftline.database d"),
+            )
+            .await?;
+        let current =
+            Fields::of(&current, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
+        if current.is_none_or(|current| current.0 != bucket.0) {
+            let message = format!("{action}: the database's bucket is another one than {bucket}");
+            return Err(StoreError::new(Side::Database, Fault::Unavailable, message));
+        }
         let activation = state.activation;
         let mut finish = sqlx::query(FINISH)
             .bind(tenant.as_str())

@@ -12,7 +12,7 @@ use super::rows::{
 };
 use super::session::Scope;
 use super::types::{PgDigest, PgUuid};
-use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId};
+use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
 use crate::ports::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
     StoreResult, TenantStatus, Work, WorkerId,
@@ -90,8 +90,8 @@ const ADVANCE: &str = "UPDATE driftline.shadowing s SET bucket_id = $2,
         CASE WHEN $3 = 2 THEN $4 ELSE 0 END)
     WHERE s.tenant = $1
         AND EXISTS (SELECT FROM driftline.database d WHERE d.bucket_id = $2)
-        AND EXISTS (SELECT FROM driftline.entry e
-            WHERE e.tenant = $1 AND e.stream = $3::smallint AND e.seq = $4::bigint AND e.chain = $5)";
+        AND ($6 OR EXISTS (SELECT FROM driftline.entry e
+            WHERE e.tenant = $1 AND e.stream = $3::smallint AND e.seq = $4::bigint AND e.chain = $5))";
 
 const LOWER: &str = "UPDATE driftline.shadowing SET
     manifests_watermark = CASE WHEN $3 = 0 THEN least(manifests_watermark, $4) ELSE manifests_watermark END,
@@ -237,7 +237,8 @@ impl ShadowLedger for PostgresDatabase {
             .bind(PgUuid(bucket.0))
             .bind(mark.stream.code())
             .bind(mark.seq.to_i64())
-            .bind(PgDigest(mark.chain));
+            .bind(PgDigest(mark.chain))
+            .bind(mark.seq == Seq::default() && mark.chain == genesis(tenant, mark.stream));
         let moved = session.execute(action, statement).await? == 1;
         session.commit(action).await?;
         Ok(moved)
