@@ -172,3 +172,29 @@ mod memory {
     database_contract!(open);
     database_contract_with_clock!(open_at);
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::sync::Arc;
+
+    use driftline::adapters::sqlite::SqliteDatabase;
+    use driftline::adapters::system::System;
+    use driftline::ports::{Clock, Database, ManifestStore};
+
+    async fn open() -> (Arc<dyn Database>, tempfile::TempDir) {
+        open_at(Arc::new(System)).await
+    }
+
+    async fn open_at(clock: Arc<dyn Clock>) -> (Arc<dyn Database>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("driftline.db");
+        let database = SqliteDatabase::open(&path, clock, Arc::new(System))
+            .await
+            .expect("open");
+        database.migrate().await.expect("migrate");
+        (Arc::new(database), directory)
+    }
+
+    database_contract!(open);
+    database_contract_with_clock!(open_at);
+}
