@@ -5,13 +5,17 @@
 //! so that they take turns; between processes they wait for the lock, at most [`PATIENCE`] each. Readers never wait for
 //! writers. A call that is dropped half-way leaves nothing behind, except that a commit already under way may complete.
 
+mod append;
 mod error;
 mod manifest_store;
 mod migrations;
+mod pending;
+mod queries;
 mod recovery_store;
 mod restore;
 mod rows;
 mod shadow_ledger;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

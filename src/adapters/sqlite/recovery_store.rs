@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use tracing::instrument;
 
-use super::manifest_store::{identity, tenant};
+use super::queries::{self, identity};
 use super::restore::SqliteRestore;
-use super::rows::{execute, save_state};
+use super::writes::{execute, save_state};
 use super::{SqliteDatabase, commit};
 use crate::domain::{BucketId, Epoch, TenantId, TenantState};
 use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
@@ -54,7 +54,7 @@ impl RecoveryStore for SqliteDatabase {
         let mut transaction = self.begin(action).await?;
         if let Some(name) = tenant {
             let generation = identity(&mut transaction, action).await?.generation;
-            let known = self::tenant(&mut transaction, name, action).await?;
+            let known = queries::tenant(&mut transaction, name, action).await?;
             let mut state = known.map_or_else(
                 || TenantState::new(name.clone(), generation),
                 |row| row.state,
@@ -83,7 +83,7 @@ impl RecoveryStore for SqliteDatabase {
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
         let action = || format!("begin the restore of tenant {tenant}");
         let mut transaction = self.begin(action).await?;
-        let state = self::tenant(&mut transaction, tenant, action)
+        let state = queries::tenant(&mut transaction, tenant, action)
             .await?
             .map(|row| row.state);
         Ok(Box::new(SqliteRestore::new(

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use tracing::instrument;
 
-use super::manifest_store::identity;
-use super::rows::{execute, insert_entry, save_state};
+use super::queries::identity;
+use super::writes::{execute, insert_entry, save_state};
 use super::{Tx, commit, error};
 use crate::domain::{BucketId, Entry, PerStream, Seq, TenantId, TenantState};
 use crate::ports::{Fault, Restore, StoreResult};
