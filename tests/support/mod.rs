@@ -2,4 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 pub mod faults;
+#[cfg(feature = "s3")]
+pub mod localstack;
 pub mod service;
+pub mod world;

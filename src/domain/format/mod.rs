@@ -8,6 +8,8 @@ mod bucket;
 mod index;
 mod keys;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use bucket::BucketIdentity;
 pub use index::{Index, IndexEntry, PAGE_SIZE, Page};

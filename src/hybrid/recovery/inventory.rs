@@ -147,6 +147,10 @@ impl Walk<'_> {
                 Err(damage) => {
                     self.worked_around.extend(damage);
                     self.follow(Seq::new(number * PAGE_SIZE), Epoch::default()).await?;
+                    if (self.entries.len() as u64) < number * PAGE_SIZE {
+                        // Later entries cannot be tied to this history without those that are lost here.
+                        break;
+                    }
                 }
             }
         }
