@@ -12,6 +12,12 @@
 //!
 //! Cases take the time from the store. Where a clock can be given to the adapter, `database_contract_with_clock!` adds the
 //! cases that wait for days.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at once"
+)]
 
 mod append;
 mod clocked;
@@ -164,7 +170,6 @@ mod memory {
         open_at(Arc::new(System)).await
     }
 
-    #[expect(clippy::unused_async, reason = "an adapter's constructor may wait")]
     async fn open_at(clock: Arc<dyn Clock>) -> (Arc<dyn Database>, ()) {
         (Arc::new(MemoryDatabase::new(clock, Arc::new(System))), ())
     }

@@ -8,7 +8,7 @@ use driftline::ports::{Fault, ManifestStore, RecoveryStore, StoreError};
 use sqlx::Connection;
 
 use crate::fixture::*;
-use crate::{open, raw, tamper};
+use crate::{connect, open, tamper};
 
 async fn error(path: &Path) -> StoreError {
     open(path).await.expect_err("opening it must fail")
@@ -253,7 +253,7 @@ async fn reads_go_on_while_another_program_holds_the_lock() {
     claimed(&db).await;
     let acme = tenant("acme");
     let first = commit(&db, &acme, manifest("a")).await;
-    let mut other = raw(&path).await;
+    let mut other = connect(&path).await;
     let holding = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let waiting = tokio::spawn({
         let (db, acme) = (db.clone(), acme.clone());
@@ -282,7 +282,7 @@ async fn a_call_that_is_dropped_leaves_nothing_behind() {
         let _ = tokio::time::timeout(patience, db.append(&acme, &entry)).await;
         let restore = async {
             let restore = db.begin_restore(&acme).await.unwrap();
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             drop(restore);
         };
         let _ = tokio::time::timeout(patience, restore).await;

@@ -1,6 +1,7 @@
 //! What only SQLite has to prove: one file, several processes, and files that are not what they should be. The rest is in
 //! the contract of every database.
 #![cfg(feature = "sqlite")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
 
 #[path = "../contracts/database/fixture.rs"]
 #[expect(dead_code, reason = "the contract uses all of it")]
@@ -25,7 +26,7 @@ async fn open(path: &Path) -> StoreResult<Arc<SqliteDatabase>> {
 }
 
 /// The file as another program sees it.
-async fn raw(path: &Path) -> SqliteConnection {
+async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
         .filename(path)
         .connect()
@@ -33,9 +34,9 @@ async fn raw(path: &Path) -> SqliteConnection {
         .expect("a connection")
 }
 
-async fn tamper(path: &Path, sql: &'static str) {
-    sqlx::query(sql)
-        .execute(&mut raw(path).await)
+async fn tamper(path: &Path, change: &'static str) {
+    sqlx::query(change)
+        .execute(&mut connect(path).await)
         .await
         .expect("a statement");
 }
