@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// How long an idempotency key is remembered.
-pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
 
 /// What a writer believes the newest version of the manifests to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

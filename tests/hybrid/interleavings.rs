@@ -6,9 +6,8 @@ use driftline::domain::format::{BUCKET_KEY, Snapshot, index_key, page_key, snaps
 use driftline::domain::{Entry, Epoch, Seq, Stream};
 use driftline::hybrid::{OnFailover, Standing};
 use driftline::ports::{
-    Database, ErrorKind, ManifestProvider, ManifestStore as _, Ownership, RecoverTarget,
-    RecoveryRequest, RecoveryState, RecoveryStore as _, ShadowLedger as _, ShadowState,
-    SnapshotStore,
+    Database, ErrorKind, ManifestProvider, Ownership, RecoverTarget, RecoveryRequest,
+    RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -108,11 +107,11 @@ async fn the_old_replicator_wakes_up_after_the_recovery(
     gate.reached().await;
 
     let fresh = world.database();
-    let recovered = world.repository(&fresh);
+    let successor = world.repository(&fresh);
     if shadowed > 0 {
-        recover_all(&recovered).await;
+        recover_all(&successor).await;
     } else {
-        let report = recovered
+        let report = successor
             .recover_all(
                 &RecoveryRequest::default(),
                 &driftline::hybrid::Progress::default(),
@@ -120,16 +119,16 @@ async fn the_old_replicator_wakes_up_after_the_recovery(
             .await;
         assert_eq!(report.unwrap().unfinished, None);
     }
-    let head = recovered
+    let newest = successor
         .current_manifest(&acme)
         .await
         .unwrap()
         .map_or(0, |manifest| manifest.version().get());
     for number in 0..3 {
-        let created = create(&recovered, &acme, &format!("new {number}")).await;
-        assert_eq!(created.manifest.version(), Seq::new(head + number + 1));
+        let created = create(&successor, &acme, &format!("new {number}")).await;
+        assert_eq!(created.manifest.version(), Seq::new(newest + number + 1));
     }
-    drain(&recovered).await;
+    drain(&successor).await;
     world.assert_settled(&fresh, &acme).await;
     let indexed = world.index(&acme, Stream::Manifests).await;
 
@@ -141,11 +140,11 @@ async fn the_old_replicator_wakes_up_after_the_recovery(
             || outcome.is_ok_and(|drained| drained.left.backing_off + drained.left.stopped > 0)
     );
     assert_eq!(world.index(&acme, Stream::Manifests).await, indexed);
-    create(&recovered, &acme, "after").await;
-    drain(&recovered).await;
+    create(&successor, &acme, "after").await;
+    drain(&successor).await;
     world.assert_settled(&fresh, &acme).await;
-    for version in 1..=head + 4 {
-        let served = recovered
+    for version in 1..=newest + 4 {
+        let served = successor
             .manifest_by_version(&acme, Seq::new(version))
             .await
             .unwrap()

@@ -38,11 +38,15 @@ impl Service {
     }
 
     /// Waits until `ready` says so; fails with the service's log after a minute.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a real service starts in real time"
+    )]
     pub fn wait_until(&self, what: &str, mut ready: impl FnMut() -> bool) {
         let started = Instant::now();
         while !ready() {
             assert!(
-                started.elapsed() < Duration::from_secs(60),
+                started.elapsed() < Duration::from_mins(1),
                 "{what} is not ready after a minute; its log:\n{}",
                 std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
             );

@@ -161,9 +161,9 @@ impl fmt::Display for Shown<'_> {
         const LONGEST: usize = 200;
         for char in self.0.chars().take(LONGEST) {
             if char.is_control() {
-                write!(f, "{}", char.escape_default())?
+                write!(f, "{}", char.escape_default())?;
             } else {
-                write!(f, "{char}")?
+                write!(f, "{char}")?;
             }
         }
         f.write_str(if self.0.chars().nth(LONGEST).is_some() {

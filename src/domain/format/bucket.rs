@@ -43,8 +43,8 @@ impl BucketIdentity {
 
     /// Reads the object.
     pub fn parse(bytes: &[u8]) -> Result<Self, Damage> {
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|error| Damage::malformed(BUCKET_KEY, error))?;
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|error| Damage::malformed(BUCKET_KEY, error.to_string()))?;
         check_format(BUCKET_KEY, FORMAT, &document.format)?;
         let Document {
             bucket_id,

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::snapshot::json;
 use super::{Damage, Snapshot, check_format, index_key, page_key, snapshot_key};
 use crate::domain::{
-    Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp, genesis,
+    Digest, EntryId, EntryMeta, Epoch, InvalidDigest, Seq, ShortText, Stream, TenantId, Timestamp,
+    genesis,
 };
 
 const INDEX_FORMAT: &str = "driftline.index.v1";
@@ -435,18 +436,22 @@ fn open(key: &str, format: &str, tenant: &TenantId, bytes: &[u8]) -> Result<Docu
         .ok()
         .and_then(|tail| tail.strip_prefix(SELF)?.strip_suffix("\"\n}\n"))
         .ok_or_else(|| malformed("it does not end with selfSha256"))?;
-    let expected = digest
+    let expected: Digest = digest
         .parse()
-        .map_err(|error| Damage::malformed(key, error))?;
+        .map_err(|error: InvalidDigest| Damage::malformed(key, error.to_string()))?;
     Damage::check(key, "selfSha256", expected, Digest::of(body))?;
     let document: Document =
-        serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error))?;
+        serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error.to_string()))?;
     check_format(key, format, &document.format)?;
     if document.sealed_pages > MAX_PAGES {
         return Err(malformed("sealedPages is beyond every history"));
     }
     if document.community_id != *tenant {
-        return Err(Damage::misplaced(key, tenant, &document.community_id));
+        return Err(Damage::misplaced(
+            key,
+            tenant.as_str(),
+            document.community_id.as_str(),
+        ));
     }
     Ok(document)
 }

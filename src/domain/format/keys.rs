@@ -49,8 +49,7 @@ pub fn tenant_of(key: &str) -> Option<TenantId> {
 /// The stream that an object of a tenant belongs to.
 pub fn stream_of(key: &str) -> Option<Stream> {
     match key.split_once('/')?.1.split_once('/') {
-        None => Some(Stream::Manifests),
-        Some(("versions" | "index", _)) => Some(Stream::Manifests),
+        None | Some(("versions" | "index", _)) => Some(Stream::Manifests),
         Some(("applies", _)) => Some(Stream::Applies),
         Some(("decisions", _)) => Some(Stream::Decisions),
         Some(_) => None,

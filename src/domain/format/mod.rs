@@ -79,8 +79,8 @@ impl Damage {
         }
     }
 
-    pub(crate) fn malformed(object: &str, reason: impl ToString) -> Self {
-        Self::new(object, Problem::Malformed(reason.to_string()))
+    pub(crate) fn malformed(object: &str, reason: impl Into<String>) -> Self {
+        Self::new(object, Problem::Malformed(reason.into()))
     }
 
     pub(crate) fn check(
@@ -106,12 +106,16 @@ impl Damage {
         Self::new(object, Problem::Diverged { database, bucket })
     }
 
-    pub(crate) fn misplaced(object: &str, expected: impl ToString, found: impl ToString) -> Self {
+    pub(crate) fn misplaced(
+        object: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
         Self::new(
             object,
             Problem::Misplaced {
-                expected: expected.to_string(),
-                found: found.to_string(),
+                expected: expected.into(),
+                found: found.into(),
             },
         )
     }

@@ -86,9 +86,10 @@ impl Snapshot {
         key: &str,
         bytes: &Bytes,
     ) -> Result<Self, Damage> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Damage::malformed(key, error))?;
-        let document: Document<'_> =
-            serde_json::from_str(text).map_err(|error| Damage::malformed(key, error))?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Damage::malformed(key, error.to_string()))?;
+        let document: Document<'_> = serde_json::from_str(text)
+            .map_err(|error| Damage::malformed(key, error.to_string()))?;
         check_format(key, FORMAT, &document.format)?;
         let content = Content::from_stored(bytes.slice_ref(document.content.get().as_bytes()));
         Damage::check(
@@ -98,7 +99,11 @@ impl Snapshot {
             content.checksum(),
         )?;
         if document.community_id != *tenant {
-            return Err(Damage::misplaced(key, tenant, &document.community_id));
+            return Err(Damage::misplaced(
+                key,
+                tenant.as_str(),
+                document.community_id.as_str(),
+            ));
         }
         let named = snapshot_key(tenant, stream, document.version, document.epoch);
         if named != key {

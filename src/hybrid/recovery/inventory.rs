@@ -95,7 +95,9 @@ pub(super) async fn take(
                 .push((epoch, key.clone()));
         }
     }
-    candidates.values_mut().for_each(|epochs| epochs.sort());
+    for epochs in candidates.values_mut() {
+        epochs.sort();
+    }
     let mut worked_around = Vec::new();
     // The listing says which indexes exist, and a GET says it again for those that it does not show.
     let (index, etag) = match bucket.index(tenant, stream).await {

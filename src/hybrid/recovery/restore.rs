@@ -59,12 +59,15 @@ pub(super) async fn run(
         )
         .hint("run the recovery again")
     })?;
-    let named = PerStream::from_fn(|stream| match renew {
-        true => plan.streams[stream].head(&plan.tenant, stream).seq,
-        false => plan.streams[stream]
-            .index
-            .as_ref()
-            .map_or(Seq::default(), Index::latest),
+    let named = PerStream::from_fn(|stream| {
+        if renew {
+            plan.streams[stream].head(&plan.tenant, stream).seq
+        } else {
+            plan.streams[stream]
+                .index
+                .as_ref()
+                .map_or(Seq::default(), Index::latest)
+        }
     });
     restore.commit(&outcome, bucket, &named).await?;
     crash::point("recover-commit");

@@ -165,7 +165,7 @@ async fn activate(
         expect: Some(Expectation::Chain(head_chain)),
         refers_to: Some(chosen),
         activation: Some(activation),
-        ..new_entry(context, Stream::Decisions, decision.to_content()?, message)?
+        ..new_entry(context, Stream::Decisions, decision.to_content()?, &message)?
     };
     Ok(context.sides.database.append(tenant, &entry).await?)
 }
@@ -175,15 +175,15 @@ async fn append_copy(context: &Context<'_>, tenant: &TenantId, source: &Entry) -
         "recovered from version {} with chain {}",
         source.meta.seq, source.meta.chain
     );
-    let entry = new_entry(context, Stream::Manifests, source.content.clone(), message)?;
+    let entry = new_entry(context, Stream::Manifests, source.content.clone(), &message)?;
     Ok(context.sides.database.append(tenant, &entry).await?)
 }
 
 fn new_entry(
     context: &Context<'_>,
     stream: Stream,
-    content: Content,
-    message: String,
+    body: Content,
+    message: &str,
 ) -> Result<NewEntry> {
     let text = |text: &str| {
         text.parse::<ShortText>()
@@ -197,10 +197,10 @@ fn new_entry(
     Ok(NewEntry {
         stream,
         id: EntryId(context.sides.entropy.uuid()),
-        content,
+        content: body,
         created_at: context.sides.now(),
         created_by: Some(created_by),
-        message: Some(text(&message)?),
+        message: Some(text(message)?),
         expect: None,
         idempotency_key: None,
         skip_unchanged: false,

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::content::Content;
 use crate::domain::format::{
-    BucketIdentity, Index, IndexEntry, Page, Snapshot, index_key, page_key, snapshot_key,
+    BucketIdentity, Damage, Index, IndexEntry, Page, Snapshot, index_key, page_key, snapshot_key,
 };
 use crate::domain::{Digest, Entry, Halt, Head, Seq, Stream, TenantId, VersionRef, references};
 use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
@@ -30,7 +30,7 @@ pub(crate) enum BatchError {
     Store(#[from] StoreError),
     /// The bucket holds damaged or misplaced objects where the batch has to build on.
     #[error("{0}; run `driftline recover --tenant {1} --dry-run`")]
-    Damage(crate::domain::format::Damage, TenantId),
+    Damage(Box<Damage>, TenantId),
     /// The bucket is not, or no longer, this database's.
     #[error("{0}")]
     NotOwner(String),
@@ -64,7 +64,7 @@ pub(crate) enum BatchError {
     Contended(String),
     /// Two valid histories disagree. The halt is stored unless what was compared has moved.
     #[error("{}", .0.reason)]
-    Divergent(Box<Halt>, HaltGuard),
+    Divergent(Box<Halt>, Box<HaltGuard>),
 }
 
 /// How a tenant's batch ended.
@@ -345,17 +345,16 @@ impl Batch<'_> {
         let mut void = None;
         for place in 0..rows.len() {
             for reference in references(stream, &rows[place].content) {
-                let shadowed = match *named {
-                    Some(latest) => latest,
-                    None => {
-                        let index = self
-                            .sides
-                            .bucket()
-                            .index(self.tenant(), Stream::Manifests)
-                            .await;
-                        let index = index.map_err(|error| self.bucket_error(error))?;
-                        *named.insert(index.map_or(Seq::default(), |(index, _)| index.latest()))
-                    }
+                let shadowed = if let Some(latest) = *named {
+                    latest
+                } else {
+                    let index = self
+                        .sides
+                        .bucket()
+                        .index(self.tenant(), Stream::Manifests)
+                        .await;
+                    let index = index.map_err(|error| self.bucket_error(error))?;
+                    *named.insert(index.map_or(Seq::default(), |(index, _)| index.latest()))
                 };
                 if reference.version <= shadowed || void == Some(reference) {
                     continue;
@@ -530,7 +529,7 @@ impl Batch<'_> {
             epoch: self.work.state.epoch,
             compared: vec![(stream, seq, Some(database))],
         };
-        BatchError::Divergent(Box::new(halt), guard)
+        BatchError::Divergent(Box::new(halt), Box::new(guard))
     }
 
     fn damaged_row(&self, stream: Stream, seq: Seq, problem: &'static str) -> BatchError {
@@ -545,7 +544,9 @@ impl Batch<'_> {
     fn bucket_error(&self, error: BucketError) -> BatchError {
         match error {
             BucketError::Store(error) => error.into(),
-            BucketError::Damage(damage) => BatchError::Damage(damage, self.tenant().clone()),
+            BucketError::Damage(damage) => {
+                BatchError::Damage(Box::new(damage), self.tenant().clone())
+            }
         }
     }
 }

@@ -289,7 +289,7 @@ impl Replicator {
             Ok(found) => found.map(|(found, _)| found),
             Err(super::bucket::BucketError::Store(error)) => return Err(error.into()),
             Err(super::bucket::BucketError::Damage(damage)) => {
-                return Err(BatchError::Damage(damage, tenant.clone()));
+                return Err(BatchError::Damage(Box::new(damage), tenant.clone()));
             }
         };
         let owned = match found {
