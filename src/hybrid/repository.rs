@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::ownership::{self, Standing};
-use super::probe::{self, Level, ProbeReport};
+use super::probe::{self, ProbeLevel, ProbeReport};
 use super::recovery::{self, Progress, RecoveryReport};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
@@ -110,8 +110,9 @@ impl HybridManifestRepository {
     }
 
     /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote.
-    pub async fn probe(&self, level: Level) -> Result<ProbeReport> {
-        Ok(probe::probe(&self.sides, level).await?)
+    pub async fn probe(&self, level: ProbeLevel) -> Result<ProbeReport> {
+        let Sides { snapshots, entropy, clock, .. } = &self.sides;
+        Ok(probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), level).await?)
     }
 
     /// Creates what the database needs, or brings it up to date.

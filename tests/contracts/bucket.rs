@@ -1,5 +1,12 @@
 //! The port of the bucket, over every adapter of it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at once when something is not as it should be"
+)]
+
+mod directory_crash;
 mod faults;
 mod probe;
 #[cfg(feature = "s3")]
@@ -36,7 +43,12 @@ async fn memory() -> Place {
 async fn directory() -> Place {
     let directory = tempfile::tempdir().unwrap();
     let open = |name| Arc::new(DirectorySnapshotStore::open(directory.path().join(name)).unwrap());
-    Place { store: open("one"), twin: open("one"), beside: open("one-more"), _directory: Some(directory) }
+    Place {
+        store: open("one"),
+        twin: open("one"),
+        beside: open("one-more"),
+        _directory: Some(directory),
+    }
 }
 
 #[cfg(feature = "s3")]
@@ -94,20 +106,40 @@ contract! {
 const KEY: &str = "acme/versions/v000001.json";
 
 async fn create(store: &dyn SnapshotStore, key: &str, bytes: impl Into<Bytes>) -> ETag {
-    written(store.put(key, bytes.into(), Precondition::Absent).await.unwrap())
+    written(
+        store
+            .put(key, bytes.into(), Precondition::Absent)
+            .await
+            .unwrap(),
+    )
 }
 
 async fn replace(store: &dyn SnapshotStore, etag: &ETag, bytes: impl Into<Bytes>) -> PutOutcome {
-    store.put(KEY, bytes.into(), Precondition::Matches(etag.clone())).await.unwrap()
+    store
+        .put(KEY, bytes.into(), Precondition::Matches(etag.clone()))
+        .await
+        .unwrap()
 }
 
 async fn read(store: &dyn SnapshotStore, key: &str) -> Option<Bytes> {
     store.get(key).await.unwrap().map(|object| object.bytes)
 }
 
-async fn keys(store: &dyn SnapshotStore, prefix: &str, after: Option<&str>, limit: usize) -> (Vec<String>, bool) {
+async fn keys(
+    store: &dyn SnapshotStore,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> (Vec<String>, bool) {
     let listing = store.list(prefix, after, limit).await.unwrap();
-    (listing.objects.into_iter().map(|object| object.key).collect(), listing.more)
+    (
+        listing
+            .objects
+            .into_iter()
+            .map(|object| object.key)
+            .collect(),
+        listing.more,
+    )
 }
 
 fn written(outcome: PutOutcome) -> ETag {
@@ -121,25 +153,41 @@ async fn a_write_is_read_back(place: Place) {
     let etag = create(&*place.store, KEY, "{}").await;
     for store in [&place.store, &place.twin] {
         let object = store.get(KEY).await.unwrap().unwrap();
-        assert_eq!((object.bytes, object.etag), (Bytes::from("{}"), etag.clone()));
+        assert_eq!(
+            (object.bytes, object.etag),
+            (Bytes::from("{}"), etag.clone())
+        );
     }
     let newer = written(replace(&*place.twin, &etag, "{\"a\":1}").await);
     let object = place.store.get(KEY).await.unwrap().unwrap();
-    assert_eq!((object.bytes, object.etag), (Bytes::from("{\"a\":1}"), newer));
+    assert_eq!(
+        (object.bytes, object.etag),
+        (Bytes::from("{\"a\":1}"), newer)
+    );
 }
 
 async fn what_is_absent_is_none(place: Place) {
     assert_eq!(place.store.get(KEY).await.unwrap(), None);
     create(&*place.store, KEY, "{}").await;
     assert_eq!(place.store.get("acme/versions").await.unwrap(), None);
-    assert_eq!(place.store.get("acme/versions/v000001.jso").await.unwrap(), None);
-    assert_eq!(keys(&*place.store, "nobody/", None, 10).await, (vec![], false));
+    assert_eq!(
+        place.store.get("acme/versions/v000001.jso").await.unwrap(),
+        None
+    );
+    assert_eq!(
+        keys(&*place.store, "nobody/", None, 10).await,
+        (vec![], false)
+    );
 }
 
 async fn creating_what_exists_fails_and_leaves_it_alone(place: Place) {
     let etag = create(&*place.store, KEY, "first").await;
     for bytes in ["second", "first"] {
-        let outcome = place.twin.put(KEY, bytes.into(), Precondition::Absent).await.unwrap();
+        let outcome = place
+            .twin
+            .put(KEY, bytes.into(), Precondition::Absent)
+            .await
+            .unwrap();
         assert_eq!(outcome, PutOutcome::PreconditionFailed);
     }
     let object = place.store.get(KEY).await.unwrap().unwrap();
@@ -149,7 +197,10 @@ async fn creating_what_exists_fails_and_leaves_it_alone(place: Place) {
 async fn comparing_with_an_absent_object_fails(place: Place) {
     let etag = create(&*place.store, KEY, "there for a while").await;
     place.store.delete(KEY).await.unwrap();
-    assert_eq!(replace(&*place.store, &etag, "back").await, PutOutcome::PreconditionFailed);
+    assert_eq!(
+        replace(&*place.store, &etag, "back").await,
+        PutOutcome::PreconditionFailed
+    );
     assert_eq!(read(&*place.store, KEY).await, None);
 }
 
@@ -157,7 +208,10 @@ async fn comparing_with_a_stale_etag_fails_and_leaves_the_object_alone(place: Pl
     let stale = create(&*place.store, KEY, "1").await;
     let current = written(replace(&*place.store, &stale, "2").await);
     assert_ne!(stale, current);
-    assert_eq!(replace(&*place.twin, &stale, "3").await, PutOutcome::PreconditionFailed);
+    assert_eq!(
+        replace(&*place.twin, &stale, "3").await,
+        PutOutcome::PreconditionFailed
+    );
     assert_eq!(read(&*place.store, KEY).await, Some("2".into()));
 }
 
@@ -174,12 +228,20 @@ async fn one_of_many_creators_wins(place: Place) {
         let key = format!("acme/versions/v{round:06}.json");
         let mut racers = JoinSet::new();
         for racer in 0..16 {
-            let store = Arc::clone(if racer % 2 == 0 { &place.store } else { &place.twin });
+            let store = Arc::clone(if racer % 2 == 0 {
+                &place.store
+            } else {
+                &place.twin
+            });
             let key = key.clone();
             racers.spawn(async move {
                 let bytes = format!("racer {racer}");
                 loop {
-                    match store.put(&key, bytes.clone().into(), Precondition::Absent).await.unwrap() {
+                    match store
+                        .put(&key, bytes.clone().into(), Precondition::Absent)
+                        .await
+                        .unwrap()
+                    {
                         PutOutcome::Written(_) => return Some(bytes),
                         PutOutcome::PreconditionFailed => return None,
                         PutOutcome::Conflict => {}
@@ -189,7 +251,10 @@ async fn one_of_many_creators_wins(place: Place) {
         }
         let winners: Vec<_> = racers.join_all().await.into_iter().flatten().collect();
         assert_eq!(winners.len(), 1, "{winners:?}");
-        assert_eq!(read(&*place.store, &key).await, Some(winners[0].clone().into()));
+        assert_eq!(
+            read(&*place.store, &key).await,
+            Some(winners[0].clone().into())
+        );
     }
 }
 
@@ -199,20 +264,29 @@ async fn compare_and_set_loses_no_update(place: Place) {
     create(&*place.store, KEY, "0").await;
     let mut racers = JoinSet::new();
     for racer in 0..RACERS {
-        let store = Arc::clone(if racer % 2 == 0 { &place.store } else { &place.twin });
+        let store = Arc::clone(if racer % 2 == 0 {
+            &place.store
+        } else {
+            &place.twin
+        });
         racers.spawn(async move {
             let mut done = 0;
             while done < UPDATES {
                 let object = store.get(KEY).await.unwrap().unwrap();
                 let count: usize = std::str::from_utf8(&object.bytes).unwrap().parse().unwrap();
-                if let PutOutcome::Written(_) = replace(&*store, &object.etag, (count + 1).to_string()).await {
+                if let PutOutcome::Written(_) =
+                    replace(&*store, &object.etag, (count + 1).to_string()).await
+                {
                     done += 1;
                 }
             }
         });
     }
     racers.join_all().await;
-    assert_eq!(read(&*place.store, KEY).await, Some((RACERS * UPDATES).to_string().into()));
+    assert_eq!(
+        read(&*place.store, KEY).await,
+        Some((RACERS * UPDATES).to_string().into())
+    );
 }
 
 async fn a_reader_sees_whole_objects_only(place: Place) {
@@ -235,25 +309,66 @@ async fn a_reader_sees_whole_objects_only(place: Place) {
 
 async fn a_listing_is_in_byte_order(place: Place) {
     let all = [
-        "C/x", "_driftline/bucket.json", "a-b/x", "a.b/x", "a/applies/a000001.json", "a/index.json", "a/index/p000001.json",
-        "a/versions/v000001.e2.json", "a/versions/v000001.json", "a/versions/v1000000.json", "a0/x", "a_b/x", "aa/x", "b",
+        "C/x",
+        "_driftline/bucket.json",
+        "a-b/x",
+        "a.b/x",
+        "a/applies/a000001.json",
+        "a/index.json",
+        "a/index/p000001.json",
+        "a/versions/v000001.e2.json",
+        "a/versions/v000001.json",
+        "a/versions/v1000000.json",
+        "a0/x",
+        "a_b/x",
+        "aa/x",
+        "b",
     ];
     for key in all.iter().rev() {
         create(&*place.store, key, *key).await;
     }
     let mut sorted = all.map(str::to_owned).to_vec();
     sorted.sort_unstable();
-    assert_eq!(keys(&*place.twin, "", None, 1000).await, (sorted.clone(), false));
+    assert_eq!(
+        keys(&*place.twin, "", None, 1000).await,
+        (sorted.clone(), false)
+    );
     let listing = place.store.list("", None, 1000).await.unwrap();
-    assert!(listing.objects.iter().all(|object| object.size == object.key.len() as u64), "{listing:?}");
-    for prefix in ["a", "a/", "a/index", "a/index/", "a-", "a/versions/v000001", "b", "b/", "c"] {
-        let expected: Vec<_> = sorted.iter().filter(|key| key.starts_with(prefix)).cloned().collect();
-        assert_eq!(keys(&*place.store, prefix, None, 1000).await, (expected, false), "{prefix}");
+    assert!(
+        listing
+            .objects
+            .iter()
+            .all(|object| object.size == object.key.len() as u64),
+        "{listing:?}"
+    );
+    for prefix in [
+        "a",
+        "a/",
+        "a/index",
+        "a/index/",
+        "a-",
+        "a/versions/v000001",
+        "b",
+        "b/",
+        "c",
+    ] {
+        let expected: Vec<_> = sorted
+            .iter()
+            .filter(|key| key.starts_with(prefix))
+            .cloned()
+            .collect();
+        assert_eq!(
+            keys(&*place.store, prefix, None, 1000).await,
+            (expected, false),
+            "{prefix}"
+        );
     }
 }
 
 async fn a_listing_comes_in_parts(place: Place) {
-    let all: Vec<_> = (0..10).map(|n| format!("acme/versions/v{n:06}.json")).collect();
+    let all: Vec<_> = (0..10)
+        .map(|n| format!("acme/versions/v{n:06}.json"))
+        .collect();
     for key in &all {
         create(&*place.store, key, "").await;
     }
@@ -275,12 +390,22 @@ async fn a_listing_can_begin_anywhere(place: Place) {
     for key in all {
         create(&*place.store, key, "").await;
     }
-    for after in ["", "a", "a-b/x", "a-b/y", "a.b/", "a.b/x", "a/", "a/x", "a/x0", "a/y", "a/y/z", "a/z", "a0", "b"] {
+    for after in [
+        "", "a", "a-b/x", "a-b/y", "a.b/", "a.b/x", "a/", "a/x", "a/x0", "a/y", "a/y/z", "a/z",
+        "a0", "b",
+    ] {
         for prefix in ["", "a", "a/", "a/y"] {
-            let expected: Vec<_> =
-                all.into_iter().filter(|key| key.starts_with(prefix) && *key > after).map(str::to_owned).collect();
+            let expected: Vec<_> = all
+                .into_iter()
+                .filter(|key| key.starts_with(prefix) && *key > after)
+                .map(str::to_owned)
+                .collect();
             let after = Some(after).filter(|after| !after.is_empty());
-            assert_eq!(keys(&*place.store, prefix, after, 10).await, (expected, false), "{prefix:?} after {after:?}");
+            assert_eq!(
+                keys(&*place.store, prefix, after, 10).await,
+                (expected, false),
+                "{prefix:?} after {after:?}"
+            );
         }
     }
 }
@@ -302,33 +427,61 @@ async fn prefixes_are_apart(place: Place) {
     create(&*place.beside, KEY, "there").await;
     place.beside.delete(KEY).await.unwrap();
     assert_eq!(read(&*place.store, KEY).await, Some("here".into()));
-    assert_eq!(keys(&*place.store, "", None, 10).await, (vec![KEY.to_owned()], false));
+    assert_eq!(
+        keys(&*place.store, "", None, 10).await,
+        (vec![KEY.to_owned()], false)
+    );
     for store in [&place.store, &place.beside] {
-        assert!(store.prefix().is_empty() || store.prefix().ends_with('/'), "{}", store.prefix());
+        assert!(
+            store.prefix().is_empty() || store.prefix().ends_with('/'),
+            "{}",
+            store.prefix()
+        );
     }
 }
 
 async fn objects_may_be_empty_or_large(place: Place) {
-    let large: Bytes = (0..5 * 1024 * 1024).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect::<Vec<u8>>().into();
+    let large: Bytes = (0..5 * 1024 * 1024)
+        .map(|n: u32| n.to_le_bytes()[n as usize % 3])
+        .collect::<Vec<u8>>()
+        .into();
     for (key, bytes) in [("a/empty", Bytes::new()), ("a/large", large)] {
         create(&*place.store, key, bytes.clone()).await;
         assert!(read(&*place.twin, key).await.unwrap() == bytes, "{key}");
     }
-    let sizes: Vec<_> = place.store.list("a/", None, 10).await.unwrap().objects.iter().map(|object| object.size).collect();
+    let sizes: Vec<_> = place
+        .store
+        .list("a/", None, 10)
+        .await
+        .unwrap()
+        .objects
+        .iter()
+        .map(|object| object.size)
+        .collect();
     assert_eq!(sizes, [0, 5 * 1024 * 1024]);
 }
 
 async fn the_store_tells_what_it_is(place: Place) {
     let info = place.store.ping().await.unwrap();
     assert!(!info.version.is_empty());
-    assert!(["memory:", "file:///", "s3://"].iter().any(|scheme| place.store.url().starts_with(scheme)));
+    assert!(
+        ["memory:", "file:///", "s3://"]
+            .iter()
+            .any(|scheme| place.store.url().starts_with(scheme))
+    );
     create(&*place.store, KEY, "1").await;
     let scratch = "_driftline/probe/scratch";
     for inspection in place.store.inspect(scratch).await.unwrap() {
-        assert!(!inspection.name.is_empty() && !inspection.detail.is_empty(), "{inspection:?}");
+        assert!(
+            !inspection.name.is_empty() && !inspection.detail.is_empty(),
+            "{inspection:?}"
+        );
     }
     place.store.delete(scratch).await.unwrap();
-    assert_eq!(keys(&*place.store, "", None, 10).await, (vec![KEY.to_owned()], false));
+    assert_eq!(
+        keys(&*place.store, "", None, 10).await,
+        (vec![KEY.to_owned()], false)
+    );
 }
 
 async fn the_probe_passes_and_leaves_nothing_behind(place: Place) {

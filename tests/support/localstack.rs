@@ -1,5 +1,10 @@
 //! LocalStack's S3: one a test process, started when the first test asks, gone with the process; a bucket a test.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops at once when something is not as it should be"
+)]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -29,14 +34,23 @@ pub fn localstack() -> &'static LocalStack {
 
 impl LocalStack {
     fn start() -> Self {
-        let script = std::env::var_os("DRIFTLINE_TEST_LOCALSTACK").map_or_else(installed, PathBuf::from);
+        let script =
+            std::env::var_os("DRIFTLINE_TEST_LOCALSTACK").map_or_else(installed, PathBuf::from);
         let port = free_port();
         let service = Service::start("localstack", |directory| {
             let data = directory.join("data");
-            [script, port.to_string().into(), data].map(|part| part.display().to_string()).to_vec()
+            [script, port.to_string().into(), data]
+                .map(|part| part.display().to_string())
+                .to_vec()
         });
-        service.wait_until("LocalStack", || request(port, "GET", "/_localstack/health").is_ok_and(|status| status == 200));
-        Self { _service: service, port, buckets: AtomicUsize::new(0) }
+        service.wait_until("LocalStack", || {
+            request(port, "GET", "/_localstack/health").is_ok_and(|status| status == 200)
+        });
+        Self {
+            _service: service,
+            port,
+            buckets: AtomicUsize::new(0),
+        }
     }
 
     /// Where it listens.
@@ -76,7 +90,9 @@ impl LocalStack {
 
 fn installed() -> PathBuf {
     let directory = root().join("localstack");
-    let status = Command::new(directory.join("setup.sh")).status().expect("localstack/setup.sh runs");
+    let status = Command::new(directory.join("setup.sh"))
+        .status()
+        .expect("localstack/setup.sh runs");
     assert!(status.success(), "localstack/setup.sh installs LocalStack");
     directory.join("start.sh")
 }
@@ -94,6 +110,9 @@ fn request(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = String::from_utf8_lossy(&answer)
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     Ok(status.unwrap_or(0))
 }

@@ -83,6 +83,13 @@ impl MemoryDatabase {
         }
     }
 
+    /// Loses a row, as a damaged disk does: the lock row still counts it.
+    pub fn lose_row(&self, tenant: &TenantId, stream: Stream, seq: Seq) {
+        if let Some(tenant) = self.tables().tenants.get_mut(tenant) {
+            tenant.entries[stream].remove(&seq);
+        }
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         lock(&self.tables)
     }

@@ -18,8 +18,15 @@ use crate::ports::{Fault, Side, StoreError, StoreResult};
 
 /// Makes a client. Nothing is sent to the store yet.
 pub(super) async fn client(options: &S3Options) -> StoreResult<Client> {
-    let endpoint = options.endpoint.clone().or_else(|| from_environment("AWS_ENDPOINT_URL_S3"));
-    let config = load(options, endpoint.is_some() || from_environment("AWS_ENDPOINT_URL").is_some()).await;
+    let endpoint = options
+        .endpoint
+        .clone()
+        .or_else(|| from_environment("AWS_ENDPOINT_URL_S3"));
+    let config = load(
+        options,
+        endpoint.is_some() || from_environment("AWS_ENDPOINT_URL").is_some(),
+    )
+    .await;
     if config.region().is_none() {
         let message = "no region for the bucket: set AWS_REGION";
         return Err(StoreError::new(Side::Bucket, Fault::Refused, message));
@@ -31,7 +38,9 @@ pub(super) async fn client(options: &S3Options) -> StoreResult<Client> {
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = &endpoint {
         let valid = url::Url::parse(endpoint).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+            matches!(url.scheme(), "http" | "https")
+                && url.username().is_empty()
+                && url.password().is_none()
         });
         if !valid {
             let message = "the endpoint must be an http or https URL without credentials";
@@ -40,8 +49,12 @@ pub(super) async fn client(options: &S3Options) -> StoreResult<Client> {
         builder = builder.endpoint_url(endpoint);
     }
     let endpoint = endpoint.as_deref().or_else(|| config.endpoint_url());
-    let path_style = options.path_style.unwrap_or_else(|| endpoint.is_some_and(wants_path_style));
-    Ok(Client::from_conf(builder.force_path_style(path_style).build()))
+    let path_style = options
+        .path_style
+        .unwrap_or_else(|| endpoint.is_some_and(wants_path_style));
+    Ok(Client::from_conf(
+        builder.force_path_style(path_style).build(),
+    ))
 }
 
 async fn load(options: &S3Options, has_endpoint: bool) -> SdkConfig {

@@ -38,23 +38,32 @@ pub(super) struct Answer {
 impl Answer {
     /// The store's answer; `None` when there was none, or none that could be read.
     pub(super) fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Self> {
-        let SdkError::ServiceError(answer) = error else { return None };
+        let SdkError::ServiceError(answer) = error else {
+            return None;
+        };
         let meta = answer.err().meta();
         Some(Self {
             status: answer.raw().status().as_u16(),
             code: meta.code().map(str::to_owned),
             message: meta.message().map(str::to_owned),
-            region: answer.raw().headers().get("x-amz-bucket-region").map(str::to_owned),
+            region: answer
+                .raw()
+                .headers()
+                .get("x-amz-bucket-region")
+                .map(str::to_owned),
         })
     }
 
     fn is(&self, codes: &[&str]) -> bool {
-        self.code.as_deref().is_some_and(|code| codes.contains(&code))
+        self.code
+            .as_deref()
+            .is_some_and(|code| codes.contains(&code))
     }
 
-    /// No object of that name; a bucket that is not there is something else.
+    /// No object of that name. A bucket that is not there is something else, and so is a 404 from who knows what stands in
+    /// between: that must not pass for an empty bucket.
     pub(super) fn is_no_object(&self) -> bool {
-        self.status == 404 && !self.is(&["NoSuchBucket"])
+        self.status == 404 && self.is(&["NoSuchKey"])
     }
 
     fn fault(&self, effect: Effect) -> Fault {
@@ -72,18 +81,27 @@ impl Answer {
     }
 
     fn hint(&self, bucket: &str) -> Option<String> {
-        if self.is(&["NoSuchBucket"]) || (self.status == 404 && self.code.as_deref() == Some("NotFound")) {
-            return Some(format!("there is no bucket `{bucket}`; make it with `aws s3 mb s3://{bucket}`"));
+        if self.is(&["NoSuchBucket"])
+            || (self.status == 404 && self.code.as_deref() == Some("NotFound"))
+        {
+            return Some(format!(
+                "there is no bucket `{bucket}`; make it with `aws s3 mb s3://{bucket}`"
+            ));
         }
         if self.is(&["RequestTimeTooSkewed"]) {
             return Some("this machine's clock is too far from the store's".to_owned());
         }
         if let (300..=400, Some(region)) = (self.status, &self.region) {
-            return Some(format!("the bucket is in the region {region}: set AWS_REGION"));
+            return Some(format!(
+                "the bucket is in the region {region}: set AWS_REGION"
+            ));
         }
         match self.status {
             401 | 403 => Some("the credentials do not allow it".to_owned()),
-            501 => Some("the store does not know a part of the request; `driftline doctor` tells which".to_owned()),
+            501 => Some(
+                "the store does not know a part of the request; `driftline doctor` tells which"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -118,7 +136,11 @@ impl Call<'_> {
     {
         if let Some(answer) = Answer::of(error) {
             let hint = answer.hint(self.bucket);
-            return self.error(answer.fault(self.effect), hint.as_deref(), answer.to_string());
+            return self.error(
+                answer.fault(self.effect),
+                hint.as_deref(),
+                answer.to_string(),
+            );
         }
         let (fault, hint) = self.unanswered(error);
         self.error(fault, hint, texts(error))
@@ -130,9 +152,16 @@ impl Call<'_> {
     }
 
     pub(super) fn error(&self, fault: Fault, hint: Option<&str>, cause: String) -> StoreError {
-        let Self { verb, what, bucket, .. } = self;
+        let Self {
+            verb, what, bucket, ..
+        } = self;
         let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-        StoreError::new(Side::Bucket, fault, format!("cannot {verb} `{what}` in bucket `{bucket}`{hint}")).because(cause)
+        StoreError::new(
+            Side::Bucket,
+            fault,
+            format!("cannot {verb} `{what}` in bucket `{bucket}`{hint}"),
+        )
+        .because(cause)
     }
 
     fn unanswered<E>(&self, error: &SdkError<E, HttpResponse>) -> (Fault, Option<&'static str>)
@@ -141,21 +170,29 @@ impl Call<'_> {
     {
         match find::<CredentialsError>(error) {
             Some(CredentialsError::CredentialsNotLoaded(_)) => {
-                let hint = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile";
+                let hint =
+                    "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile";
                 return (Fault::Refused, Some(hint));
             }
             Some(CredentialsError::InvalidConfiguration(_)) => {
-                return (Fault::Refused, Some("the configuration of the credentials is not valid"));
+                return (
+                    Fault::Refused,
+                    Some("the configuration of the credentials is not valid"),
+                );
             }
             Some(_) => return (Fault::Unavailable, Some("the credentials could not be had")),
             None => {}
         }
         // Without a connection nothing can have been written.
-        if find::<hyper_util::client::legacy::Error>(error).is_some_and(hyper_util::client::legacy::Error::is_connect) {
+        if find::<hyper_util::client::legacy::Error>(error)
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
+        {
             return (Fault::Unavailable, Some("no connection"));
         }
         match error {
-            SdkError::ConstructionFailure(_) => (Fault::Refused, Some("the request could not be made")),
+            SdkError::ConstructionFailure(_) => {
+                (Fault::Refused, Some("the request could not be made"))
+            }
             SdkError::DispatchFailure(failure) if failure.is_user() => {
                 (Fault::Refused, Some("the request could not be made"))
             }
@@ -172,7 +209,10 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 
 /// The texts of an error and its causes.
 fn texts(error: &(dyn Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes(error)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -41,7 +41,10 @@ impl Intercept for Headers {
         let headers = context.response().headers();
         let header = |name: &str| headers.get(name).map(str::to_owned);
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen = Seen { server: header("server"), date: header("date") };
+        *seen = Seen {
+            server: header("server"),
+            date: header("date"),
+        };
         Ok(())
     }
 }
@@ -53,7 +56,10 @@ impl Headers {
             let date = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
             Timestamp::from_micros(date.secs().checked_mul(1_000_000)?)
         });
-        let version = seen.server.as_ref().map_or_else(|| "S3".to_owned(), |server| format!("S3 ({server})"));
+        let version = seen
+            .server
+            .as_ref()
+            .map_or_else(|| "S3".to_owned(), |server| format!("S3 ({server})"));
         BackendInfo { version, now }
     }
 }
@@ -73,56 +79,112 @@ async fn checksums(store: &S3SnapshotStore, scratch: &str) -> StoreResult<Inspec
     let request = store.put_request(scratch, body, Digest::of(b"what was sent"));
     let answer = request.customize().config_override(once()).send().await;
     let (verdict, detail) = match answer {
-        Ok(_) => (Verdict::Warn, "a body that does not fit its SHA-256 was stored; damage shows on reading only".to_owned()),
+        Ok(_) => (
+            Verdict::Warn,
+            "a body that does not fit its SHA-256 was stored; damage shows on reading only"
+                .to_owned(),
+        ),
         Err(error) => match Answer::of(&error) {
-            Some(answer) if answer.status == 400 => {
-                (Verdict::Pass, "a body that does not fit its SHA-256 is refused".to_owned())
-            }
+            Some(answer) if answer.status == 400 => (
+                Verdict::Pass,
+                "a body that does not fit its SHA-256 is refused".to_owned(),
+            ),
             Some(answer) if answer.status < 500 => (Verdict::Unknown, answer.to_string()),
             _ => return Err(store.call("write", scratch, Effect::Writes).failed(&error)),
         },
     };
-    Ok(Inspection { name: "checksums-enforced", verdict, detail })
+    Ok(Inspection {
+        name: "checksums-enforced",
+        verdict,
+        detail,
+    })
 }
 
 async fn versioning(store: &S3SnapshotStore) -> StoreResult<Inspection> {
-    let answer = store.client.get_bucket_versioning().bucket(&*store.bucket).send().await;
+    let answer = store
+        .client
+        .get_bucket_versioning()
+        .bucket(&*store.bucket)
+        .send()
+        .await;
     verdict(store, "versioning", answer, |answer| match answer.status {
-        Some(BucketVersioningStatus::Enabled) => (Verdict::Pass, "on: what is overwritten or removed can be had back".to_owned()),
-        _ => (Verdict::Warn, "off: an index that is overwritten or removed by mistake is gone".to_owned()),
+        Some(BucketVersioningStatus::Enabled) => (
+            Verdict::Pass,
+            "on: what is overwritten or removed can be had back".to_owned(),
+        ),
+        _ => (
+            Verdict::Warn,
+            "off: an index that is overwritten or removed by mistake is gone".to_owned(),
+        ),
     })
 }
 
 async fn object_lock(store: &S3SnapshotStore) -> StoreResult<Inspection> {
-    let answer = store.client.get_object_lock_configuration().bucket(&*store.bucket).send().await;
+    let answer = store
+        .client
+        .get_object_lock_configuration()
+        .bucket(&*store.bucket)
+        .send()
+        .await;
     if let Err(error) = &answer
         && let Some(answer) = Answer::of(error)
         && answer.code.as_deref() == Some("ObjectLockConfigurationNotFoundError")
     {
-        return Ok(Inspection { name: "object-lock", verdict: Verdict::Info, detail: "off".to_owned() });
+        return Ok(Inspection {
+            name: "object-lock",
+            verdict: Verdict::Info,
+            detail: "off".to_owned(),
+        });
     }
     verdict(store, "object-lock", answer, |answer| {
         let lock = answer.object_lock_configuration;
-        let on = lock.is_some_and(|lock| lock.object_lock_enabled == Some(ObjectLockEnabled::Enabled));
+        let on =
+            lock.is_some_and(|lock| lock.object_lock_enabled == Some(ObjectLockEnabled::Enabled));
         (Verdict::Info, if on { "on" } else { "off" }.to_owned())
     })
 }
 
 async fn encryption(store: &S3SnapshotStore) -> StoreResult<Inspection> {
-    let answer = store.client.get_bucket_encryption().bucket(&*store.bucket).send().await;
+    let answer = store
+        .client
+        .get_bucket_encryption()
+        .bucket(&*store.bucket)
+        .send()
+        .await;
     if let Err(error) = &answer
         && let Some(answer) = Answer::of(error)
         && answer.code.as_deref() == Some("ServerSideEncryptionConfigurationNotFoundError")
     {
-        return Ok(Inspection { name: "encryption", verdict: Verdict::Info, detail: "no default".to_owned() });
+        return Ok(Inspection {
+            name: "encryption",
+            verdict: Verdict::Info,
+            detail: "no default".to_owned(),
+        });
     }
     verdict(store, "encryption", answer, |answer| {
-        let rules = answer.server_side_encryption_configuration.map(|found| found.rules).unwrap_or_default();
+        let rules = answer
+            .server_side_encryption_configuration
+            .map(|found| found.rules)
+            .unwrap_or_default();
         let names: Vec<_> = rules
             .iter()
-            .filter_map(|rule| Some(rule.apply_server_side_encryption_by_default.as_ref()?.sse_algorithm.as_str()))
+            .filter_map(|rule| {
+                Some(
+                    rule.apply_server_side_encryption_by_default
+                        .as_ref()?
+                        .sse_algorithm
+                        .as_str(),
+                )
+            })
             .collect();
-        (Verdict::Info, if names.is_empty() { "no default".to_owned() } else { names.join(", ") })
+        (
+            Verdict::Info,
+            if names.is_empty() {
+                "no default".to_owned()
+            } else {
+                names.join(", ")
+            },
+        )
     })
 }
 
@@ -138,10 +200,24 @@ where
 {
     let (verdict, detail) = match answer {
         Ok(answer) => judge(answer),
+        // Some stores answer questions that they do not know with whatever comes to hand.
+        Err(error)
+            if error
+                .raw_response()
+                .is_some_and(|answer| answer.status().is_success()) =>
+        {
+            (Verdict::Unknown, "the answer makes no sense".to_owned())
+        }
         Err(error) => match Answer::of(&error) {
-            Some(answer) if answer.status < 500 || answer.status == 501 => (Verdict::Unknown, answer.to_string()),
+            Some(answer) if answer.status < 500 || answer.status == 501 => {
+                (Verdict::Unknown, answer.to_string())
+            }
             _ => return Err(store.call("inspect", name, Effect::Reads).failed(&error)),
         },
     };
-    Ok(Inspection { name, verdict, detail })
+    Ok(Inspection {
+        name,
+        verdict,
+        detail,
+    })
 }

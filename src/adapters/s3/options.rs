@@ -37,7 +37,7 @@ impl Default for S3Options {
             encryption: None,
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(20),
-            operation_timeout: Duration::from_secs(60),
+            operation_timeout: Duration::from_mins(1),
         }
     }
 }
@@ -75,7 +75,9 @@ pub(super) fn parse_url(url: &str) -> StoreResult<(String, String)> {
         let message = format!("{what}; a bucket is named s3://BUCKET or s3://BUCKET/PREFIX");
         StoreError::new(Side::Bucket, Fault::Refused, message)
     };
-    let rest = url.strip_prefix("s3://").ok_or_else(|| bad("this is no S3 URL"))?;
+    let rest = url
+        .strip_prefix("s3://")
+        .ok_or_else(|| bad("this is no S3 URL"))?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if bucket.is_empty() || !bucket.chars().all(in_name) {
@@ -85,20 +87,32 @@ pub(super) fn parse_url(url: &str) -> StoreResult<(String, String)> {
     if prefix.is_empty() {
         return Ok((bucket.to_owned(), String::new()));
     }
-    let in_prefix = |c: char| in_name(c) || matches!(c, '!' | '*' | '\'' | '(' | ')' | '=' | '+' | ':' | ',' | '~');
-    let valid = |part: &str| !part.is_empty() && part.chars().all(in_prefix) && !matches!(part, "." | "..");
+    let in_prefix = |c: char| {
+        in_name(c)
+            || matches!(
+                c,
+                '!' | '*' | '\'' | '(' | ')' | '=' | '+' | ':' | ',' | '~'
+            )
+    };
+    let valid =
+        |part: &str| !part.is_empty() && part.chars().all(in_prefix) && !matches!(part, "." | "..");
     if !prefix.split('/').all(valid) {
-        return Err(bad("the bucket's prefix has an empty part or an unusual character"));
+        return Err(bad(
+            "the bucket's prefix has an empty part or an unusual character",
+        ));
     }
     Ok((bucket.to_owned(), format!("{prefix}/")))
 }
 
 /// Whether the bucket's name goes in the path, when nobody says.
 pub(super) fn wants_path_style(endpoint: &str) -> bool {
-    url::Url::parse(endpoint)
-        .ok()
-        .and_then(|url| url.host_str().map(|host| !host.split('.').any(|label| label == "amazonaws")))
-        .unwrap_or(true)
+    const AMAZON: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"];
+    let url = url::Url::parse(endpoint).ok();
+    let host = url
+        .as_ref()
+        .and_then(|url| url.host_str())
+        .unwrap_or_default();
+    !AMAZON.iter().any(|suffix| host.ends_with(suffix))
 }
 
 #[cfg(test)]
@@ -117,7 +131,16 @@ mod tests {
 
     #[test]
     fn other_urls_are_refused_without_being_repeated() {
-        for url in ["", "http://b/p", "s3://", "s3:///p", "s3://key:secret@b/p", "s3://b//p", "s3://b/p?secret", "s3://b/../p"] {
+        for url in [
+            "",
+            "http://b/p",
+            "s3://",
+            "s3:///p",
+            "s3://key:secret@b/p",
+            "s3://b//p",
+            "s3://b/p?secret",
+            "s3://b/../p",
+        ] {
             let error = parse_url(url).unwrap_err();
             assert_eq!(error.fault(), Fault::Refused);
             assert!(!error.to_string().contains("secret"), "{error}");
@@ -139,7 +162,10 @@ mod tests {
             secret_access_key: "secret".to_owned(),
             session_token: Some("secret".to_owned()),
         };
-        let options = S3Options { credentials: Some(credentials), ..S3Options::default() };
+        let options = S3Options {
+            credentials: Some(credentials),
+            ..S3Options::default()
+        };
         assert!(!format!("{options:?}").contains("secret"));
     }
 }

@@ -60,12 +60,27 @@ impl S3SnapshotStore {
         format!("{}{key}", self.prefix)
     }
 
-    pub(super) fn call<'a>(&'a self, verb: &'static str, what: &'a str, effect: Effect) -> Call<'a> {
-        Call { verb, what, bucket: &self.bucket, effect }
+    pub(super) fn call<'a>(
+        &'a self,
+        verb: &'static str,
+        what: &'a str,
+        effect: Effect,
+    ) -> Call<'a> {
+        Call {
+            verb,
+            what,
+            bucket: &self.bucket,
+            effect,
+        }
     }
 
     /// A PUT without its condition.
-    pub(super) fn put_request(&self, key: &str, bytes: Bytes, digest: Digest) -> PutObjectFluentBuilder {
+    pub(super) fn put_request(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        digest: Digest,
+    ) -> PutObjectFluentBuilder {
         let request = self
             .client
             .put_object()
@@ -77,26 +92,41 @@ impl S3SnapshotStore {
         match &self.encryption {
             None => request,
             Some(Encryption::SseS3) => request.server_side_encryption(ServerSideEncryption::Aes256),
-            Some(Encryption::Kms(key)) => {
-                request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(key)
-            }
+            Some(Encryption::Kms(key)) => request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(key),
         }
     }
 
     /// One GET with its body; `Err(None)` when the body broke off.
-    async fn get_once(&self, key: &str) -> Result<Option<Object>, Option<crate::ports::StoreError>> {
+    async fn get_once(
+        &self,
+        key: &str,
+    ) -> Result<Option<Object>, Option<crate::ports::StoreError>> {
         let call = self.call("read", key, Effect::Reads);
-        let request = self.client.get_object().bucket(&*self.bucket).key(self.full(key));
+        let request = self
+            .client
+            .get_object()
+            .bucket(&*self.bucket)
+            .key(self.full(key));
         let answer = match request.send().await {
             Ok(answer) => answer,
-            Err(error) if Answer::of(&error).is_some_and(|answer| answer.is_no_object()) => return Ok(None),
+            Err(error) if Answer::of(&error).is_some_and(|answer| answer.is_no_object()) => {
+                return Ok(None);
+            }
             Err(error) => return Err(Some(call.failed(&error))),
         };
         let Some(etag) = answer.e_tag.as_deref().map(unquoted) else {
             let cause = "the answer has no ETag".to_owned();
-            return Err(Some(call.error(Fault::Refused, Some("this store cannot compare and set"), cause)));
+            return Err(Some(call.error(
+                Fault::Refused,
+                Some("this store cannot compare and set"),
+                cause,
+            )));
         };
-        let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
+        let length = answer
+            .content_length
+            .and_then(|length| u64::try_from(length).ok());
         let body = tokio::time::timeout(self.body_timeout, answer.body.collect()).await;
         let bytes = body.map_err(|_| None)?.map_err(|_| None)?.into_bytes();
         if length.is_some_and(|length| length != bytes.len() as u64) {
@@ -135,7 +165,9 @@ impl SnapshotStore for S3SnapshotStore {
                 Err(None) => tracing::debug!("the body broke off"),
             }
         }
-        Err(self.call("read", key, Effect::Reads).absurd("its body breaks off, or comes too slowly"))
+        Err(self
+            .call("read", key, Effect::Reads)
+            .absurd("its body breaks off, or comes too slowly"))
     }
 
     #[instrument(name = "s3.put", level = "debug", skip(self, bytes), fields(bytes = bytes.len()))]
@@ -155,7 +187,9 @@ impl SnapshotStore for S3SnapshotStore {
         let error = match request.customize().config_override(once()).send().await {
             Ok(answer) => {
                 let etag = answer.e_tag.as_deref().map(unquoted);
-                return etag.map(PutOutcome::Written).ok_or_else(|| call.absurd("the answer has no ETag"));
+                return etag
+                    .map(PutOutcome::Written)
+                    .ok_or_else(|| call.absurd("the answer has no ETag"));
             }
             Err(error) => error,
         };
@@ -184,19 +218,30 @@ impl SnapshotStore for S3SnapshotStore {
         let more = answer.is_truncated.unwrap_or(false);
         let mut objects = Vec::new();
         for object in answer.contents.unwrap_or_default() {
-            let key = object.key.as_deref().and_then(|key| key.strip_prefix(&*self.prefix));
+            let key = object
+                .key
+                .as_deref()
+                .and_then(|key| key.strip_prefix(&*self.prefix));
             let size = object.size.and_then(|size| u64::try_from(size).ok());
             let (Some(key), Some(size)) = (key, size) else {
-                return Err(call.absurd("the listing names an object outside the prefix, or without a size"));
+                return Err(call
+                    .absurd("the listing names an object outside the prefix, or without a size"));
             };
-            objects.push(Listed { key: key.to_owned(), size });
+            objects.push(Listed {
+                key: key.to_owned(),
+                size,
+            });
         }
         Ok(Listing { objects, more })
     }
 
     #[instrument(name = "s3.delete", level = "debug", skip(self))]
     async fn delete(&self, key: &str) -> StoreResult<()> {
-        let request = self.client.delete_object().bucket(&*self.bucket).key(self.full(key));
+        let request = self
+            .client
+            .delete_object()
+            .bucket(&*self.bucket)
+            .key(self.full(key));
         match request.customize().config_override(once()).send().await {
             Ok(_) => Ok(()),
             Err(error) if Answer::of(&error).is_some_and(|answer| answer.is_no_object()) => Ok(()),
@@ -208,8 +253,15 @@ impl SnapshotStore for S3SnapshotStore {
     async fn ping(&self) -> StoreResult<BackendInfo> {
         let headers = Headers::default();
         let request = self.client.head_bucket().bucket(&*self.bucket);
-        let answer = request.customize().interceptor(headers.clone()).send().await;
-        answer.map_err(|error| self.call("reach", &self.prefix, Effect::Reads).failed(&error))?;
+        let answer = request
+            .customize()
+            .interceptor(headers.clone())
+            .send()
+            .await;
+        answer.map_err(|error| {
+            self.call("reach", &self.prefix, Effect::Reads)
+                .failed(&error)
+        })?;
         Ok(headers.backend())
     }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::batch::{Batch, BatchError, Progress};
 use super::ownership::{self, Standing};
-use super::probe::{self, Level};
+use super::probe::{self, ProbeLevel};
 use super::recovery;
 use super::settings::{Settings, Sides};
 use crate::domain::TenantId;
@@ -189,9 +189,11 @@ impl Replicator {
         if self.sides.database.probe_passed(owned.bucket_id).await? {
             return Ok(());
         }
-        let report = probe::probe(&self.sides, Level::Brief).await?;
+        let Sides { snapshots, entropy, clock, .. } = &self.sides;
+        let report = probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), ProbeLevel::Brief).await?;
         if !report.passed() {
-            let failed = report.failures().join("; ");
+            let failed: Vec<_> = report.failures().map(|check| format!("{}: {}", check.name, check.detail)).collect();
+            let failed = failed.join("; ");
             let store = self.sides.snapshots.url();
             return Err(Error::new(ErrorKind::Refused, format!("the store {store} cannot hold snapshots: {failed}"))
                 .hint("`driftline doctor --race` shows each check; use a store with conditional writes"));

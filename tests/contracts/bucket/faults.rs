@@ -13,7 +13,10 @@ fn store() -> (MemorySnapshotStore, FaultyStore) {
 }
 
 async fn create(store: &dyn SnapshotStore, key: &str) -> Result<PutOutcome, Fault> {
-    store.put(key, "body".into(), Precondition::Absent).await.map_err(|error| error.fault())
+    store
+        .put(key, "body".into(), Precondition::Absent)
+        .await
+        .map_err(|error| error.fault())
 }
 
 #[tokio::test]
@@ -25,14 +28,31 @@ async fn each_flaw_does_what_it_says() {
         ("c", Flaw::AppliedUnknown, Err(Fault::OutcomeUnknown), true),
         ("d", Flaw::DroppedUnknown, Err(Fault::OutcomeUnknown), false),
         ("e", Flaw::Conflict, Ok(PutOutcome::Conflict), false),
-        ("f", Flaw::AppliedPreconditionFailed, Ok(PutOutcome::PreconditionFailed), true),
-        ("g", Flaw::DeferredUnknown, Err(Fault::OutcomeUnknown), false),
+        (
+            "f",
+            Flaw::AppliedPreconditionFailed,
+            Ok(PutOutcome::PreconditionFailed),
+            true,
+        ),
+        (
+            "g",
+            Flaw::DeferredUnknown,
+            Err(Fault::OutcomeUnknown),
+            false,
+        ),
     ] {
         store.fail(On::put(key).times(1), flaw);
         assert_eq!(create(&store, key).await, expected, "{flaw:?}");
-        assert_eq!(memory.get(key).await.unwrap().is_some(), applied, "{flaw:?}");
+        assert_eq!(
+            memory.get(key).await.unwrap().is_some(),
+            applied,
+            "{flaw:?}"
+        );
     }
-    assert!(matches!(store.apply_deferred().await, Some(Ok(PutOutcome::Written(_)))));
+    assert!(matches!(
+        store.apply_deferred().await,
+        Some(Ok(PutOutcome::Written(_)))
+    ));
     assert!(memory.get("g").await.unwrap().is_some());
     assert!(store.apply_deferred().await.is_none());
 
@@ -82,8 +102,21 @@ async fn calls_are_recorded() {
     store.get("y").await.unwrap();
     store.list("x", None, 1).await.unwrap();
     let counts = store.counts();
-    assert_eq!((counts.puts, counts.gets, counts.lists, counts.bytes_out, counts.bytes_in), (2, 2, 1, 8, 4));
-    let calls: Vec<_> = store.take_calls().into_iter().map(|call| (call.method, call.outcome)).collect();
+    assert_eq!(
+        (
+            counts.puts,
+            counts.gets,
+            counts.lists,
+            counts.bytes_out,
+            counts.bytes_in
+        ),
+        (2, 2, 1, 8, 4)
+    );
+    let calls: Vec<_> = store
+        .take_calls()
+        .into_iter()
+        .map(|call| (call.method, call.outcome))
+        .collect();
     assert_eq!(
         calls,
         [
@@ -106,12 +139,20 @@ async fn the_same_seed_brings_the_same_flaws() {
         for n in 0..200 {
             create(&store, &format!("x{n}")).await.ok();
         }
-        (store.calls().into_iter().map(|call| call.outcome).collect(), begun.elapsed())
+        (
+            store.calls().into_iter().map(|call| call.outcome).collect(),
+            begun.elapsed(),
+        )
     }
     let (first, second, other) = (run(7).await, run(7).await, run(8).await);
     assert_eq!(first, second);
     assert_ne!(first, other);
-    for outcome in [Outcome::Ok, Outcome::Conflict, Outcome::PreconditionFailed, Outcome::Failed(Fault::OutcomeUnknown)] {
+    for outcome in [
+        Outcome::Ok,
+        Outcome::Conflict,
+        Outcome::PreconditionFailed,
+        Outcome::Failed(Fault::OutcomeUnknown),
+    ] {
         assert!(first.0.contains(&outcome), "{outcome:?}");
     }
     assert!(first.1 > Duration::ZERO);

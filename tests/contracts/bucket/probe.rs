@@ -9,13 +9,16 @@ use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::adapters::system::System;
 use driftline::hybrid::probe::{ProbeLevel, ProbeReport, probe};
 use driftline::ports::{
-    BackendInfo, Clock, Fault, Inspection, Listing, Object, Precondition, PutOutcome, SnapshotStore, StoreResult,
-    Verdict,
+    BackendInfo, Clock, Fault, Inspection, Listing, Object, Precondition, PutOutcome,
+    SnapshotStore, StoreResult, Verdict,
 };
 
 use crate::support::faults::{FaultyStore, Flaw, Method, On};
 
-const RACE: ProbeLevel = ProbeLevel::Race { writers: 8, rounds: 3 };
+const RACE: ProbeLevel = ProbeLevel::Race {
+    writers: 8,
+    rounds: 3,
+};
 
 pub async fn run(store: &dyn SnapshotStore, level: ProbeLevel) -> StoreResult<ProbeReport> {
     probe(store, &System, &System, level).await
@@ -27,6 +30,7 @@ enum Lie {
     IgnoresIfNoneMatch,
     IgnoresIfMatch,
     ChecksThenWrites,
+    NeverMatches,
     ListsBackwards,
     AnotherTime,
 }
@@ -51,11 +55,19 @@ impl SnapshotStore for Liar {
         self.memory.get(key).await
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, condition: Precondition) -> StoreResult<PutOutcome> {
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        condition: Precondition,
+    ) -> StoreResult<PutOutcome> {
         let ignored = match condition {
             Precondition::Absent => self.lie == Lie::IgnoresIfNoneMatch,
             Precondition::Matches(_) => self.lie == Lie::IgnoresIfMatch,
         };
+        if self.lie == Lie::NeverMatches && condition != Precondition::Absent {
+            return Ok(PutOutcome::PreconditionFailed);
+        }
         if self.lie == Lie::ChecksThenWrites {
             let there = self.memory.get(key).await?.map(|object| object.etag);
             let holds = match &condition {
@@ -86,8 +98,12 @@ impl SnapshotStore for Liar {
     }
 
     async fn ping(&self) -> StoreResult<BackendInfo> {
-        let now = (self.lie == Lie::AnotherTime).then(|| System.now().saturating_add(Duration::from_secs(3600)));
-        Ok(BackendInfo { version: "liar".to_owned(), now })
+        let now = (self.lie == Lie::AnotherTime)
+            .then(|| System.now().saturating_add(Duration::from_hours(1)));
+        Ok(BackendInfo {
+            version: "liar".to_owned(),
+            now,
+        })
     }
 
     async fn inspect(&self, scratch: &str) -> StoreResult<Vec<Inspection>> {
@@ -98,18 +114,41 @@ impl SnapshotStore for Liar {
 #[tokio::test]
 async fn a_store_that_breaks_a_promise_fails() {
     for (lie, expected, brief) in [
-        (Lie::IgnoresIfNoneMatch, ["create-race", "create-only"].as_slice(), true),
-        (Lie::IgnoresIfMatch, &["replace-race", "compare-and-set"], true),
+        (
+            Lie::IgnoresIfNoneMatch,
+            ["create-race", "create-only"].as_slice(),
+            true,
+        ),
+        (
+            Lie::IgnoresIfMatch,
+            &["replace-race", "compare-and-set"],
+            true,
+        ),
         (Lie::ChecksThenWrites, &["create-race"], true),
+        (Lie::NeverMatches, &["replace-race"], true),
         (Lie::ListsBackwards, &["listing"], false),
     ] {
-        for level in [RACE, ProbeLevel::Brief].into_iter().take(1 + usize::from(brief)) {
+        for level in [RACE, ProbeLevel::Brief]
+            .into_iter()
+            .take(1 + usize::from(brief))
+        {
             let memory = MemorySnapshotStore::new();
             let empty = memory.snapshot();
-            let report = run(&Liar { memory: memory.clone(), lie }, level).await.unwrap();
+            let report = run(
+                &Liar {
+                    memory: memory.clone(),
+                    lie,
+                },
+                level,
+            )
+            .await
+            .unwrap();
             let failures: Vec<_> = report.failures().map(|check| check.name).collect();
             assert!(!report.passed());
-            assert!(expected.iter().all(|name| failures.contains(name)), "{lie:?}: {failures:?}");
+            assert!(
+                expected.iter().all(|name| failures.contains(name)),
+                "{lie:?}: {failures:?}"
+            );
             assert_eq!(memory.snapshot(), empty, "{lie:?} leaves nothing behind");
         }
     }
@@ -117,16 +156,47 @@ async fn a_store_that_breaks_a_promise_fails() {
 
 #[tokio::test]
 async fn writes_that_are_not_atomic_lose_updates() {
-    let report = run(&Liar { memory: MemorySnapshotStore::new(), lie: Lie::ChecksThenWrites }, RACE).await.unwrap();
-    assert!(report.failures().any(|check| check.name == "counter"), "{:?}", report.checks);
+    let report = run(
+        &Liar {
+            memory: MemorySnapshotStore::new(),
+            lie: Lie::ChecksThenWrites,
+        },
+        RACE,
+    )
+    .await
+    .unwrap();
+    assert!(
+        report.failures().any(|check| check.name == "counter"),
+        "{:?}",
+        report.checks
+    );
 }
 
 #[tokio::test]
 async fn a_clock_that_is_off_is_a_warning() {
-    let report = run(&Liar { memory: MemorySnapshotStore::new(), lie: Lie::AnotherTime }, RACE).await.unwrap();
-    let check = report.checks.iter().find(|check| check.name == "clock-skew").unwrap();
-    assert_eq!((check.verdict, report.passed()), (Verdict::Warn, true), "{check:?}");
-    assert!(check.detail.contains("3598 s") || check.detail.contains("3599 s"), "{check:?}");
+    let report = run(
+        &Liar {
+            memory: MemorySnapshotStore::new(),
+            lie: Lie::AnotherTime,
+        },
+        RACE,
+    )
+    .await
+    .unwrap();
+    let check = report
+        .checks
+        .iter()
+        .find(|check| check.name == "clock-skew")
+        .unwrap();
+    assert_eq!(
+        (check.verdict, report.passed()),
+        (Verdict::Warn, true),
+        "{check:?}"
+    );
+    assert!(
+        check.detail.contains("3598 s") || check.detail.contains("3599 s"),
+        "{check:?}"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +212,10 @@ async fn what_was_written_is_removed_after_a_failure_too() {
         let memory = MemorySnapshotStore::new();
         let empty = memory.snapshot();
         let store = FaultyStore::over(memory.clone());
-        store.fail(On::put("_driftline/probe/").skip(calls).times(1), Flaw::Refused);
+        store.fail(
+            On::put("_driftline/probe/").skip(calls).times(1),
+            Flaw::Refused,
+        );
         let error = run(&store, RACE).await.unwrap_err();
         assert_eq!(error.fault(), Fault::Refused);
         assert_eq!(memory.snapshot(), empty, "after {calls} writes");
@@ -154,7 +227,11 @@ async fn an_outcome_that_is_unknown_is_no_verdict() {
     let store = FaultyStore::over(MemorySnapshotStore::new());
     store.fail(On::put("_driftline/probe/").times(4), Flaw::AppliedUnknown);
     let report = run(&store, ProbeLevel::Brief).await.unwrap();
-    let race = report.checks.iter().find(|check| check.name == "create-race").unwrap();
+    let race = report
+        .checks
+        .iter()
+        .find(|check| check.name == "create-race")
+        .unwrap();
     assert_eq!(race.verdict, Verdict::Unknown, "{:?}", report.checks);
     assert!(report.passed());
 }
@@ -164,17 +241,39 @@ async fn what_cannot_be_removed_is_told() {
     let store = FaultyStore::over(MemorySnapshotStore::new());
     store.fail(On::method(Method::Delete, ""), Flaw::Refused);
     let report = run(&store, ProbeLevel::Brief).await.unwrap();
-    assert!(report.checks.iter().any(|check| check.name == "cleaned-up" && check.verdict == Verdict::Warn));
+    assert!(
+        report
+            .checks
+            .iter()
+            .any(|check| check.name == "cleaned-up" && check.verdict == Verdict::Warn)
+    );
 }
 
 /// A case of the contract.
 pub async fn passes(store: &Arc<dyn SnapshotStore>) {
-    for level in [ProbeLevel::Brief, ProbeLevel::Race { writers: 16, rounds: 4 }] {
+    for level in [
+        ProbeLevel::Brief,
+        ProbeLevel::Race {
+            writers: 16,
+            rounds: 4,
+        },
+    ] {
         let report = run(&**store, level).await.unwrap();
         assert!(report.passed(), "{report:#?}");
-        let relied_on = ["create-race", "create-only", "replace-race", "compare-and-set", "read-after-write", "listing"];
+        let relied_on = [
+            "create-race",
+            "create-only",
+            "replace-race",
+            "compare-and-set",
+            "read-after-write",
+            "listing",
+        ];
         for name in relied_on {
-            let check = report.checks.iter().find(|check| check.name == name).unwrap();
+            let check = report
+                .checks
+                .iter()
+                .find(|check| check.name == name)
+                .unwrap();
             assert_eq!(check.verdict, Verdict::Pass, "{check:?}");
         }
         assert_eq!(store.list("", None, 10).await.unwrap().objects, []);
