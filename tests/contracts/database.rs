@@ -12,6 +12,12 @@
 //!
 //! Cases take the time from the store. Where a clock can be given to the adapter, `database_contract_with_clock!` adds the
 //! cases that wait for days.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at once"
+)]
 
 mod append;
 mod clocked;
@@ -164,9 +170,34 @@ mod memory {
         open_at(Arc::new(System)).await
     }
 
-    #[expect(clippy::unused_async, reason = "an adapter's constructor may wait")]
     async fn open_at(clock: Arc<dyn Clock>) -> (Arc<dyn Database>, ()) {
         (Arc::new(MemoryDatabase::new(clock, Arc::new(System))), ())
+    }
+
+    database_contract!(open);
+    database_contract_with_clock!(open_at);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::sync::Arc;
+
+    use driftline::adapters::sqlite::SqliteDatabase;
+    use driftline::adapters::system::System;
+    use driftline::ports::{Clock, Database, ManifestStore};
+
+    async fn open() -> (Arc<dyn Database>, tempfile::TempDir) {
+        open_at(Arc::new(System)).await
+    }
+
+    async fn open_at(clock: Arc<dyn Clock>) -> (Arc<dyn Database>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("driftline.db");
+        let database = SqliteDatabase::open(&path, clock, Arc::new(System))
+            .await
+            .expect("open");
+        database.migrate().await.expect("migrate");
+        (Arc::new(database), directory)
     }
 
     database_contract!(open);

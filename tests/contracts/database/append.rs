@@ -251,8 +251,8 @@ pub async fn checks_happen_in_the_documented_order(db: Db) {
     );
     // The refusal before all of them.
     db.await_recovery(None).await.unwrap();
-    let refused = append(&db, &acme, doomed(keyed(manifest("a"), "key"))).await;
-    assert!(matches!(refused, Appended::Refused(_)), "{refused:?}");
+    let answer = append(&db, &acme, doomed(keyed(manifest("a"), "key"))).await;
+    assert!(matches!(answer, Appended::Refused(_)), "{answer:?}");
 }
 
 pub async fn unchanged_content_is_compared_with_the_active_version(db: Db) {

@@ -8,7 +8,7 @@ use driftline::ports::{Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFail
 
 use super::fixture::*;
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 const SHORT: Duration = Duration::from_millis(100);
 
 async fn lease(db: &Db, worker: WorkerId, limit: u32, duration: Duration) -> Lease {

@@ -215,7 +215,7 @@ pub async fn ping_and_a_second_migration_change_nothing(db: Db) {
     assert_eq!(db.identity().await.unwrap(), identity);
     assert_eq!(
         all(&db, &tenant("acme"), Stream::Manifests).await,
-        [first.clone()]
+        std::slice::from_ref(&first)
     );
     let backend = db.ping().await.unwrap();
     assert!(!backend.version.is_empty());

@@ -94,17 +94,47 @@ pub async fn one_tenant_awaits_recovery_while_others_go_on(db: Db) {
     assert_eq!(db.identity().await.unwrap().ownership, Ownership::Claimed);
     for name in ["known", "unknown"] {
         let refused = append(&db, &tenant(name), manifest("b")).await;
-        assert_eq!(refused, Appended::Refused(Refusal::AwaitingRecovery), "{name}");
+        assert_eq!(
+            refused,
+            Appended::Refused(Refusal::AwaitingRecovery),
+            "{name}"
+        );
     }
-    assert_eq!(commit(&db, &tenant("other"), manifest("b")).await.seq, Seq::new(2));
-    assert_eq!(commit(&db, &tenant("new"), manifest("b")).await.seq, Seq::new(1));
+    assert_eq!(
+        commit(&db, &tenant("other"), manifest("b")).await.seq,
+        Seq::new(2)
+    );
+    assert_eq!(
+        commit(&db, &tenant("new"), manifest("b")).await.seq,
+        Seq::new(1)
+    );
     let unknown = db.tenant(&tenant("unknown")).await.unwrap().unwrap();
     let empty = TenantState::new(tenant("unknown"), Epoch::new(3));
-    assert_eq!(unknown, TenantState { awaiting_recovery: true, ..empty });
+    assert_eq!(
+        unknown,
+        TenantState {
+            awaiting_recovery: true,
+            ..empty
+        }
+    );
     // It awaits whatever the bucket knows of it, and goes on from there.
-    let lost = history_of(&unknown.tenant, Stream::Manifests, Epoch::FIRST, &[manifest("lost")]);
-    restore(&db, bucket, &state_of(&unknown.tenant, Epoch::new(4), &lost), &lost).await;
-    assert_eq!(commit(&db, &unknown.tenant, manifest("b")).await.seq, Seq::new(2));
+    let lost = history_of(
+        &unknown.tenant,
+        Stream::Manifests,
+        Epoch::FIRST,
+        &[manifest("lost")],
+    );
+    restore(
+        &db,
+        bucket,
+        &state_of(&unknown.tenant, Epoch::new(4), &lost),
+        &lost,
+    )
+    .await;
+    assert_eq!(
+        commit(&db, &unknown.tenant, manifest("b")).await.seq,
+        Seq::new(2)
+    );
     assert_whole(&db, &unknown.tenant, Stream::Manifests).await;
 }
 
