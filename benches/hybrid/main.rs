@@ -1,1 +1,23 @@
-fn main() {}
+//! What driftline costs, beside the least that the same work could cost on the same machine in the same minute.
+//!
+//! `cargo bench --bench hybrid` runs every row, `-- NAME …` the rows whose name contains one of these. Floor and driftline
+//! take turns; the medians are compared. The table goes to standard output, and to `target/bench/hybrid.json`. The database
+//! waits for the disk (`fsync=on`, `synchronous_commit=on`).
+
+mod database;
+mod harness;
+mod read;
+mod write;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+fn main() -> std::process::ExitCode {
+    let rows = [write::rows(), read::rows()].concat();
+    // Cargo passes `--bench`.
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    harness::run(&rows, &wanted)
+}

@@ -86,7 +86,7 @@ impl Ui {
     /// Prints columns that line up. `right` names the columns of numbers.
     pub fn table(&self, header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         table.set_header(header);
         table.add_rows(rows);
         for (number, column) in table.column_iter_mut().enumerate() {

@@ -1,8 +1,14 @@
 //! What the integration tests share: real services that stop with the test process, and faults.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part"
+)]
 
 pub mod faults;
 #[cfg(feature = "s3")]
 pub mod localstack;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod service;
 pub mod world;

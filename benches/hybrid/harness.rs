@@ -1,0 +1,193 @@
+//! Rows, rounds, medians, and the table that shows them.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// Rounds of a row; each runs the floor and driftline.
+const ROUNDS: usize = 7;
+
+/// How long one side of a round runs.
+pub const ROUND: Duration = Duration::from_millis(1500);
+
+/// Something to compare.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// What is done, for the table and the command line.
+    pub name: &'static str,
+    /// What is counted.
+    pub unit: Unit,
+    /// The ratio that is aimed at.
+    pub aim: f64,
+    /// Measures it.
+    pub measure: fn() -> Pin<Box<dyn Future<Output = Comparison>>>,
+}
+
+/// What a row counts. A ratio of 1 stands for "as good as the floor" in all of them, a smaller one for worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Unit {
+    /// More is better.
+    #[serde(rename = "1/s")]
+    PerSecond,
+}
+
+/// The medians of a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison {
+    floor: f64,
+    driftline: f64,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: &'static str,
+    unit: Unit,
+    floor: f64,
+    driftline: f64,
+    ratio: f64,
+    aim: f64,
+    met: bool,
+}
+
+/// Runs the rows whose name contains one of `wanted` (all, if that is empty), and shows them.
+pub fn run(rows: &[Row], wanted: &[String]) -> ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let chosen = rows
+        .iter()
+        .filter(|row| wanted.is_empty() || wanted.iter().any(|name| row.name.contains(name)));
+    let mut lines = Vec::new();
+    for row in chosen {
+        eprintln!("{} …", row.name);
+        let Comparison { floor, driftline } = runtime.block_on((row.measure)());
+        let ratio = match row.unit {
+            Unit::PerSecond => driftline / floor,
+        };
+        lines.push(Line {
+            name: row.name,
+            unit: row.unit,
+            floor,
+            driftline,
+            ratio,
+            aim: row.aim,
+            met: ratio >= row.aim,
+        });
+    }
+    if lines.is_empty() {
+        eprintln!(
+            "no such row; there are: {}",
+            rows.iter()
+                .map(|row| row.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        return ExitCode::from(64);
+    }
+    print!("{}", table(&lines));
+    store(&lines);
+    ExitCode::SUCCESS
+}
+
+/// Lets both sides take turns and returns the medians of what they tell, which is a rate.
+pub async fn interleave<F, D>(
+    mut floor: impl FnMut() -> F,
+    mut driftline: impl FnMut() -> D,
+) -> Comparison
+where
+    F: Future<Output = f64>,
+    D: Future<Output = f64>,
+{
+    // One round each to warm up.
+    floor().await;
+    driftline().await;
+    let (mut floors, mut driftlines) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        // Whoever goes second may find the disk busy with what the first left behind.
+        if round % 2 == 0 {
+            floors.push(floor().await);
+            driftlines.push(driftline().await);
+        } else {
+            driftlines.push(driftline().await);
+            floors.push(floor().await);
+        }
+        eprintln!(
+            "  floor {:10.1}   driftline {:10.1}",
+            floors[round], driftlines[round]
+        );
+    }
+    Comparison {
+        floor: median(floors),
+        driftline: median(driftlines),
+    }
+}
+
+/// How often `once` ends per second when it runs again and again in `tasks` tasks. `once` is given the task's number.
+pub async fn rate<T, O>(tasks: usize, once: T) -> f64
+where
+    T: Fn(usize) -> O + Clone + Send + 'static,
+    O: Future<Output = ()> + Send,
+{
+    let begin = Instant::now();
+    let end = begin + ROUND;
+    let running = (0..tasks).map(|task| {
+        let once = once.clone();
+        tokio::spawn(async move {
+            let mut done = 0_u32;
+            while Instant::now() < end {
+                once(task).await;
+                done += 1;
+            }
+            done
+        })
+    });
+    let mut done = 0;
+    for task in running.collect::<Vec<_>>() {
+        done += task.await.expect("no task panics");
+    }
+    f64::from(done) / begin.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn table(lines: &[Line]) -> String {
+    let width = lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
+    let mut text = format!(
+        "{:width$}  {:>10}  {:>10}  {:>6}  {:>5}\n",
+        "row (1/s)", "floor", "driftline", "ratio", "aim"
+    );
+    for line in lines {
+        let met = if line.met { "" } else { "  missed" };
+        let (floor, driftline) = (line.floor, line.driftline);
+        let _ = writeln!(
+            text,
+            "{:width$}  {floor:>10.1}  {driftline:>10.1}  {:>6.3}  {:>5.2}{met}",
+            line.name, line.ratio, line.aim
+        );
+    }
+    text
+}
+
+/// Rows that were not run keep what an earlier run found.
+fn store(lines: &[Line]) {
+    let directory = crate::support::service::root().join("target/bench");
+    let file = directory.join("hybrid.json");
+    let new = serde_json::to_value(lines).expect("numbers and names are JSON");
+    let new = new.as_array().cloned().unwrap_or_default();
+    let old = std::fs::read(&file)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Vec<serde_json::Value>>(&text).ok());
+    let mut all = old.unwrap_or_default();
+    all.retain(|line| new.iter().all(|newer| newer["name"] != line["name"]));
+    all.extend(new);
+    let text = serde_json::to_string_pretty(&all).expect("numbers and names are JSON");
+    std::fs::create_dir_all(&directory)
+        .and_then(|()| std::fs::write(&file, text))
+        .expect("the results can be stored");
+}

@@ -1,0 +1,186 @@
+//! Errors of the driver, translated: by SQLSTATE and by how far the call had got, never by text.
+
+use std::fmt;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use crate::domain::TenantId;
+use crate::ports::{Fault, Side, StoreError};
+
+/// How far a call had got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing of it can be committed: a read, or a transaction that is still open.
+    Open,
+    /// A statement that commits by itself was sent. If the server answers with an error, it did not commit.
+    Sent,
+    /// The end of the transaction was asked for. A connection that ends here may have committed.
+    Committing,
+}
+
+/// What was being done, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Action<'a> {
+    pub(super) verb: &'static str,
+    pub(super) tenant: Option<&'a TenantId>,
+}
+
+impl<'a> Action<'a> {
+    pub(super) fn on(verb: &'static str, tenant: &'a TenantId) -> Self {
+        Self {
+            verb,
+            tenant: Some(tenant),
+        }
+    }
+
+    pub(super) fn new(verb: &'static str) -> Self {
+        Self { verb, tenant: None }
+    }
+}
+
+impl fmt::Display for Action<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.verb)?;
+        match self.tenant {
+            Some(tenant) => write!(f, " of tenant {tenant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Translates an error of the driver.
+pub(super) fn translate(action: Action<'_>, phase: Phase, error: sqlx::Error) -> StoreError {
+    let (fault, advice) = judge(phase, &error);
+    let message = match advice {
+        Some(advice) => format!("{action}: {advice}"),
+        None => action.to_string(),
+    };
+    let refused = StoreError::new(Side::Database, fault, message);
+    match error {
+        // A configuration's error may quote the URL.
+        sqlx::Error::Configuration(_) => refused,
+        error => refused.because(error),
+    }
+}
+
+/// Translates an error of a migration, none of which leaves half a migration behind.
+pub(super) fn translate_migration(error: MigrateError) -> StoreError {
+    let action = Action::new("migrate the schema driftline");
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            translate(action, Phase::Committing, error)
+        }
+        error => StoreError::new(Side::Database, Fault::Refused, action.to_string()).because(error),
+    }
+}
+
+/// A row that cannot be understood.
+pub(super) fn corrupt(table: &str, column: &str, key: &dyn fmt::Display) -> StoreError {
+    StoreError::new(
+        Side::Database,
+        Fault::Corrupt,
+        format!("cannot read driftline.{table}.{column} of {key}"),
+    )
+}
+
+/// A URL that cannot be read; nothing of it is shown, since it may hold a password.
+pub(super) fn invalid_url(url: &str) -> StoreError {
+    let reason = match url::Url::parse(url) {
+        Err(error) => error.to_string(),
+        Ok(_) => "an option in it is not understood".to_owned(),
+    };
+    let expected = "postgres://user:password@host:port/database is expected";
+    StoreError::new(
+        Side::Database,
+        Fault::Refused,
+        format!("cannot read the database URL: {reason}; {expected}"),
+    )
+}
+
+/// The URL's statement-cache-capacity, which the driver does not tell.
+pub(super) fn cache_capacity(url: &str) -> Option<usize> {
+    let url = url::Url::parse(url).ok()?;
+    let (_, capacity) = url
+        .query_pairs()
+        .filter(|(key, _)| key == "statement-cache-capacity")
+        .last()?;
+    capacity.parse().ok()
+}
+
+fn judge(phase: Phase, error: &sqlx::Error) -> (Fault, Option<&'static str>) {
+    use sqlx::Error;
+    let lost = if phase == Phase::Open {
+        Fault::Unavailable
+    } else {
+        Fault::OutcomeUnknown
+    };
+    match error {
+        Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => {
+                let fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+                if fatal && phase == Phase::Committing {
+                    (lost, None)
+                } else {
+                    by_code(error.code(), lost)
+                }
+            }
+            None => (lost, None),
+        },
+        Error::PoolTimedOut => (
+            Fault::Unavailable,
+            Some("no connection could be had in time"),
+        ),
+        Error::PoolClosed => (Fault::Unavailable, None),
+        Error::Configuration(_) => (Fault::Refused, Some("the connection is configured wrongly")),
+        Error::Tls(_)
+        | Error::Encode(_)
+        | Error::InvalidArgument(_)
+        | Error::TypeNotFound { .. } => (Fault::Refused, None),
+        Error::Decode(_)
+        | Error::ColumnDecode { .. }
+        | Error::ColumnNotFound(_)
+        | Error::ColumnIndexOutOfBounds { .. }
+        | Error::RowNotFound => (Fault::Corrupt, None),
+        _ => (lost, None),
+    }
+}
+
+/// See the appendix "PostgreSQL Error Codes" of the manual. The server reports these before it commits.
+fn by_code(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
+    match code {
+        // Undefined schema, table, column, function, type: or a schema of another version.
+        "3F000" | "42P01" | "42703" | "42883" | "42704" => (
+            Fault::Refused,
+            Some("the schema is not there; run `driftline migrate`"),
+        ),
+        "42501" => (Fault::Refused, Some("the role lacks a permission")),
+        "3D000" => (Fault::Refused, Some("there is no such database")),
+        // The server cannot tell: an outcome that is unknown to it as well.
+        "40003" | "08007" => (lost, None),
+        // Read-only transaction, recovery in progress: a standby, or the old primary during a failover.
+        "25006" | "55000" => (
+            Fault::Unavailable,
+            Some("the server takes no writes; it may be a standby"),
+        ),
+        // A prepared statement that is gone or there already: a pooler that shares sessions.
+        "26000" | "42P05" => (
+            Fault::Refused,
+            Some(
+                "a pooler does not keep prepared statements; add ?statement-cache-capacity=0 to the URL",
+            ),
+        ),
+        "0A000" => (
+            Fault::Unavailable,
+            Some("the schema changed under a prepared statement"),
+        ),
+        "55P03" | "57014" => (Fault::Unavailable, None),
+        _ => match code.get(..2) {
+            // Connection, transaction rollback, insufficient resources, operator intervention, system error.
+            Some("08" | "40" | "53" | "57" | "58") => (Fault::Unavailable, None),
+            Some("28") => (Fault::Refused, Some("the server refuses the credentials")),
+            Some("XX") if code != "XX000" => (Fault::Corrupt, None),
+            _ => (Fault::Refused, None),
+        },
+    }
+}

@@ -1,0 +1,62 @@
+//! The schema's versions. They only move forward, and are kept track of in the schema itself, apart from those of a program
+//! that embeds driftline.
+
+use std::borrow::Cow;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Connection, PgConnection, SqlSafeStr};
+
+use super::PostgresDatabase;
+use super::error::{Action, Phase, translate, translate_migration};
+use crate::ports::StoreResult;
+
+const ACTION: &str = "migrate the schema driftline";
+
+/// Number, name, text. Never change one that was released.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "schema",
+        include_str!("../../../migrations/postgres/0001_schema.sql"),
+    ),
+    (
+        2,
+        "functions",
+        include_str!("../../../migrations/postgres/0002_functions.sql"),
+    ),
+];
+
+impl PostgresDatabase {
+    /// On a connection of its own, which ends with the call: the lock of a migration that failed goes with it.
+    pub(super) async fn run_migrations(&self) -> StoreResult<()> {
+        let action = Action::new(ACTION);
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options())
+            .await
+            .map_err(|error| translate(action, Phase::Open, error))?;
+        let done = migrator()
+            .run_direct(None, &mut connection, false)
+            .await
+            .map_err(translate_migration);
+        // The outcome is known; how the connection ends does not matter.
+        let _ = connection.close().await;
+        done
+    }
+}
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS.map(|(version, name, text)| {
+        Migration::new(
+            version,
+            Cow::Borrowed(name),
+            MigrationType::Simple,
+            text.into_sql_str(),
+            false,
+        )
+    });
+    let mut migrator = Migrator::with_migrations(migrations.into());
+    migrator.dangerous_set_table_name("driftline._migrations");
+    migrator.create_schema("driftline");
+    // A newer driftline may have been here: what it added does not hinder this one.
+    migrator.set_ignore_missing(true);
+    migrator
+}

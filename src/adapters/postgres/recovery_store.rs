@@ -1,0 +1,139 @@
+//! Ownership and recovery.
+
+use async_trait::async_trait;
+
+use super::PostgresDatabase;
+use super::error::{Action, Phase};
+use super::restore::PostgresRestore;
+use super::rows::{Fields, identity, identity_columns};
+use super::session::{Scope, Session};
+use super::types::PgUuid;
+use crate::domain::{BucketId, Epoch, TenantId};
+use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
+
+/// Who the database is, at this moment.
+pub(super) const IDENTITY: &str =
+    concat!("SELECT ", identity_columns!(), " FROM driftline.database d");
+
+/// A tenant that is not known yet gets its row, so that its first write is refused.
+const AWAIT_ONE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_recovery, manifests_chain, applies_chain,
+    decisions_chain)
+    SELECT $1, d.generation, true, driftline.genesis($1, 'manifests'), driftline.genesis($1, 'applies'),
+        driftline.genesis($1, 'decisions')
+    FROM driftline.database d
+    ON CONFLICT (tenant) DO UPDATE SET awaiting_recovery = true";
+
+#[async_trait]
+impl RecoveryStore for PostgresDatabase {
+    #[tracing::instrument(name = "db.database.identity", skip_all, err(level = "debug"))]
+    async fn identity(&self) -> StoreResult<DatabaseIdentity> {
+        let row = self
+            .call(
+                Action::new("read the database's identity"),
+                Phase::Open,
+                sqlx::query(IDENTITY),
+            )
+            .await?;
+        identity(&row)
+    }
+
+    #[tracing::instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        let action = Action::new("claim the database");
+        let mut session = self.begin(action, Scope::All).await?;
+        take_bucket(&mut session, action, bucket, generation).await?;
+        session
+            .execute(
+                action,
+                sqlx::query("UPDATE driftline.database SET ownership = 'claimed'"),
+            )
+            .await?;
+        session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+        let action = Action {
+            verb: "await the recovery",
+            tenant,
+        };
+        let mut session = self
+            .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
+            .await?;
+        match tenant {
+            None => {
+                // The database's row first: a tenant that is being created holds it, and is there to be marked afterwards.
+                session
+                    .execute(
+                        action,
+                        sqlx::query(
+                            "UPDATE driftline.database SET ownership = 'awaiting_recovery'",
+                        ),
+                    )
+                    .await?;
+                let mark = "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
+                session.execute(action, sqlx::query(mark)).await?;
+            }
+            Some(tenant) => {
+                session
+                    .execute(action, sqlx::query(AWAIT_ONE).bind(tenant.as_str()))
+                    .await?;
+                let shadowing =
+                    "INSERT INTO driftline.shadowing (tenant) VALUES ($1) ON CONFLICT DO NOTHING";
+                session
+                    .execute(action, sqlx::query(shadowing).bind(tenant.as_str()))
+                    .await?;
+            }
+        }
+        session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.database.take_generation", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        let action = Action::new("take over the bucket");
+        let mut session = self.begin(action, Scope::All).await?;
+        take_bucket(&mut session, action, bucket, generation).await?;
+        session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.tenant.restore", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
+        Ok(Box::new(PostgresRestore::begin(self, tenant).await?))
+    }
+}
+
+/// Makes `bucket` the database's, with at least this generation. Watermarks of other buckets end: were one to become the
+/// database's again, they start at 0.
+async fn take_bucket(
+    session: &mut Session,
+    action: Action<'_>,
+    bucket: BucketId,
+    generation: Epoch,
+) -> StoreResult<()> {
+    let before = session
+        .one(
+            action,
+            sqlx::query("SELECT d.bucket_id FROM driftline.database d FOR UPDATE"),
+        )
+        .await?;
+    let before =
+        Fields::of(&before, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
+    let take =
+        "UPDATE driftline.database SET bucket_id = $1, generation = greatest(generation, $2)";
+    session
+        .execute(
+            action,
+            sqlx::query(take)
+                .bind(PgUuid(bucket.0))
+                .bind(generation.to_i64()),
+        )
+        .await?;
+    if before.is_none_or(|before| before.0 != bucket.0) {
+        let reset = "UPDATE driftline.shadowing SET bucket_id = NULL, manifests_watermark = 0, applies_watermark = 0,
+            decisions_watermark = 0 WHERE bucket_id <> $1";
+        session
+            .execute(action, sqlx::query(reset).bind(PgUuid(bucket.0)))
+            .await?;
+    }
+    Ok(())
+}

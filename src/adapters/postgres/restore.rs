@@ -1,0 +1,185 @@
+//! A tenant's restore: one open transaction that holds the tenant's lock row.
+
+use async_trait::async_trait;
+
+use super::PostgresDatabase;
+use super::error::Action;
+use super::rows::{Fields, state, state_columns};
+use super::session::{Scope, Session};
+use super::types::{PgDigest, PgTime, PgUuid};
+use crate::domain::{
+    BucketId, Entry, PerStream, Seq, ShortText, Stream, TenantId, TenantState, genesis, references,
+};
+use crate::ports::{Fault, Restore, Side, StoreError, StoreResult};
+
+/// At most so much content, and so many entries, go into one statement.
+const CHUNK_BYTES: usize = 8 * 1024 * 1024;
+const CHUNK_ENTRIES: usize = 1000;
+
+const LOCK: &str = concat!(
+    "SELECT ",
+    state_columns!(),
+    " FROM driftline.tenant t WHERE t.tenant = $1 FOR NO KEY UPDATE"
+);
+
+/// An unknown tenant's row, which nobody sees before the commit: it keeps a first writer waiting.
+const CREATE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_recovery, manifests_chain, applies_chain,
+    decisions_chain) VALUES ($1, 1, true, $2, $3, $4) ON CONFLICT DO NOTHING";
+
+const INSERT: &str = "INSERT INTO driftline.entry (tenant, stream, seq, id, epoch, checksum, chain, created_at, committed_at,
+    created_by, message, manifest_version, content)
+    SELECT $1, * FROM unnest($2::smallint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::bytea[], $7::bytea[],
+        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::bigint[], $13::bytea[])";
+
+const FINISH: &str = "UPDATE driftline.tenant SET epoch = $2, awaiting_recovery = $3, last_committed_at = $4,
+    manifests_head = $5, manifests_chain = $6, applies_head = $7, applies_chain = $8, decisions_head = $9,
+    decisions_chain = $10, activation_decision = $11, activation_version = $12, activation_chain = $13,
+    activation_head_chain = $14 WHERE tenant = $1";
+
+const SHADOWED: &str = "INSERT INTO driftline.shadowing AS s (tenant, bucket_id, manifests_watermark, applies_watermark,
+    decisions_watermark) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (tenant) DO UPDATE SET bucket_id = $2, manifests_watermark = $3, applies_watermark = $4,
+    decisions_watermark = $5, attempts = 0, retry_at = NULL, last_error = NULL, halted = NULL";
+
+pub(super) struct PostgresRestore {
+    session: Session,
+    tenant: TenantId,
+    state: Option<TenantState>,
+}
+
+impl PostgresRestore {
+    pub(super) async fn begin(database: &PostgresDatabase, tenant: &TenantId) -> StoreResult<Self> {
+        let action = Action::on("begin the restore", tenant);
+        let mut session = database.begin(action, Scope::Tenant(tenant)).await?;
+        let state = loop {
+            let row = session
+                .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+                .await?;
+            if let Some(row) = row {
+                break Some(state(&row)?);
+            }
+            let create = sqlx::query(CREATE)
+                .bind(tenant.as_str())
+                .bind(PgDigest(genesis(tenant, Stream::Manifests)))
+                .bind(PgDigest(genesis(tenant, Stream::Applies)))
+                .bind(PgDigest(genesis(tenant, Stream::Decisions)));
+            // Nothing inserted: somebody else created the tenant meanwhile, and it can be locked.
+            if session.execute(action, create).await? == 1 {
+                break None;
+            }
+        };
+        Ok(Self {
+            session,
+            tenant: tenant.clone(),
+            state,
+        })
+    }
+
+    async fn insert_chunk(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        fn each<'a, T>(entries: &'a [Entry], get: impl Fn(&'a Entry) -> T) -> Vec<T> {
+            entries.iter().map(get).collect()
+        }
+        let statement = sqlx::query(INSERT)
+            .bind(self.tenant.as_str())
+            .bind(each(entries, |entry| entry.meta.stream.code()))
+            .bind(each(entries, |entry| entry.meta.seq.to_i64()))
+            .bind(each(entries, |entry| PgUuid(entry.meta.id.0)))
+            .bind(each(entries, |entry| entry.meta.epoch.to_i64()))
+            .bind(each(entries, |entry| PgDigest(entry.meta.checksum)))
+            .bind(each(entries, |entry| PgDigest(entry.meta.chain)))
+            .bind(each(entries, |entry| PgTime(entry.meta.created_at)))
+            .bind(each(entries, |entry| PgTime(entry.meta.committed_at)))
+            .bind(each(entries, |entry| {
+                entry.meta.created_by.as_ref().map(ShortText::as_str)
+            }))
+            .bind(each(entries, |entry| {
+                entry.meta.message.as_ref().map(ShortText::as_str)
+            }))
+            .bind(each(entries, manifest_version))
+            .bind(each(entries, |entry| entry.content.as_bytes()));
+        self.session
+            .execute(Action::on("restore entries", &self.tenant), statement)
+            .await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Restore for PostgresRestore {
+    fn state(&self) -> Option<&TenantState> {
+        self.state.as_ref()
+    }
+
+    #[tracing::instrument(name = "db.entry.restore", skip_all, fields(tenant = %self.tenant, entries = entries.len()), err(level = "debug"))]
+    async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = rest.iter().take(CHUNK_ENTRIES).take_while(|entry| {
+                bytes += entry.content.len();
+                bytes <= CHUNK_BYTES
+            });
+            let (chunk, remaining) = rest.split_at(fits.count().max(1));
+            self.insert_chunk(chunk).await?;
+            rest = remaining;
+        }
+        Ok(())
+    }
+
+    #[tracing::instrument(name = "db.tenant.restored", skip_all, fields(tenant = %self.tenant), err(level = "debug"))]
+    async fn commit(
+        mut self: Box<Self>,
+        state: &TenantState,
+        bucket: BucketId,
+        watermarks: &PerStream<Seq>,
+    ) -> StoreResult<()> {
+        let tenant = self.tenant;
+        let action = Action::on("commit the restore", &tenant);
+        let current = self
+            .session
+            .one(
+                action,
+                sqlx::query("SELECT d.bucket_id FROM driftline.database d"),
+            )
+            .await?;
+        let current =
+            Fields::of(&current, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
+        if current.is_none_or(|current| current.0 != bucket.0) {
+            let message = format!("{action}: the database's bucket is another one than {bucket}");
+            return Err(StoreError::new(Side::Database, Fault::Unavailable, message));
+        }
+        let activation = state.activation;
+        let mut finish = sqlx::query(FINISH)
+            .bind(tenant.as_str())
+            .bind(state.epoch.to_i64())
+            .bind(state.awaiting_recovery)
+            .bind(state.last_committed_at.map(PgTime));
+        for (_, head) in state.heads.iter() {
+            finish = finish.bind(head.seq.to_i64()).bind(PgDigest(head.chain));
+        }
+        finish = finish
+            .bind(activation.map(|activation| activation.decision.to_i64()))
+            .bind(activation.map(|activation| activation.target.version.to_i64()))
+            .bind(activation.map(|activation| PgDigest(activation.target.chain)))
+            .bind(activation.map(|activation| PgDigest(activation.head_chain)));
+        self.session.execute(action, finish).await?;
+        let mut shadowed = sqlx::query(SHADOWED)
+            .bind(tenant.as_str())
+            .bind(PgUuid(bucket.0));
+        for (_, watermark) in watermarks.iter() {
+            shadowed = shadowed.bind(watermark.to_i64());
+        }
+        self.session.execute(action, shadowed).await?;
+        self.session.commit(action).await
+    }
+}
+
+/// What an apply names.
+fn manifest_version(entry: &Entry) -> Option<i64> {
+    match entry.meta.stream {
+        Stream::Applies => references(Stream::Applies, &entry.content)
+            .first()
+            .map(|named| named.version.to_i64()),
+        Stream::Manifests | Stream::Decisions => None,
+    }
+}

@@ -1,0 +1,444 @@
+//! What is shadowed, what is pending, who works on it.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+
+use super::PostgresDatabase;
+use super::error::{Action, Phase};
+use super::recovery_store::IDENTITY;
+use super::rows::{
+    Fields, identity, identity_columns, state, state_columns, tenant_name, watermark_columns,
+    watermarks,
+};
+use super::session::Scope;
+use super::types::{PgDigest, PgUuid};
+use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
+use crate::ports::{
+    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
+    StoreResult, TenantStatus, Work, WorkerId,
+};
+
+/// Something is pending: from `t` (tenant), `s` (shadowing) and `d` (database).
+macro_rules! pending {
+    () => {
+        "(s.bucket_id IS DISTINCT FROM d.bucket_id
+            AND t.manifests_head + t.applies_head + t.decisions_head > 0
+        OR t.manifests_head > s.manifests_watermark
+        OR t.applies_head > s.applies_watermark
+        OR t.decisions_head > s.decisions_watermark)"
+    };
+}
+
+/// Whoever was served longest ago waits longest: nobody starves, whatever the others write.
+const LEASE: &str = concat!(
+    "WITH taken AS (
+        SELECT s.tenant, s.served_at
+        FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant CROSS JOIN driftline.database d
+        WHERE s.halted IS NULL AND NOT t.awaiting_recovery
+            AND (s.lease_until IS NULL OR s.lease_until <= clock_timestamp() OR s.lease_owner = $1)
+            AND (s.retry_at IS NULL OR s.retry_at <= clock_timestamp())
+            AND ",
+    pending!(),
+    "
+        ORDER BY s.served_at, s.tenant
+        LIMIT $2
+        FOR UPDATE OF s SKIP LOCKED
+    ), leased AS (
+        UPDATE driftline.shadowing s
+        SET lease_owner = $1, lease_until = clock_timestamp() + $3 * interval '1 microsecond', served_at = clock_timestamp()
+        FROM taken WHERE s.tenant = taken.tenant
+        RETURNING s.tenant, s.bucket_id, s.manifests_watermark, s.applies_watermark, s.decisions_watermark, s.attempts,
+            taken.served_at AS waits_since
+    )
+    SELECT ",
+    identity_columns!(),
+    ", ",
+    state_columns!(),
+    ", ",
+    watermark_columns!(),
+    ", s.attempts
+    FROM driftline.database d
+    LEFT JOIN (leased s JOIN driftline.tenant t ON t.tenant = s.tenant) ON true
+    ORDER BY s.waits_since, s.tenant"
+);
+
+const RELEASE: &str = "UPDATE driftline.shadowing SET lease_owner = NULL, lease_until = NULL,
+    attempts = CASE WHEN $3::text IS NULL THEN 0 ELSE attempts + 1 END,
+    last_error = $3,
+    retry_at = CASE WHEN $3 IS NULL THEN NULL ELSE clock_timestamp() + $4 * interval '1 microsecond' END
+    WHERE tenant = $1 AND lease_owner = $2";
+
+/// The run of rows without a gap, up to the one that goes beyond the limit of bytes.
+const PENDING: &str = "SELECT * FROM (
+        SELECT e.*, row_number() OVER run AS nth,
+            coalesce(sum(octet_length(e.content)) OVER (run ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS bytes
+        FROM (
+            SELECT * FROM driftline.entry WHERE tenant = $1 AND stream = $2 AND seq > $3 ORDER BY seq LIMIT $4
+        ) e
+        WINDOW run AS (ORDER BY e.seq)
+    ) e
+    WHERE e.seq = $3 + e.nth AND e.bytes <= $5
+    ORDER BY e.seq";
+
+/// Under the row's lock: the bucket is still this one, and the row at that number has that chain.
+const ADVANCE: &str = "UPDATE driftline.shadowing s SET bucket_id = $2,
+    manifests_watermark = greatest(CASE WHEN s.bucket_id = $2 THEN s.manifests_watermark ELSE 0 END,
+        CASE WHEN $3 = 0 THEN $4 ELSE 0 END),
+    applies_watermark = greatest(CASE WHEN s.bucket_id = $2 THEN s.applies_watermark ELSE 0 END,
+        CASE WHEN $3 = 1 THEN $4 ELSE 0 END),
+    decisions_watermark = greatest(CASE WHEN s.bucket_id = $2 THEN s.decisions_watermark ELSE 0 END,
+        CASE WHEN $3 = 2 THEN $4 ELSE 0 END)
+    WHERE s.tenant = $1
+        AND EXISTS (SELECT FROM driftline.database d WHERE d.bucket_id = $2)
+        AND ($6 OR EXISTS (SELECT FROM driftline.entry e
+            WHERE e.tenant = $1 AND e.stream = $3::smallint AND e.seq = $4::bigint AND e.chain = $5))";
+
+const LOWER: &str = "UPDATE driftline.shadowing SET
+    manifests_watermark = CASE WHEN $3 = 0 THEN least(manifests_watermark, $4) ELSE manifests_watermark END,
+    applies_watermark = CASE WHEN $3 = 1 THEN least(applies_watermark, $4) ELSE applies_watermark END,
+    decisions_watermark = CASE WHEN $3::smallint = 2 THEN least(decisions_watermark, $4::bigint) ELSE decisions_watermark END
+    WHERE tenant = $1 AND bucket_id = $2";
+
+const LOCK: &str = "SELECT t.epoch FROM driftline.tenant t WHERE t.tenant = $1 FOR NO KEY UPDATE";
+
+const WATERMARKS: &str = concat!(
+    "SELECT ",
+    watermark_columns!(),
+    " FROM driftline.shadowing s CROSS JOIN driftline.database d WHERE s.tenant = $1"
+);
+
+/// Rows that are not what they were when they were compared.
+const MOVED: &str = "SELECT count(*) AS moved
+    FROM unnest($2::smallint[], $3::bigint[], $4::bytea[]) AS c(stream, seq, chain)
+    LEFT JOIN driftline.entry e ON e.tenant = $1 AND e.stream = c.stream AND e.seq = c.seq
+    WHERE e.chain IS DISTINCT FROM c.chain";
+
+const STATUS: &str = concat!(
+    "SELECT ",
+    state_columns!(),
+    ", w.*, s.halted, s.last_error, s.retry_at,
+        greatest(t.manifests_head - w.manifests_watermark, 0) + greatest(t.applies_head - w.applies_watermark, 0)
+            + greatest(t.decisions_head - w.decisions_watermark, 0) AS entries,
+        coalesce(r.bytes, 0) AS bytes, r.oldest_at
+    FROM driftline.tenant t CROSS JOIN driftline.database d
+    LEFT JOIN driftline.shadowing s ON s.tenant = t.tenant
+    CROSS JOIN LATERAL (SELECT ",
+    watermark_columns!(),
+    ") w
+    CROSS JOIN LATERAL (
+        SELECT sum(octet_length(e.content))::bigint AS bytes, min(e.committed_at) AS oldest_at
+        FROM (VALUES (0::smallint, w.manifests_watermark), (1::smallint, w.applies_watermark),
+            (2::smallint, w.decisions_watermark)) AS m(stream, seq)
+        JOIN driftline.entry e ON e.tenant = t.tenant AND e.stream = m.stream AND e.seq > m.seq
+    ) r
+    WHERE ($1::text IS NULL OR t.tenant = $1) AND ($2::text IS NULL OR t.tenant > $2)
+    ORDER BY t.tenant LIMIT $3"
+);
+
+const BACKLOG: &str = concat!(
+    "SELECT
+        count(*) FILTER (WHERE p.stopped) AS stopped,
+        count(*) FILTER (WHERE NOT p.stopped AND p.leased) AS leased,
+        count(*) FILTER (WHERE NOT p.stopped AND NOT p.leased AND p.backing_off) AS backing_off,
+        count(*) FILTER (WHERE NOT p.stopped AND NOT p.leased AND NOT p.backing_off) AS ready
+    FROM (
+        SELECT s.halted IS NOT NULL OR t.awaiting_recovery AS stopped,
+            coalesce(s.lease_until > clock_timestamp(), false) AS leased,
+            coalesce(s.retry_at > clock_timestamp(), false) AS backing_off
+        FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant CROSS JOIN driftline.database d
+        WHERE ",
+    pending!(),
+    ") p"
+);
+
+#[async_trait]
+impl ShadowLedger for PostgresDatabase {
+    #[tracing::instrument(name = "db.shadowing.lease", skip_all, err(level = "debug"))]
+    async fn lease(&self, request: &LeaseRequest) -> StoreResult<Lease> {
+        let action = Action::new("lease tenants");
+        let mut session = self.begin(action, Scope::All).await?;
+        let statement = sqlx::query(LEASE)
+            .bind(PgUuid(request.worker.0))
+            .bind(i64::from(request.limit))
+            .bind(micros(request.duration));
+        let rows = session.all(action, statement).await?;
+        session.commit(action).await?;
+        let Some(first) = rows.first() else {
+            return Err(super::error::corrupt("database", "id", &"the only row"));
+        };
+        let identity = identity(first)?;
+        let mut work = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if Fields::of(row, "tenant", &"a row")
+                .get::<Option<&str>>("tenant")?
+                .is_some()
+            {
+                work.push(leased(row)?);
+            }
+        }
+        Ok(Lease { identity, work })
+    }
+
+    #[tracing::instrument(name = "db.shadowing.release", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn release(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        failure: Option<&ShadowFailure>,
+    ) -> StoreResult<()> {
+        let action = Action::on("release the lease", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let statement = sqlx::query(RELEASE)
+            .bind(tenant.as_str())
+            .bind(PgUuid(worker.0))
+            // A NUL, which no text of Postgres can hold, must not keep the failure from being stored.
+            .bind(failure.map(|failure| failure.message.replace('\0', "\u{fffd}")))
+            .bind(failure.map_or(0, |failure| micros(failure.retry_after)));
+        session.execute(action, statement).await?;
+        session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.entry.pending", skip_all, fields(%tenant, %stream, %after), err(level = "debug"))]
+    async fn pending(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        after: Seq,
+        limit: u32,
+        max_bytes: u64,
+    ) -> StoreResult<Vec<Entry>> {
+        let action = Action::on("read pending entries", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let statement = sqlx::query(PENDING)
+            .bind(tenant.as_str())
+            .bind(stream.code())
+            .bind(after.to_i64())
+            .bind(i64::from(limit))
+            .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX));
+        let rows = session.all(action, statement).await?;
+        rows.iter()
+            .map(|row| {
+                Fields::of(row, "entry", &format_args!("{tenant}/{stream}")).entry(tenant, stream)
+            })
+            .collect()
+    }
+
+    #[tracing::instrument(name = "db.shadowing.advance", skip_all, fields(%tenant, stream = %mark.stream, seq = %mark.seq), err(level = "debug"))]
+    async fn advance_watermark(
+        &self,
+        tenant: &TenantId,
+        bucket: BucketId,
+        mark: &Mark,
+    ) -> StoreResult<bool> {
+        let action = Action::on("advance the watermark", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let statement = sqlx::query(ADVANCE)
+            .bind(tenant.as_str())
+            .bind(PgUuid(bucket.0))
+            .bind(mark.stream.code())
+            .bind(mark.seq.to_i64())
+            .bind(PgDigest(mark.chain))
+            .bind(mark.seq == Seq::default() && mark.chain == genesis(tenant, mark.stream));
+        let moved = session.execute(action, statement).await? == 1;
+        session.commit(action).await?;
+        Ok(moved)
+    }
+
+    #[tracing::instrument(name = "db.shadowing.lower", skip_all, fields(%tenant, %stream, %to), err(level = "debug"))]
+    async fn lower_watermark(
+        &self,
+        tenant: &TenantId,
+        bucket: BucketId,
+        stream: Stream,
+        to: Seq,
+    ) -> StoreResult<()> {
+        let action = Action::on("lower the watermark", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        session
+            .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+            .await?;
+        let statement = sqlx::query(LOWER)
+            .bind(tenant.as_str())
+            .bind(PgUuid(bucket.0))
+            .bind(stream.code())
+            .bind(to.to_i64());
+        session.execute(action, statement).await?;
+        session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.shadowing.watermarks", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn watermarks(&self, tenant: &TenantId) -> StoreResult<PerStream<Seq>> {
+        let action = Action::on("read the watermarks", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let row = session
+            .optional(action, sqlx::query(WATERMARKS).bind(tenant.as_str()))
+            .await?;
+        row.map_or_else(|| Ok(PerStream::default()), |row| watermarks(&row, tenant))
+    }
+
+    #[tracing::instrument(name = "db.shadowing.halt", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn halt(&self, tenant: &TenantId, halt: &Halt, guard: &HaltGuard) -> StoreResult<bool> {
+        let action = Action::on("halt the shadowing", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let Some(locked) = session
+            .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+            .await?
+        else {
+            return Ok(false);
+        };
+        if Fields::of(&locked, "tenant", tenant).get::<i64>("epoch")? != guard.epoch.to_i64() {
+            return Ok(false);
+        }
+        if identity(&session.one(action, sqlx::query(IDENTITY)).await?)?.id != guard.database {
+            return Ok(false);
+        }
+        let compared = &guard.compared;
+        let statement = sqlx::query(MOVED)
+            .bind(tenant.as_str())
+            .bind(
+                compared
+                    .iter()
+                    .map(|(stream, _, _)| stream.code())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                compared
+                    .iter()
+                    .map(|(_, seq, _)| seq.to_i64())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                compared
+                    .iter()
+                    .map(|(_, _, chain)| chain.map(PgDigest))
+                    .collect::<Vec<_>>(),
+            );
+        let moved = session.one(action, statement).await?;
+        if Fields::of(&moved, "entry", tenant).get::<i64>("moved")? != 0 {
+            return Ok(false);
+        }
+        let now = session
+            .one(action, sqlx::query("SELECT clock_timestamp() AS now"))
+            .await?;
+        let halt = Halt {
+            at: Fields::of(&now, "shadowing", tenant).time("now")?,
+            ..halt.clone()
+        };
+        let text = serde_json::to_string(&halt)
+            .map_err(|error| super::error::corrupt("shadowing", "halted", tenant).because(error))?;
+        let statement = sqlx::query("UPDATE driftline.shadowing SET halted = $2 WHERE tenant = $1");
+        let stored = session
+            .execute(action, statement.bind(tenant.as_str()).bind(text))
+            .await?
+            == 1;
+        session.commit(action).await?;
+        Ok(stored)
+    }
+
+    #[tracing::instrument(name = "db.shadowing.status", skip_all, err(level = "debug"))]
+    async fn status(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> StoreResult<Vec<TenantStatus>> {
+        let action = Action {
+            verb: "read the status",
+            tenant,
+        };
+        let mut session = self
+            .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
+            .await?;
+        let statement = sqlx::query(STATUS)
+            .bind(tenant.map(TenantId::as_str))
+            .bind(after.map(TenantId::as_str))
+            .bind(i64::from(limit));
+        session
+            .all(action, statement)
+            .await?
+            .iter()
+            .map(status)
+            .collect()
+    }
+
+    #[tracing::instrument(name = "db.shadowing.backlog", skip_all, err(level = "debug"))]
+    async fn backlog(&self) -> StoreResult<Backlog> {
+        let action = Action::new("count what is pending");
+        let mut session = self.begin(action, Scope::All).await?;
+        let row = session.one(action, sqlx::query(BACKLOG)).await?;
+        let fields = Fields::of(&row, "shadowing", &"all tenants");
+        Ok(Backlog {
+            ready: fields.number("ready")?,
+            leased: fields.number("leased")?,
+            backing_off: fields.number("backing_off")?,
+            stopped: fields.number("stopped")?,
+        })
+    }
+
+    #[tracing::instrument(name = "db.probe.get", skip_all, fields(%bucket), err(level = "debug"))]
+    async fn probe_passed(&self, bucket: BucketId) -> StoreResult<bool> {
+        let statement = sqlx::query(
+            "SELECT EXISTS (SELECT FROM driftline.probe p WHERE p.bucket_id = $1) AS passed",
+        );
+        let action = Action::new("read whether the bucket was probed");
+        let row = self
+            .call(action, Phase::Open, statement.bind(PgUuid(bucket.0)))
+            .await?;
+        Fields::of(&row, "probe", &bucket).get("passed")
+    }
+
+    #[tracing::instrument(name = "db.probe.record", skip_all, fields(%bucket), err(level = "debug"))]
+    async fn record_probe(&self, bucket: BucketId) -> StoreResult<()> {
+        let statement = "INSERT INTO driftline.probe AS p (bucket_id) VALUES ($1)
+            ON CONFLICT (bucket_id) DO UPDATE SET passed_at = excluded.passed_at RETURNING p.passed_at";
+        let action = Action::new("record that the bucket was probed");
+        self.call(
+            action,
+            Phase::Sent,
+            sqlx::query(statement).bind(PgUuid(bucket.0)),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn leased(row: &PgRow) -> StoreResult<Work> {
+    let state = state(row)?;
+    let watermarks = watermarks(row, &state.tenant)?;
+    let attempts = Fields::of(row, "shadowing", &state.tenant).get::<i32>("attempts")?;
+    let attempts = u32::try_from(attempts).unwrap_or(0);
+    Ok(Work {
+        state,
+        watermarks,
+        attempts,
+    })
+}
+
+fn status(row: &PgRow) -> StoreResult<TenantStatus> {
+    let tenant = tenant_name(row, "tenant")?;
+    let fields = Fields::of(row, "shadowing", &tenant);
+    let halted = fields
+        .get::<Option<&str>>("halted")?
+        .map(serde_json::from_str)
+        .transpose();
+    Ok(TenantStatus {
+        state: state(row)?,
+        watermarks: watermarks(row, &tenant)?,
+        at_risk: AtRisk {
+            entries: fields.number("entries")?,
+            bytes: fields.number("bytes")?,
+            oldest_at: fields.optional_time("oldest_at")?,
+        },
+        halted: halted.map_err(|error| fields.corrupt("halted").because(error))?,
+        last_error: fields.get("last_error")?,
+        retry_at: fields.optional_time("retry_at")?,
+    })
+}
+
+/// A duration for `interval '1 microsecond'`, kept to a century.
+fn micros(duration: std::time::Duration) -> i64 {
+    const CENTURY: i64 = 100 * 366 * 24 * 60 * 60 * 1_000_000;
+    i64::try_from(duration.as_micros())
+        .unwrap_or(CENTURY)
+        .min(CENTURY)
+}

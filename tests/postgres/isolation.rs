@@ -1,0 +1,176 @@
+//! Row-level security binds the application's role and the tables' owner.
+
+use driftline::domain::{Seq, Stream};
+use driftline::ports::{ManifestStore, ShadowLedger};
+use futures::future::join_all;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use crate::support::postgres::{Database, claimed};
+use crate::{committed, manifest, tenant};
+
+const TABLES: [&str; 4] = ["tenant", "entry", "idempotency", "shadowing"];
+
+async fn tenants_seen(
+    connection: &mut PgConnection,
+    table: &str,
+    setting: Option<(&str, &str)>,
+) -> Vec<String> {
+    sqlx::raw_sql("BEGIN")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    if let Some((name, value)) = setting {
+        let set = sqlx::query("SELECT set_config($1, $2, true)")
+            .bind(name)
+            .bind(value);
+        set.execute(&mut *connection).await.unwrap();
+    }
+    let select = format!("SELECT DISTINCT tenant FROM driftline.{table} ORDER BY tenant");
+    let rows = sqlx::query(AssertSqlSafe(select))
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    sqlx::raw_sql("COMMIT")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn two_tenants() -> Database {
+    let (database, store) = claimed().await;
+    for name in ["one", "two"] {
+        let mut entry = manifest(name);
+        entry.idempotency_key = Some("key".parse().unwrap());
+        committed(store.append(&tenant(name), &entry).await.unwrap());
+    }
+    database
+}
+
+#[tokio::test]
+async fn a_statement_without_a_setting_sees_nothing() {
+    let database = two_tenants().await;
+    for role in [database.app(), database.owner()] {
+        let mut connection = database.connect(&role).await;
+        for table in TABLES {
+            assert!(
+                tenants_seen(&mut connection, table, None).await.is_empty(),
+                "{table} as {role}"
+            );
+            // A setting ends with its transaction, and leaves an empty one behind.
+            tenants_seen(&mut connection, table, Some(("driftline.tenant", "one"))).await;
+            assert!(
+                tenants_seen(&mut connection, table, None).await.is_empty(),
+                "{table} as {role}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_setting_shows_its_tenant_only() {
+    let database = two_tenants().await;
+    for role in [database.app(), database.owner()] {
+        let mut connection = database.connect(&role).await;
+        for table in TABLES {
+            let one = tenants_seen(&mut connection, table, Some(("driftline.tenant", "one"))).await;
+            assert_eq!(one, ["one"], "{table} as {role}");
+            let all = tenants_seen(&mut connection, table, Some(("driftline.scope", "all"))).await;
+            assert_eq!(all, ["one", "two"], "{table} as {role}");
+            assert!(
+                tenants_seen(&mut connection, table, Some(("driftline.tenant", "")))
+                    .await
+                    .is_empty()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_setting_lets_no_other_tenant_be_written() {
+    let database = two_tenants().await;
+    let mut connection = database.connect(&database.app()).await;
+    for statement in [
+        "INSERT INTO driftline.shadowing (tenant) VALUES ('three')",
+        "UPDATE driftline.shadowing SET tenant = 'three'",
+        "INSERT INTO driftline.idempotency VALUES ('two', 0, 'k', 1, '', now())",
+    ] {
+        sqlx::raw_sql("BEGIN; SELECT set_config('driftline.tenant', 'one', true)")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let error = sqlx::raw_sql(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap_err();
+        let code = error
+            .as_database_error()
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned));
+        assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    sqlx::raw_sql("BEGIN; SELECT set_config('driftline.tenant', 'one', true)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let gone = sqlx::raw_sql("DELETE FROM driftline.shadowing WHERE tenant = 'two'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(gone.rows_affected(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_that_share_a_pool_never_meet() {
+    let (_database, store) = claimed().await;
+    join_all(["one", "two", "three"].into_iter().flat_map(|name| {
+        let store = &store;
+        (0..4).map(move |_| {
+            let (store, tenant) = (store.clone(), tenant(name));
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    committed(
+                        store
+                            .append(&tenant, &manifest(tenant.as_str()))
+                            .await
+                            .unwrap(),
+                    );
+                    let stored = store.active_manifest(&tenant).await.unwrap().unwrap();
+                    let text = format!("{{\"schemaVersion\":\"1\",\"text\":\"{tenant}\"}}");
+                    assert_eq!(stored.entry.content.as_bytes(), text.as_bytes());
+                    assert!(
+                        store
+                            .entry(&tenant, Stream::Applies, Seq::new(1))
+                            .await
+                            .unwrap()
+                            .is_none()
+                    );
+                    for entry in store
+                        .pending(&tenant, Stream::Manifests, Seq::default(), 5, 1 << 20)
+                        .await
+                        .unwrap()
+                    {
+                        assert_eq!(entry.content.as_bytes(), text.as_bytes());
+                    }
+                }
+            })
+        })
+    }))
+    .await
+    .into_iter()
+    .for_each(|done| done.unwrap());
+    let heads = store.tenants(None, 10).await.unwrap();
+    let heads = heads.iter().map(|state| {
+        (
+            state.tenant.as_str(),
+            state.heads[Stream::Manifests].seq.get(),
+        )
+    });
+    assert_eq!(
+        heads.collect::<Vec<_>>(),
+        [("one", 80), ("three", 80), ("two", 80)]
+    );
+}

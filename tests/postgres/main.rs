@@ -1,0 +1,45 @@
+//! What only Postgres has: row-level security, concurrent sessions, roles, lost sessions.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod concurrency;
+mod faults;
+mod isolation;
+mod schema;
+
+use driftline::adapters::system::System;
+use driftline::domain::content::Content;
+use driftline::domain::{EntryId, EntryMeta, Stream, TenantId, Timestamp};
+use driftline::ports::{Appended, Entropy, NewEntry};
+
+/// A tenant.
+fn tenant(name: &str) -> TenantId {
+    name.parse().expect("a good name")
+}
+
+/// A manifest to append; its content says `text`.
+fn manifest(text: &str) -> NewEntry {
+    let content = format!("{{\"schemaVersion\":\"1\",\"text\":\"{text}\"}}");
+    NewEntry {
+        stream: Stream::Manifests,
+        id: EntryId(System.uuid()),
+        content: Content::from_stored(content.into_bytes().into()),
+        created_at: Timestamp::from_micros(1_700_000_000_123_456).expect("a good time"),
+        created_by: Some("tester".parse().expect("a good text")),
+        message: None,
+        expect: None,
+        idempotency_key: None,
+        skip_unchanged: false,
+        refers_to: None,
+        activation: None,
+    }
+}
+
+/// The entry that was committed.
+fn committed(appended: Appended) -> EntryMeta {
+    match appended {
+        Appended::Committed { meta, .. } => meta,
+        other => panic!("committed is expected, not {other:?}"),
+    }
+}

@@ -1,0 +1,320 @@
+//! A throw-away Postgres cluster, and databases in it.
+//!
+//! The server's programs are found in `DRIFTLINE_TEST_PG_BIN`, or under `/usr/lib/postgresql`, or on the `PATH`; without
+//! them the tests fail.
+
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
+use driftline::domain::{BucketId, Epoch};
+use driftline::ports::{ManifestStore, RecoveryStore};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::service::{Service, free_port};
+
+/// Whether the server waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// As in production: for crash tests and benchmarks.
+    On,
+    /// For tests of logic.
+    Off,
+}
+
+/// A running server.
+pub struct Cluster {
+    service: Service,
+    port: u16,
+    databases: AtomicU32,
+}
+
+/// A database of its own, with two roles that row-level security binds.
+pub struct Database {
+    port: u16,
+    name: String,
+}
+
+impl Cluster {
+    /// The cluster that all tests of this process share; it does not wait for the disk.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(Fsync::Off))
+    }
+
+    /// A cluster of one's own. It goes with its value, or with the process.
+    pub fn start(fsync: Fsync) -> Self {
+        let bin = programs();
+        let port = free_port();
+        let service = Service::start("postgres", |directory| {
+            command(&bin, directory, port, fsync)
+        });
+        let socket = service.directory.join(format!("data/.s.PGSQL.{port}"));
+        let ready = || {
+            socket.exists()
+                && Command::new(bin.join("pg_ctl"))
+                    .args(["status", "-D"])
+                    .arg(service.directory.join("data"))
+                    .output()
+                    .is_ok()
+                && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+                && log(&service).contains("database system is ready to accept connections")
+        };
+        service.wait_until("PostgreSQL", ready);
+        Self {
+            service,
+            port,
+            databases: AtomicU32::new(0),
+        }
+    }
+
+    /// An empty database.
+    pub async fn database(&self) -> Database {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        let database = Database {
+            port: self.port,
+            name,
+        };
+        let (name, admin) = (&database.name, self.admin());
+        let mut connection = PgConnection::connect(&admin)
+            .await
+            .expect("the server answers");
+        for role in [database.owner(), database.app()] {
+            run(
+                &mut connection,
+                format!("CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS"),
+            )
+            .await;
+        }
+        run(
+            &mut connection,
+            format!("CREATE DATABASE {name} OWNER {}", database.owner()),
+        )
+        .await;
+        connection.close().await.expect("the connection ends");
+        database
+    }
+
+    /// The superuser's URL.
+    pub fn admin(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The server's log.
+    pub fn log(&self) -> String {
+        log(&self.service)
+    }
+}
+
+impl Database {
+    /// The role that owns the schema.
+    pub fn owner(&self) -> String {
+        format!("{}_owner", self.name)
+    }
+
+    /// The role of the application: it may use the schema, and no more.
+    pub fn app(&self) -> String {
+        format!("{}_app", self.name)
+    }
+
+    /// The database's URL for a role.
+    pub fn url(&self, role: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{}", self.port, self.name)
+    }
+
+    /// A plain connection.
+    pub async fn connect(&self, role: &str) -> PgConnection {
+        PgConnection::connect(&self.url(role))
+            .await
+            .expect("the server answers")
+    }
+
+    /// Connects the adapter, without migrating.
+    pub async fn adapter(&self, role: &str) -> PostgresDatabase {
+        PostgresDatabase::connect(&self.url(role), PostgresOptions::default())
+            .await
+            .expect("a good URL")
+    }
+
+    /// The schema is there, made by its owner, and the application may use it.
+    pub async fn migrate(&self) {
+        self.adapter(&self.owner())
+            .await
+            .migrate()
+            .await
+            .expect("the migrations run");
+        let mut connection = self.connect(&self.owner()).await;
+        let app = self.app();
+        for grant in [
+            format!("GRANT USAGE ON SCHEMA driftline TO {app}"),
+            format!(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.database, driftline.probe, driftline.tenant, \
+                 driftline.entry, driftline.idempotency, driftline.shadowing TO {app}"
+            ),
+            format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO {app}"),
+        ] {
+            run(&mut connection, grant).await;
+        }
+    }
+}
+
+/// A fresh database with its schema, nobody's yet, as the application sees it.
+pub async fn unclaimed() -> (Database, PostgresDatabase) {
+    let database = Cluster::shared().database().await;
+    database.migrate().await;
+    let adapter = database.adapter(&database.app()).await;
+    (database, adapter)
+}
+
+/// The same, claimed for a bucket.
+pub async fn claimed() -> (Database, PostgresDatabase) {
+    let (database, adapter) = unclaimed().await;
+    adapter
+        .claim(BucketId(uuid::Uuid::from_u128(0xB0)), Epoch::FIRST)
+        .await
+        .expect("the database can be claimed");
+    (database, adapter)
+}
+
+/// Runs SQL that a test wrote.
+pub async fn run(connection: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+        .execute(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The connection options of a URL, for pools of a test's own.
+pub fn options(url: &str) -> PgConnectOptions {
+    url.parse().expect("a good URL")
+}
+
+fn log(service: &Service) -> String {
+    std::fs::read_to_string(service.directory.join("log")).unwrap_or_default()
+}
+
+/// Makes the cluster and returns the command that runs it.
+fn command(bin: &Path, directory: &Path, port: u16, fsync: Fsync) -> Vec<String> {
+    let data = directory.join("data");
+    std::fs::create_dir(&data).expect("a directory for the cluster");
+    let user = unprivileged(directory);
+    if let Some((uid, gid)) = user {
+        chown(&data, Some(uid), Some(gid)).expect("the cluster's user owns its directory");
+    }
+    let prefix = user.map_or_else(Vec::new, |(uid, gid)| {
+        let drop = [
+            "setpriv".to_owned(),
+            format!("--reuid={uid}"),
+            format!("--regid={gid}"),
+            "--clear-groups".to_owned(),
+        ];
+        drop.to_vec()
+    });
+    let with_prefix = |arguments: &[&str]| {
+        prefix
+            .iter()
+            .cloned()
+            .chain(arguments.iter().map(|&argument| argument.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
+    let data = text(&data);
+    let initdb = with_prefix(&[
+        &text(&bin.join("initdb")),
+        "--no-sync",
+        "-N",
+        "-A",
+        "trust",
+        "-U",
+        "postgres",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "-D",
+        &data,
+    ]);
+    let made = Command::new(&initdb[0])
+        .args(&initdb[1..])
+        .current_dir("/")
+        .output()
+        .expect("initdb runs");
+    assert!(
+        made.status.success(),
+        "initdb failed:\n{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let fsync = if fsync == Fsync::On {
+        "fsync=on"
+    } else {
+        "fsync=off"
+    };
+    with_prefix(&[
+        &text(&bin.join("postgres")),
+        "-D",
+        &data,
+        "-k",
+        &data,
+        "-p",
+        &port.to_string(),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        fsync,
+        "-c",
+        "max_connections=300",
+        "-c",
+        "max_wal_size=4GB",
+    ])
+}
+
+/// Postgres refuses to run as root: the user to run it as then.
+fn unprivileged(directory: &Path) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    if std::fs::metadata(directory)
+        .expect("the directory is there")
+        .uid()
+        != 0
+    {
+        return None;
+    }
+    let accounts = std::fs::read_to_string("/etc/passwd").expect("the list of users");
+    let find = |name: &str| {
+        let account = accounts
+            .lines()
+            .find(|line| line.split(':').next() == Some(name))?;
+        let mut ids = account.split(':').skip(2).map(str::parse);
+        Some((ids.next()?.ok()?, ids.next()?.ok()?))
+    };
+    let user = find("postgres").or_else(|| find("nobody"));
+    Some(user.expect("a user `postgres` or `nobody` to run the server as"))
+}
+
+/// The directory of the server's programs.
+fn programs() -> PathBuf {
+    if let Some(bin) = std::env::var_os("DRIFTLINE_TEST_PG_BIN") {
+        return bin.into();
+    }
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let versions = debian.filter_map(|entry| {
+        Some((
+            entry.file_name().to_str()?.parse::<u32>().ok()?,
+            entry.path().join("bin"),
+        ))
+    });
+    let newest = versions
+        .filter(|(_, bin)| bin.join("initdb").exists())
+        .max()
+        .map(|(_, bin)| bin);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    newest
+        .or_else(|| std::env::split_paths(&path).find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists()))
+        .expect("no PostgreSQL server is installed: run `tests/setup/postgres.sh`, or set DRIFTLINE_TEST_PG_BIN")
+}
