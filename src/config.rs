@@ -56,7 +56,10 @@ pub struct Config {
 
 /// What only a bucket on S3 heeds. The rest comes from the standard `AWS_*` variables.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "this build has no S3"))]
+#[cfg_attr(
+    not(feature = "s3"),
+    expect(dead_code, reason = "this build has no S3")
+)]
 pub struct S3 {
     /// `sse-s3`, or the id of a KMS key.
     pub sse: Option<String>,
@@ -76,8 +79,12 @@ impl Config {
         file: Option<&Path>,
     ) -> Result<Self, Failure> {
         let file = read(file)?;
-        let database = database.or(file.database.as_deref()).unwrap_or(DEFAULT_DATABASE);
-        let snapshots = snapshots.or(file.snapshots.as_deref()).unwrap_or(DEFAULT_SNAPSHOTS);
+        let database = database
+            .or(file.database.as_deref())
+            .unwrap_or(DEFAULT_DATABASE);
+        let snapshots = snapshots
+            .or(file.snapshots.as_deref())
+            .unwrap_or(DEFAULT_SNAPSHOTS);
         let defaults = Settings::default();
         let settings = Settings {
             content_limit: file.content_limit.unwrap_or(defaults.content_limit),
@@ -88,11 +95,13 @@ impl Config {
             },
             concurrent_tenants: at_least_one(
                 "concurrent-tenants",
-                file.concurrent_tenants.unwrap_or(defaults.concurrent_tenants),
+                file.concurrent_tenants
+                    .unwrap_or(defaults.concurrent_tenants),
             )?,
             concurrent_requests: at_least_one(
                 "concurrent-requests",
-                file.concurrent_requests.unwrap_or(defaults.concurrent_requests),
+                file.concurrent_requests
+                    .unwrap_or(defaults.concurrent_requests),
             )?,
             ..defaults
         };
@@ -114,7 +123,9 @@ fn at_least_one(key: &str, number: usize) -> Result<usize, Failure> {
     if number > 0 {
         return Ok(number);
     }
-    Err(Failure::misuse(format!("read the configuration: {key} must be 1 or more")))
+    Err(Failure::misuse(format!(
+        "read the configuration: {key} must be 1 or more"
+    )))
 }
 
 fn read(file: Option<&Path>) -> Result<File, Failure> {
@@ -123,30 +134,37 @@ fn read(file: Option<&Path>) -> Result<File, Failure> {
         return Ok(File::default());
     }
     let failed = |reason: &dyn fmt::Display| {
-        Failure::misuse(format!("read the configuration {}: {reason}", path.display()))
+        Failure::misuse(format!(
+            "read the configuration {}: {reason}",
+            path.display()
+        ))
     };
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    Figment::from(Toml::string(&text)).extract().map_err(|error| {
-        use figment::error::Kind;
-        // Some kinds show the value, which may be a URL with a password in it.
-        let key = error.path.join(".");
-        match &error.kind {
-            Kind::UnknownField(key, known) => {
-                failed(&format_args!("there is no key `{key}`; there are {}", known.join(", ")))
+    Figment::from(Toml::string(&text))
+        .extract()
+        .map_err(|error| {
+            use figment::error::Kind;
+            // Some kinds show the value, which may be a URL with a password in it.
+            let key = error.path.join(".");
+            match &error.kind {
+                Kind::UnknownField(key, known) => failed(&format_args!(
+                    "there is no key `{key}`; there are {}",
+                    known.join(", ")
+                )),
+                Kind::InvalidType(found, expected) => failed(&format_args!(
+                    "`{key}` is {}, but {expected} is expected",
+                    word(found)
+                )),
+                Kind::UnknownVariant(_, known) => {
+                    failed(&format_args!("`{key}` must be one of {}", known.join(", ")))
+                }
+                Kind::InvalidValue(_, expected) => failed(&format_args!(
+                    "the value of `{key}` will not do: {expected} is expected"
+                )),
+                Kind::Message(message) => failed(&first_line(message)),
+                _ => failed(&"it is not valid"),
             }
-            Kind::InvalidType(found, expected) => {
-                failed(&format_args!("`{key}` is {}, but {expected} is expected", word(found)))
-            }
-            Kind::UnknownVariant(_, known) => {
-                failed(&format_args!("`{key}` must be one of {}", known.join(", ")))
-            }
-            Kind::InvalidValue(_, expected) => {
-                failed(&format_args!("the value of `{key}` will not do: {expected} is expected"))
-            }
-            Kind::Message(message) => failed(&first_line(message)),
-            _ => failed(&"it is not valid"),
-        }
-    })
+        })
 }
 
 /// What a value is, without showing it.
@@ -204,7 +222,10 @@ impl FromStr for DatabaseUrl {
         match scheme(text) {
             Some("sqlite") => path(text).map(Self::Sqlite).map_err(|what| bad(&what)),
             Some("postgres" | "postgresql") => match url::Url::parse(text) {
-                Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) || url.query().is_some() => {
+                Ok(url)
+                    if url.host_str().is_some_and(|host| !host.is_empty())
+                        || url.query().is_some() =>
+                {
                     Ok(Self::Postgres(text.to_owned()))
                 }
                 Ok(_) => Err(bad("the URL names no host")),
@@ -230,9 +251,9 @@ impl FromStr for SnapshotsUrl {
         match scheme(text) {
             Some("file") => path(text).map(Self::Directory).map_err(|what| bad(&what)),
             Some("s3") => match url::Url::parse(text) {
-                Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                    Err(bad("the URL holds credentials; they belong in the AWS_* variables"))
-                }
+                Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(bad(
+                    "the URL holds credentials; they belong in the AWS_* variables",
+                )),
                 Ok(url) if url.host_str().is_some() => Ok(Self::S3(text.to_owned())),
                 _ => Err(bad("the URL names no bucket")),
             },
@@ -245,7 +266,10 @@ impl FromStr for SnapshotsUrl {
 /// The scheme, if the text begins like a URL. Anything odd in it may be the start of a secret and is no scheme.
 fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once("://")?;
-    let plain = scheme.len() <= 20 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let plain = scheme.len() <= 20
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     (plain && !scheme.is_empty()).then_some(scheme)
 }
 

@@ -29,12 +29,18 @@ pub fn start(logging: Logging) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let json = logging.json || std::env::var(FORMAT).is_ok_and(|format| format == "json");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // Only a second subscriber is an error here, and there is none.
     let _ = if json {
         builder.json().flatten_event(true).try_init()
     } else {
         let colours = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        builder.with_ansi(colours).with_target(logging.verbose > 1).compact().try_init()
+        builder
+            .with_ansi(colours)
+            .with_target(logging.verbose > 1)
+            .compact()
+            .try_init()
     };
 }

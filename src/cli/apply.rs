@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use driftline::domain::content::Content;
 use driftline::domain::{Digest, EntryId, Resources, Seq, ShortText, Stream, TenantId, Timestamp};
-use driftline::ports::{Durability, Error, ErrorKind, ManifestProvider as _, RecordApply, ShadowState};
+use driftline::ports::{
+    Durability, Error, ErrorKind, ManifestProvider as _, RecordApply, ShadowState,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,7 +83,11 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 }
 
 async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
-    let Context { config, ui, signals } = context;
+    let Context {
+        config,
+        ui,
+        signals,
+    } = context;
     let tenant = arguments.tenant.tenant;
     let resources = resources(&arguments.file, config.settings.content_limit)?;
     let created_by = arguments.by.name()?;
@@ -98,11 +104,18 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
         durability: Durability::Committed,
     };
     let state = opened.repository.record_apply(&tenant, request).await?;
-    let longest = if reachable { arguments.wait.longest() } else { Duration::ZERO };
+    let longest = if reachable {
+        arguments.wait.longest()
+    } else {
+        Duration::ZERO
+    };
     let seq = state.meta.seq;
     let shadowed = shadowing::wait(&opened, &tenant, Stream::Applies, seq, longest, signals).await;
     if ui.is_text() {
-        ui.line(format_args!("recorded apply {seq} of {tenant}: version {}", state.version))?;
+        ui.line(format_args!(
+            "recorded apply {seq} of {tenant}: version {}",
+            state.version
+        ))?;
     } else {
         print(ui, &state)?;
     }
@@ -116,20 +129,36 @@ async fn show(context: &Context, arguments: &Show) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
     let (found, what) = match arguments.version {
         Some(version) => (
-            opened.repository.shadow_state_by_version(tenant, version).await?,
+            opened
+                .repository
+                .shadow_state_by_version(tenant, version)
+                .await?,
             format!("apply of version {version}"),
         ),
-        None => (opened.repository.current_shadow_state(tenant).await?, "apply".to_owned()),
+        None => (
+            opened.repository.current_shadow_state(tenant).await?,
+            "apply".to_owned(),
+        ),
     };
     match found {
         Some(state) => print(&context.ui, &state)?,
-        None => return Err(args::missing(&opened.repository, tenant, &what).await.into()),
+        None => {
+            return Err(args::missing(&opened.repository, tenant, &what)
+                .await
+                .into());
+        }
     }
     Ok(Exit::Done)
 }
 
 fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
-    let ShadowState { meta, version, chain, resolves, resources } = state;
+    let ShadowState {
+        meta,
+        version,
+        chain,
+        resolves,
+        resources,
+    } = state;
     if !ui.is_text() {
         return ui.json(&Document {
             schema: "driftline.apply.v1",
@@ -147,12 +176,19 @@ fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
         });
     }
     let by = or_dash(meta.created_by.as_ref());
-    ui.line(format_args!("apply {} of {}: version {version}, {} by {by}", meta.seq, meta.tenant, meta.committed_at))?;
+    ui.line(format_args!(
+        "apply {} of {}: version {version}, {} by {by}",
+        meta.seq, meta.tenant, meta.committed_at
+    ))?;
     if !resolves {
-        ui.line(format_args!("void: {} has no version {version} with the chain {chain} any more", meta.tenant))?;
+        ui.line(format_args!(
+            "void: {} has no version {version} with the chain {chain} any more",
+            meta.tenant
+        ))?;
     }
     let rows = resources.iter().flat_map(|(kind, ids)| {
-        ids.iter().map(move |(id, external)| vec![kind.clone(), id.clone(), external.clone()])
+        ids.iter()
+            .map(move |(id, external)| vec![kind.clone(), id.clone(), external.clone()])
     });
     Ok(ui.table(&["TYPE", "ID", "EXTERNAL ID"], &[], rows.collect())?)
 }
@@ -165,15 +201,23 @@ fn resources(file: &Input, limit: usize) -> anyhow::Result<Resources> {
         Error::new(ErrorKind::InvalidInput, format!("read {file}: the value at `{pointer}` must be {expected}"))
             .hint("the file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \"r-4711\"}}")
     };
-    let Value::Object(types) = content.to_value()? else { return Ok(Resources::new()) };
+    let Value::Object(types) = content.to_value()? else {
+        return Ok(Resources::new());
+    };
     let mut resources = Resources::new();
     for (kind, ids) in types {
         let here = format!("/{}", escaped(&kind));
-        let Value::Object(ids) = ids else { return Err(wrong(&here, "an object of ids").into()) };
+        let Value::Object(ids) = ids else {
+            return Err(wrong(&here, "an object of ids").into());
+        };
         let mut known = std::collections::BTreeMap::new();
         for (id, external) in ids {
             let Value::String(external) = external else {
-                return Err(wrong(&format!("{here}/{}", escaped(&id)), "an external id, a string").into());
+                return Err(wrong(
+                    &format!("{here}/{}", escaped(&id)),
+                    "an external id, a string",
+                )
+                .into());
             };
             known.insert(id, external);
         }

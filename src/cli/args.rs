@@ -62,8 +62,12 @@ impl WaitShadowed {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "a number of seconds is expected".to_owned())?;
-    let duration = Duration::try_from_secs_f64(number).ok().filter(|duration| *duration <= Duration::from_secs(86_400));
+    let number: f64 = text
+        .parse()
+        .map_err(|_| "a number of seconds is expected".to_owned())?;
+    let duration = Duration::try_from_secs_f64(number)
+        .ok()
+        .filter(|duration| *duration <= Duration::from_secs(86_400));
     duration.ok_or_else(|| "0 to 86400 seconds are expected".to_owned())
 }
 
@@ -87,14 +91,23 @@ pub enum Expected {
 impl Expected {
     /// What the database is asked to check. A digest that is not the chain of the head can only be a checksum; should the
     /// head move meanwhile, neither holds.
-    pub async fn resolve(self, database: &(impl ManifestStore + ?Sized), tenant: &TenantId) -> Result<Expectation, Error> {
+    pub async fn resolve(
+        self,
+        database: &(impl ManifestStore + ?Sized),
+        tenant: &TenantId,
+    ) -> Result<Expectation, Error> {
         match self {
             Self::Exactly(expectation) => Ok(expectation),
             Self::Digest(digest) => {
                 let state = database.tenant(tenant).await?;
-                let head = state.map(|state| state.heads[driftline::domain::Stream::Manifests].chain);
+                let head =
+                    state.map(|state| state.heads[driftline::domain::Stream::Manifests].chain);
                 let is_chain = head == Some(digest);
-                Ok(if is_chain { Expectation::Chain(digest) } else { Expectation::Checksum(digest) })
+                Ok(if is_chain {
+                    Expectation::Chain(digest)
+                } else {
+                    Expectation::Checksum(digest)
+                })
             }
         }
     }
@@ -114,7 +127,10 @@ impl std::str::FromStr for Expected {
         if text.len() == 64 {
             return digest(text).map(Self::Digest);
         }
-        let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+        let number = text
+            .parse::<u64>()
+            .ok()
+            .filter(|number| i64::try_from(*number).is_ok());
         number.map(|number| Self::Exactly(Expectation::Version(Seq::new(number)))).ok_or_else(|| {
             "a version's number, 64 hex digits, sha256:HEX (a checksum) or chain:HEX is expected".to_owned()
         })
@@ -122,11 +138,20 @@ impl std::str::FromStr for Expected {
 }
 
 /// The error for something that a tenant lacks, which tells whether there is such a tenant at all.
-pub async fn missing(repository: &HybridManifestRepository, tenant: &TenantId, what: &str) -> Error {
+pub async fn missing(
+    repository: &HybridManifestRepository,
+    tenant: &TenantId,
+    what: &str,
+) -> Error {
     match repository.status(Some(tenant), None, 1).await {
         Ok(found) if found.is_empty() => unknown(tenant),
-        Ok(_) => Error::new(ErrorKind::NotFound, format!("read {tenant}: there is no {what}"))
-            .hint(format!("`driftline manifest history --tenant {tenant}` shows the versions")),
+        Ok(_) => Error::new(
+            ErrorKind::NotFound,
+            format!("read {tenant}: there is no {what}"),
+        )
+        .hint(format!(
+            "`driftline manifest history --tenant {tenant}` shows the versions"
+        )),
         Err(error) => error,
     }
 }
@@ -151,10 +176,25 @@ mod tests {
         assert_eq!(exactly("0"), Some(Expectation::Version(Seq::new(0))));
         assert_eq!(exactly("17"), Some(Expectation::Version(Seq::new(17))));
         let digest: Digest = hex.parse().unwrap();
-        assert_eq!(exactly(&format!("sha256:{hex}")), Some(Expectation::Checksum(digest)));
-        assert_eq!(exactly(&format!("chain:{hex}")), Some(Expectation::Chain(digest)));
+        assert_eq!(
+            exactly(&format!("sha256:{hex}")),
+            Some(Expectation::Checksum(digest))
+        );
+        assert_eq!(
+            exactly(&format!("chain:{hex}")),
+            Some(Expectation::Chain(digest))
+        );
         assert!(matches!(hex.parse(), Ok(Expected::Digest(found)) if found == digest));
-        for bad in ["", "-1", "v1", "chain:", "chain:1", "sha256:x", &"g".repeat(64), "9223372036854775808"] {
+        for bad in [
+            "",
+            "-1",
+            "v1",
+            "chain:",
+            "chain:1",
+            "sha256:x",
+            &"g".repeat(64),
+            "9223372036854775808",
+        ] {
             assert!(bad.parse::<Expected>().is_err(), "{bad}");
         }
     }

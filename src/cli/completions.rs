@@ -18,7 +18,12 @@ pub struct Arguments {
 
 pub fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "driftline", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut Cli::command(),
+        "driftline",
+        &mut script,
+    );
     context.ui.raw(&script)?;
     Ok(Exit::Done)
 }

@@ -6,7 +6,9 @@ use backon::{ExponentialBuilder, Retryable as _};
 use driftline::adapters::system::System;
 use driftline::domain::{ShortText, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{CreateManifest, Created, Durability, Entropy as _, Error, ManifestProvider as _};
+use driftline::ports::{
+    CreateManifest, Created, Durability, Entropy as _, Error, ManifestProvider as _,
+};
 
 use super::args::{By, Expected, Tenant, WaitShadowed};
 use super::documents::ManifestDocument;
@@ -51,14 +53,22 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
-    let Context { config, ui, signals } = context;
+    let Context {
+        config,
+        ui,
+        signals,
+    } = context;
     let tenant = arguments.tenant.tenant;
     let content = arguments.file.read(config.settings.content_limit)?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
     let reachable = opened.prepare_write(ui).await?;
     let expect = match arguments.expect {
-        Some(expected) => Some(expected.resolve(opened.sides.database.as_ref(), &tenant).await?),
+        Some(expected) => Some(
+            expected
+                .resolve(opened.sides.database.as_ref(), &tenant)
+                .await?,
+        ),
         None => None,
     };
     let key = arguments.idempotency_key.map_or_else(generated_key, Ok)?;
@@ -80,19 +90,41 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     let version = manifest.version();
     if !manifest.shadowed {
         // Without a bucket there is nothing to wait for, but another process may have brought it there.
-        let longest = if reachable { arguments.wait.longest() } else { Duration::ZERO };
-        manifest.shadowed = shadowing::wait(&opened, &tenant, Stream::Manifests, version, longest, signals).await;
+        let longest = if reachable {
+            arguments.wait.longest()
+        } else {
+            Duration::ZERO
+        };
+        manifest.shadowed = shadowing::wait(
+            &opened,
+            &tenant,
+            Stream::Manifests,
+            version,
+            longest,
+            signals,
+        )
+        .await;
     }
     if ui.is_text() {
         let verb = if new { "created" } else { "kept" };
-        ui.line(format_args!("{verb} version {version} of {tenant}, checksum {}", manifest.entry.meta.checksum))?;
+        ui.line(format_args!(
+            "{verb} version {version} of {tenant}, checksum {}",
+            manifest.entry.meta.checksum
+        ))?;
     } else {
         ui.json(&ManifestDocument::of(&manifest))?;
     }
     if !new {
         ui.note("nothing new: the content is there already, or the idempotency key was used for it before");
     }
-    report_shadowing(&opened, context, manifest.shadowed, &format!("version {version}"), &tenant).await;
+    report_shadowing(
+        &opened,
+        context,
+        manifest.shadowed,
+        &format!("version {version}"),
+        &tenant,
+    )
+    .await;
     opened.close().await;
     Ok(Exit::Done)
 }
@@ -105,9 +137,15 @@ pub async fn write(
     ui: &Ui,
 ) -> Result<Created, Error> {
     let create = || repository.create_manifest(tenant, request.clone());
-    let attempts = create.retry(backoff()).when(Error::retryable).notify(|error, pause| {
-        ui.warn(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
-    });
+    let attempts = create
+        .retry(backoff())
+        .when(Error::retryable)
+        .notify(|error, pause| {
+            ui.warn(format_args!(
+                "{error}; trying again in {:.1} s",
+                pause.as_secs_f64()
+            ));
+        });
     attempts.await
 }
 

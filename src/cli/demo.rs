@@ -36,7 +36,9 @@ pub async fn run(context: &Context, _: &Arguments) -> anyhow::Result<Exit> {
     if context.ui.is_text() {
         context.ui.line(format_args!("\n{green}{bold}Everything held.{bold:#}{green:#} Next: `driftline manifest create --help`"))?;
     } else {
-        context.ui.json(&serde_json::json!({ "schema": "driftline.demo.v1", "held": true }))?;
+        context
+            .ui
+            .json(&serde_json::json!({ "schema": "driftline.demo.v1", "held": true }))?;
     }
     Ok(Exit::Done)
 }

@@ -40,15 +40,31 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     } else {
         ui.items(&patch, &patch.0)?;
     }
-    Ok(if patch.0.is_empty() { Exit::Done } else { Exit::Differences })
+    Ok(if patch.0.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Differences
+    })
 }
 
 async fn read(opened: &Opened, tenant: &TenantId, version: Seq) -> anyhow::Result<Value> {
-    let Some(manifest) = opened.repository.manifest_by_version(tenant, version).await? else {
-        return Err(args::missing(&opened.repository, tenant, &format!("version {version}")).await.into());
+    let Some(manifest) = opened
+        .repository
+        .manifest_by_version(tenant, version)
+        .await?
+    else {
+        return Err(
+            args::missing(&opened.repository, tenant, &format!("version {version}"))
+                .await
+                .into(),
+        );
     };
     manifest.content().to_value().map_err(|error| {
-        Error::new(ErrorKind::Damaged, format!("read version {version} of {tenant}: the content is no JSON: {error}")).into()
+        Error::new(
+            ErrorKind::Damaged,
+            format!("read version {version} of {tenant}: the content is no JSON: {error}"),
+        )
+        .into()
     })
 }
 
@@ -58,13 +74,21 @@ fn show(ui: &Ui, from: &Value, patch: &[PatchOperation]) -> anyhow::Result<()> {
     let mut now = from.clone();
     for operation in patch {
         let path = operation.path();
-        let before = now.pointer(path.as_str()).map(ToString::to_string).unwrap_or_default();
+        let before = now
+            .pointer(path.as_str())
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let (green, red, yellow) = (ui::GREEN, ui::RED, ui::YELLOW);
         match operation {
-            PatchOperation::Add(add) => ui.line(format_args!("{green}+ {path}  {}{green:#}", add.value))?,
+            PatchOperation::Add(add) => {
+                ui.line(format_args!("{green}+ {path}  {}{green:#}", add.value))?
+            }
             PatchOperation::Remove(_) => ui.line(format_args!("{red}- {path}  {before}{red:#}"))?,
             PatchOperation::Replace(replace) => {
-                ui.line(format_args!("{yellow}~ {path}  {before} → {}{yellow:#}", replace.value))?;
+                ui.line(format_args!(
+                    "{yellow}~ {path}  {before} → {}{yellow:#}",
+                    replace.value
+                ))?;
             }
             other => ui.line(other)?,
         }

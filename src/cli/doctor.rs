@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use driftline::domain::format::{BUCKET_KEY, BucketIdentity};
 use driftline::hybrid::probe::{ProbeLevel, ProbeReport};
-use driftline::ports::{DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, RecoveryStore as _, SideHealth, Verdict};
+use driftline::ports::{
+    DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -65,8 +67,16 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let ui = &context.ui;
     let opened = context.open().await?;
     let health = opened.repository.health_check().await;
-    let identity = if health.database.reachable { opened.sides.database.identity().await.ok() } else { None };
-    let owner = if health.bucket.reachable { owner(&opened, identity.as_ref()).await } else { Owner::Unknown };
+    let identity = if health.database.reachable {
+        opened.sides.database.identity().await.ok()
+    } else {
+        None
+    };
+    let owner = if health.bucket.reachable {
+        owner(&opened, identity.as_ref()).await
+    } else {
+        Owner::Unknown
+    };
     let fresh = owner == Owner::Nobody
         && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
     // A new database beside an empty bucket is as it should be: the first write claims it.
@@ -74,7 +84,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let probe = if arguments.race && health.bucket.reachable {
         let (writers, rounds) = (arguments.writers.into(), arguments.rounds.into());
         let bar = ui.progress("{spinner} racing writers on the bucket ({elapsed})");
-        let report = opened.repository.probe(ProbeLevel::Race { writers, rounds }).await;
+        let report = opened
+            .repository
+            .probe(ProbeLevel::Race { writers, rounds })
+            .await;
         bar.finish_and_clear();
         Some(report?)
     } else {
@@ -107,7 +120,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             identity: identity.as_ref().map(DatabaseDocument::from),
             owner,
             refusal,
-            checks: probe.as_ref().map(|probe| probe.checks.iter().map(check_document).collect()),
+            checks: probe
+                .as_ref()
+                .map(|probe| probe.checks.iter().map(check_document).collect()),
         })?;
     }
     Ok(if healthy { Exit::Done } else { Exit::Unhealthy })
@@ -140,9 +155,13 @@ fn side(ui: &Ui, name: &str, health: &SideHealth) -> anyhow::Result<()> {
     match &health.error {
         None => {
             let version = health.version.as_deref().unwrap_or("-");
-            ui.line(format_args!("{name:<10} {green}reachable{green:#} in {latency} ms: {version}"))?;
+            ui.line(format_args!(
+                "{name:<10} {green}reachable{green:#} in {latency} ms: {version}"
+            ))?;
         }
-        Some(error) => ui.line(format_args!("{name:<10} {red}not reachable{red:#} after {latency} ms: {error}"))?,
+        Some(error) => ui.line(format_args!(
+            "{name:<10} {red}not reachable{red:#} after {latency} ms: {error}"
+        ))?,
     }
     Ok(())
 }
@@ -176,12 +195,28 @@ fn check_document(check: &Inspection) -> Value {
 
 fn show(ui: &Ui, probe: &ProbeReport) -> anyhow::Result<()> {
     ui.line("")?;
-    let row = |check: &Inspection| vec![word(check.verdict).to_owned(), check.name.to_owned(), check.detail.clone()];
-    ui.table(&["VERDICT", "CHECK", "SEEN"], &[], probe.checks.iter().map(row).collect())?;
+    let row = |check: &Inspection| {
+        vec![
+            word(check.verdict).to_owned(),
+            check.name.to_owned(),
+            check.detail.clone(),
+        ]
+    };
+    ui.table(
+        &["VERDICT", "CHECK", "SEEN"],
+        &[],
+        probe.checks.iter().map(row).collect(),
+    )?;
     let failed = probe.failures().count();
     Ok(match failed {
         0 => ui.line(format_args!("{} keeps what driftline relies on", probe.url))?,
-        1 => ui.line(format_args!("{} breaks a promise that driftline relies on", probe.url))?,
-        _ => ui.line(format_args!("{} breaks {failed} promises that driftline relies on", probe.url))?,
+        1 => ui.line(format_args!(
+            "{} breaks a promise that driftline relies on",
+            probe.url
+        ))?,
+        _ => ui.line(format_args!(
+            "{} breaks {failed} promises that driftline relies on",
+            probe.url
+        ))?,
     })
 }

@@ -52,7 +52,12 @@ impl<'a> ManifestDocument<'a> {
 
     /// The document of a version that was read.
     pub fn of(manifest: &'a Manifest) -> Self {
-        Self::new(&manifest.entry.meta, manifest.active, manifest.shadowed, manifest.source)
+        Self::new(
+            &manifest.entry.meta,
+            manifest.active,
+            manifest.shadowed,
+            manifest.source,
+        )
     }
 
     /// Which side answered.

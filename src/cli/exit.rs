@@ -73,7 +73,12 @@ pub struct Failure {
 impl Failure {
     /// A failure with a stable word for programs.
     pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, code, message: message.into(), hint: None }
+        Self {
+            exit,
+            code,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// A command line or a configuration that makes no sense.
@@ -124,7 +129,13 @@ impl Report {
             }
         }
         let message = messages.join(": ");
-        Self { exit: Exit::Error, code: "error", message, hint: None, retryable: false }
+        Self {
+            exit: Exit::Error,
+            code: "error",
+            message,
+            hint: None,
+            retryable: false,
+        }
     }
 
     /// Prints it to stderr: two lines for people, one JSON object for programs.

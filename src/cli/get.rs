@@ -35,13 +35,18 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let opened = context.open().await?;
     let repository = &opened.repository;
     let (found, what) = match (arguments.version, arguments.at) {
-        (Some(version), _) => {
-            (repository.manifest_by_version(tenant, version).await?, format!("version {version}"))
-        }
-        (None, Some(at)) => {
-            (repository.manifest_at(tenant, at).await?, format!("version that was active at {at}"))
-        }
-        (None, None) => (repository.current_manifest(tenant).await?, "active version".to_owned()),
+        (Some(version), _) => (
+            repository.manifest_by_version(tenant, version).await?,
+            format!("version {version}"),
+        ),
+        (None, Some(at)) => (
+            repository.manifest_at(tenant, at).await?,
+            format!("version that was active at {at}"),
+        ),
+        (None, None) => (
+            repository.current_manifest(tenant).await?,
+            "active version".to_owned(),
+        ),
     };
     let Some(manifest) = found else {
         return Err(args::missing(repository, tenant, &what).await.into());
@@ -63,7 +68,10 @@ fn show(ui: &Ui, manifest: &Manifest) -> anyhow::Result<()> {
     let rows = [
         ("tenant", meta.tenant.to_string()),
         ("version", meta.seq.to_string()),
-        ("active", manifest.active.map_or_else(|| "unknown".to_owned(), yes)),
+        (
+            "active",
+            manifest.active.map_or_else(|| "unknown".to_owned(), yes),
+        ),
         ("shadowed", yes(manifest.shadowed)),
         ("id", meta.id.to_string()),
         ("epoch", meta.epoch.to_string()),

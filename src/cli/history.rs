@@ -43,7 +43,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let mut pages = Vec::new();
     let (mut before, mut left) = (arguments.before, arguments.limit);
     while left > 0 && !ui.is_closed() {
-        let page = opened.repository.version_history(tenant, before, left.min(PAGE)).await?;
+        let page = opened
+            .repository
+            .version_history(tenant, before, left.min(PAGE))
+            .await?;
         if page.active.is_none() {
             return Err(args::unknown(tenant).into());
         }
@@ -62,7 +65,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         ui::Format::Ndjson => {}
         ui::Format::Json => {
             let items: Vec<_> = pages.iter().flat_map(documents).collect();
-            ui.json(&Document { schema: "driftline.history.v1", items: &items, next: before })?;
+            ui.json(&Document {
+                schema: "driftline.history.v1",
+                items: &items,
+                next: before,
+            })?;
         }
         ui::Format::Text => {
             table(ui, &pages)?;
@@ -82,15 +89,33 @@ fn documents(page: &HistoryPage) -> impl Iterator<Item = ManifestDocument<'_>> {
 }
 
 fn table(ui: &Ui, pages: &[HistoryPage]) -> anyhow::Result<()> {
-    let rows: Vec<_> =
-        pages.iter().flat_map(|page| page.items.iter().map(move |meta| row(page, meta))).collect();
-    let header = ["VERSION", "COMMITTED", "BY", "SIZE", "CHECKSUM", "STATE", "MESSAGE"];
+    let rows: Vec<_> = pages
+        .iter()
+        .flat_map(|page| page.items.iter().map(move |meta| row(page, meta)))
+        .collect();
+    let header = [
+        "VERSION",
+        "COMMITTED",
+        "BY",
+        "SIZE",
+        "CHECKSUM",
+        "STATE",
+        "MESSAGE",
+    ];
     Ok(ui.table(&header, &[0, 3], rows)?)
 }
 
 fn row(page: &HistoryPage, meta: &EntryMeta) -> Vec<String> {
-    let shadowed = if meta.seq <= page.watermark { "shadowed" } else { "at risk" };
-    let active = if page.active == Some(meta.seq) { "active, " } else { "" };
+    let shadowed = if meta.seq <= page.watermark {
+        "shadowed"
+    } else {
+        "at risk"
+    };
+    let active = if page.active == Some(meta.seq) {
+        "active, "
+    } else {
+        ""
+    };
     vec![
         meta.seq.to_string(),
         meta.committed_at.to_string(),

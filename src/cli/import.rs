@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use driftline::adapters::system::System;
 use driftline::domain::{Digest, Seq, Stream, TenantId};
-use driftline::ports::{CreateManifest, Entropy as _, Expectation, ManifestStore as _};
+use driftline::ports::{CreateManifest, Entropy as _, Expectation};
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 
@@ -77,7 +77,11 @@ struct Import<'a> {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
-    let Context { config, ui, signals } = context;
+    let Context {
+        config,
+        ui,
+        signals,
+    } = context;
     let tenant = &arguments.tenant.tenant;
     let file = &arguments.file;
     let lines = lines::read(file, config.settings.content_limit)?;
@@ -86,43 +90,93 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     if reachable {
         opened.repository.start();
     }
-    let state = opened.sides.database.tenant(tenant).await.map_err(driftline::ports::Error::from)?;
+    let state = opened
+        .sides
+        .database
+        .tenant(tenant)
+        .await
+        .map_err(driftline::ports::Error::from)?;
     let head = state.map_or(Seq::default(), |state| state.heads[Stream::Manifests].seq);
     let bar = ui.progress("{spinner} {msg} versions, {per_sec}");
-    let mut import = Import { context, opened: &opened, tenant, file, lines, counts: Counts::default(), head };
+    let mut import = Import {
+        context,
+        opened: &opened,
+        tenant,
+        file,
+        lines,
+        counts: Counts::default(),
+        head,
+    };
     let outcome = import.all(arguments.append, &bar).await;
     bar.finish_and_clear();
     let Import { counts, head, .. } = import;
     if let Err(error) = outcome {
         if counts.created > 0 {
             let created = ui::count(counts.created, "version");
-            ui.note(format_args!("{created} of {tenant} were committed before; the same import goes on after them"));
+            ui.note(format_args!(
+                "{created} of {tenant} were committed before; the same import goes on after them"
+            ));
         }
         opened.close().await;
         return Err(error);
     }
-    let longest = if reachable { arguments.wait.longest() } else { Duration::ZERO };
-    let shadowed = shadowing::wait(&opened, tenant, Stream::Manifests, head, longest, signals).await;
+    let longest = if reachable {
+        arguments.wait.longest()
+    } else {
+        Duration::ZERO
+    };
+    let shadowed =
+        shadowing::wait(&opened, tenant, Stream::Manifests, head, longest, signals).await;
     if ui.is_text() {
         let (created, present) = (counts.created, counts.present);
-        ui.line(format_args!("imported {} of {tenant}, {present} were there, head {head}", ui::count(created, "version")))?;
+        ui.line(format_args!(
+            "imported {} of {tenant}, {present} were there, head {head}",
+            ui::count(created, "version")
+        ))?;
     } else {
-        let watermark = opened.sides.database.watermarks(tenant).await.map_err(driftline::ports::Error::from)?;
+        let watermark = opened
+            .sides
+            .database
+            .watermarks(tenant)
+            .await
+            .map_err(driftline::ports::Error::from)?;
         let watermark = watermark[Stream::Manifests];
-        ui.json(&Document { schema: "driftline.import.v1", tenant, counts, head, watermark, shadowed })?;
+        ui.json(&Document {
+            schema: "driftline.import.v1",
+            tenant,
+            counts,
+            head,
+            watermark,
+            shadowed,
+        })?;
     }
     if head > Seq::default() {
-        report_shadowing(&opened, context, shadowed, &format!("everything up to version {head}"), tenant).await;
+        report_shadowing(
+            &opened,
+            context,
+            shadowed,
+            &format!("everything up to version {head}"),
+            tenant,
+        )
+        .await;
     }
     opened.close().await;
-    Ok(if signals.soft.is_cancelled() { Exit::Interrupted } else { Exit::Done })
+    Ok(if signals.soft.is_cancelled() {
+        Exit::Interrupted
+    } else {
+        Exit::Done
+    })
 }
 
 impl Import<'_> {
     async fn all(&mut self, append: bool, bar: &indicatif::ProgressBar) -> anyhow::Result<()> {
         let stop = &self.context.signals.soft;
         let run = System.uuid();
-        let salt = if append { run.as_bytes().as_slice() } else { &[] };
+        let salt = if append {
+            run.as_bytes().as_slice()
+        } else {
+            &[]
+        };
         let mut existing = (!append && self.head > Seq::default())
             .then(|| Existing::new(&self.opened.repository, self.tenant, self.head));
         loop {
@@ -141,12 +195,24 @@ impl Import<'_> {
                 let limit = self.context.config.settings.content_limit;
                 if let Some(difference) = line.difference(&meta, limit).with_context(place)? {
                     let hint = "import into another tenant, or use --append to add every line after the newest version";
-                    return Err(self.refused(&format!("line {} is not version {}: {difference}", line.number, meta.seq), hint));
+                    return Err(self.refused(
+                        &format!(
+                            "line {} is not version {}: {difference}",
+                            line.number, meta.seq
+                        ),
+                        hint,
+                    ));
                 }
                 self.counts.present += 1;
             } else {
-                let created = self.create(line.number, line.request(self.head, salt)?).await?;
-                if created { self.counts.created += 1 } else { self.counts.present += 1 }
+                let created = self
+                    .create(line.number, line.request(self.head, salt)?)
+                    .await?;
+                if created {
+                    self.counts.created += 1
+                } else {
+                    self.counts.present += 1
+                }
             }
             bar.inc(1);
             bar.set_message((self.counts.present + self.counts.created).to_string());
@@ -155,8 +221,14 @@ impl Import<'_> {
             && there.left() > 0
         {
             let lines = ui::count(self.counts.lines, "line");
-            let message = format!("it has only {lines}, but the tenant is at version {}", self.head);
-            return Err(self.refused(&message, "nothing was written; use --append to add every line after the newest version"));
+            let message = format!(
+                "it has only {lines}, but the tenant is at version {}",
+                self.head
+            );
+            return Err(self.refused(
+                &message,
+                "nothing was written; use --append to add every line after the newest version",
+            ));
         }
         Ok(())
     }
@@ -164,7 +236,8 @@ impl Import<'_> {
     /// Commits one line; `false` when an earlier try had done so.
     async fn create(&mut self, number: u64, request: CreateManifest) -> anyhow::Result<bool> {
         let opened = self.opened;
-        let created = create::write(&opened.repository, self.tenant, &request, &self.context.ui).await;
+        let created =
+            create::write(&opened.repository, self.tenant, &request, &self.context.ui).await;
         let created = created.with_context(|| format!("import {}, line {number}", self.file))?;
         self.head = created.manifest.version();
         Ok(created.new)
@@ -172,7 +245,9 @@ impl Import<'_> {
 
     fn refused(&self, what: &str, hint: &str) -> anyhow::Error {
         let message = format!("import {} into {}: {what}", self.file, self.tenant);
-        Failure::new(Exit::Conflict, "history_differs", message).hint(hint).into()
+        Failure::new(Exit::Conflict, "history_differs", message)
+            .hint(hint)
+            .into()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use driftline::domain::content::ContentError;
-use driftline::ports::{Error, ErrorKind};
+use driftline::ports::Error;
 
 use super::{Exit, Failure};
 
@@ -57,9 +57,13 @@ impl Input {
     pub fn read(&self, limit: usize) -> Result<Vec<u8>, Failure> {
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut bytes = Vec::new();
-        self.open()?.take(most).read_to_end(&mut bytes).map_err(|error| self.unreadable(&error))?;
+        self.open()?
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.unreadable(&error))?;
         if bytes.len() > limit {
-            let message = format!("read {self}: it has more than the {limit} bytes that are allowed");
+            let message =
+                format!("read {self}: it has more than the {limit} bytes that are allowed");
             return Err(Failure::new(Exit::Error, "invalid_input", message)
                 .hint("make it smaller, or raise content-limit in the configuration"));
         }
@@ -68,7 +72,11 @@ impl Input {
 
     /// The error for a file that cannot be read.
     pub fn unreadable(&self, error: &io::Error) -> Failure {
-        Failure::new(Exit::Error, "unreadable_file", format!("read {self}: {error}"))
+        Failure::new(
+            Exit::Error,
+            "unreadable_file",
+            format!("read {self}: {error}"),
+        )
     }
 
     /// An error of the repository, with the file's name before it if it is the content that is wrong.
@@ -78,10 +86,5 @@ impl Input {
             return anyhow::Error::from(error).context(format!("read {self}"));
         }
         error.into()
-    }
-
-    /// Content that was refused, with the file's name before it.
-    pub fn refused(&self, what: impl fmt::Display) -> Error {
-        Error::new(ErrorKind::InvalidInput, format!("read {self}: {what}"))
     }
 }

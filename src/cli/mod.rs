@@ -42,7 +42,12 @@ pub use self::exit::{Exit, Failure};
 
 /// Keeps a control plane's desired state: committed to a database, shadowed to a bucket, recovered from it
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, subcommand_required = true, max_term_width = 100)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100
+)]
 #[command(after_help = "\
 Examples:
   driftline demo
@@ -63,17 +68,37 @@ struct Cli {
 #[command(next_help_heading = "Global options")]
 struct Global {
     /// The database: postgres://…, sqlite://PATH or memory: [default: sqlite://.driftline/driftline.db]
-    #[arg(long, global = true, value_name = "URL", env = "DRIFTLINE_DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DRIFTLINE_DATABASE_URL",
+        hide_env_values = true
+    )]
     database: Option<String>,
     /// The bucket: s3://BUCKET/PREFIX, file:///DIRECTORY or memory: [default: file://.driftline/snapshots]
-    #[arg(long, global = true, value_name = "URL", env = "DRIFTLINE_SNAPSHOTS_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DRIFTLINE_SNAPSHOTS_URL",
+        hide_env_values = true
+    )]
     snapshots: Option<String>,
     /// A TOML file with the keys database, snapshots, on-failover, sse, endpoint, region, path-style, content-limit,
     /// concurrent-tenants, concurrent-requests [default: driftline.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// In which form data is printed; with json and ndjson, errors are JSON too
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
     #[arg(help = "In which form data is printed: text, json or ndjson; errors follow")]
     output: Format,
     /// Print data and errors only
@@ -89,7 +114,9 @@ enum Command {
     /// Tell the whole story in a temporary directory: versions, a lost race, an outage, a recovery
     Demo(demo::Arguments),
     /// Create what the database needs, or bring it up to date
-    #[command(after_help = "Example:\n  driftline --database postgres://owner@db/driftline migrate")]
+    #[command(
+        after_help = "Example:\n  driftline --database postgres://owner@db/driftline migrate"
+    )]
     Migrate,
     /// Look at tenants
     #[command(subcommand)]
@@ -144,7 +171,10 @@ impl Context {
 impl Command {
     /// Ends by itself after the first signal; the others are cut off, which leaves every entry there whole or not at all.
     fn heeds_signals(&self) -> bool {
-        matches!(self, Self::Replicate(_) | Self::Manifest(Manifest::Create(_) | Manifest::Import(_)))
+        matches!(
+            self,
+            Self::Replicate(_) | Self::Manifest(Manifest::Create(_) | Manifest::Import(_))
+        )
     }
 
     async fn run(self, context: &Context) -> anyhow::Result<Exit> {
@@ -199,10 +229,25 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let Global { database, snapshots, config, output, quiet, verbose: _ } = cli.global;
+    let Global {
+        database,
+        snapshots,
+        config,
+        output,
+        quiet,
+        verbose: _,
+    } = cli.global;
     let config = Config::load(database.as_deref(), snapshots.as_deref(), config.as_deref())?;
-    let context = Context { config, ui: Ui::new(output, quiet), signals: Signals::listen()? };
-    let cut = if cli.command.heeds_signals() { &context.signals.hard } else { &context.signals.soft };
+    let context = Context {
+        config,
+        ui: Ui::new(output, quiet),
+        signals: Signals::listen()?,
+    };
+    let cut = if cli.command.heeds_signals() {
+        &context.signals.hard
+    } else {
+        &context.signals.soft
+    };
     tokio::select! {
         biased;
         () = cut.cancelled() => {
@@ -216,7 +261,10 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
 async fn migrate(context: &Context) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
     opened.repository.migrate().await?;
-    context.ui.note(format_args!("the database {} is up to date", opened.database_url));
+    context.ui.note(format_args!(
+        "the database {} is up to date",
+        opened.database_url
+    ));
     Ok(Exit::Done)
 }
 
@@ -237,7 +285,8 @@ fn misused(error: &clap::Error, asked: Format) -> Exit {
             let message = text.split("\n\n").next().unwrap_or_default();
             let message = message.strip_prefix("error: ").unwrap_or(message);
             let lines: Vec<_> = message.lines().map(str::trim).collect();
-            let failure = Failure::misuse(lines.join(" ")).hint("`driftline --help` shows what there is");
+            let failure =
+                Failure::misuse(lines.join(" ")).hint("`driftline --help` shows what there is");
             Report::of(&failure.into()).print(asked);
             Exit::Misuse
         }
@@ -246,10 +295,23 @@ fn misused(error: &clap::Error, asked: Format) -> Exit {
 
 /// The form that was asked for, as far as that can be told before the command line is known to be right.
 fn asked_format(arguments: &[OsString]) -> Format {
-    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let pairs = texts.windows(2).filter(|pair| pair[0] == "-o" || pair[0] == "--output").map(|pair| &*pair[1]);
-    let joined = texts.iter().filter_map(|text| text.strip_prefix("--output=").or_else(|| text.strip_prefix("-o")));
-    match pairs.chain(joined).map(|format| format.trim_start_matches('=')).find(|format| !format.is_empty()) {
+    let texts: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    let pairs = texts
+        .windows(2)
+        .filter(|pair| pair[0] == "-o" || pair[0] == "--output")
+        .map(|pair| &*pair[1]);
+    let joined = texts.iter().filter_map(|text| {
+        text.strip_prefix("--output=")
+            .or_else(|| text.strip_prefix("-o"))
+    });
+    match pairs
+        .chain(joined)
+        .map(|format| format.trim_start_matches('='))
+        .find(|format| !format.is_empty())
+    {
         Some("json") => Format::Json,
         Some("ndjson") => Format::Ndjson,
         _ => Format::Text,
@@ -270,7 +332,10 @@ mod tests {
     #[test]
     fn every_command_shows_an_example() {
         fn check(command: &clap::Command) {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             let shown = help.contains("Example") || command.has_subcommands();
             assert!(shown, "{} has no example", command.get_name());
             command.get_subcommands().for_each(check);

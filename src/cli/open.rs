@@ -11,7 +11,7 @@ use driftline::domain::format::BUCKET_KEY;
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
 use driftline::ports::{Database, Error, Fault, Side, SnapshotStore, StoreResult};
 
-use super::{Failure, Ui};
+use super::Ui;
 use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};
 
 /// How long a bucket may take to answer before a write goes on without it.
@@ -34,11 +34,24 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     let snapshots = bucket(&config.snapshots, &config.s3).await?;
     let database = database(&config.database).await?;
     if !matches!(config.database, DatabaseUrl::Postgres(_)) {
-        database.migrate().await.map_err(Error::from).context("open the database")?;
+        database
+            .migrate()
+            .await
+            .map_err(Error::from)
+            .context("open the database")?;
     }
-    let sides = Sides { database, snapshots, clock: Arc::new(System), entropy: Arc::new(System) };
+    let sides = Sides {
+        database,
+        snapshots,
+        clock: Arc::new(System),
+        entropy: Arc::new(System),
+    };
     let repository = HybridManifestRepository::new(sides.clone(), config.settings.clone());
-    Ok(Opened { repository, sides, database_url: format!("{:?}", config.database) })
+    Ok(Opened {
+        repository,
+        sides,
+        database_url: format!("{:?}", config.database),
+    })
 }
 
 impl Opened {
@@ -86,13 +99,18 @@ fn concerns_database(error: &Error) -> bool {
     use driftline::ports::ErrorKind::{Misconfigured, OutcomeUnknown, Unavailable};
     matches!(
         error.kind(),
-        Unavailable(Side::Database) | OutcomeUnknown(Side::Database) | Misconfigured(Side::Database)
+        Unavailable(Side::Database)
+            | OutcomeUnknown(Side::Database)
+            | Misconfigured(Side::Database)
     )
 }
 
 async fn database(url: &DatabaseUrl) -> anyhow::Result<Arc<dyn Database>> {
     match url {
-        DatabaseUrl::Memory => Ok(Arc::new(MemoryDatabase::new(Arc::new(System), Arc::new(System)))),
+        DatabaseUrl::Memory => Ok(Arc::new(MemoryDatabase::new(
+            Arc::new(System),
+            Arc::new(System),
+        ))),
         DatabaseUrl::Sqlite(path) => sqlite(path).await,
         DatabaseUrl::Postgres(url) => postgres(url).await,
     }
@@ -101,7 +119,9 @@ async fn database(url: &DatabaseUrl) -> anyhow::Result<Arc<dyn Database>> {
 #[cfg(feature = "sqlite")]
 async fn sqlite(path: &std::path::Path) -> anyhow::Result<Arc<dyn Database>> {
     use driftline::adapters::sqlite::SqliteDatabase;
-    Ok(Arc::new(opened(SqliteDatabase::open(path).await)?))
+    Ok(Arc::new(opened(
+        SqliteDatabase::open(path, Arc::new(System), Arc::new(System)).await,
+    )?))
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -112,7 +132,9 @@ async fn sqlite(_: &std::path::Path) -> anyhow::Result<Arc<dyn Database>> {
 #[cfg(feature = "postgres")]
 async fn postgres(url: &str) -> anyhow::Result<Arc<dyn Database>> {
     use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
-    Ok(Arc::new(opened(PostgresDatabase::connect(url, PostgresOptions::default()).await)?))
+    Ok(Arc::new(opened(
+        PostgresDatabase::connect(url, PostgresOptions::default()).await,
+    )?))
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -142,7 +164,9 @@ async fn s3(url: &str, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
         encryption,
         ..S3Options::default()
     };
-    Ok(Arc::new(opened(S3SnapshotStore::connect(url, &options).await)?))
+    Ok(Arc::new(opened(
+        S3SnapshotStore::connect(url, &options).await,
+    )?))
 }
 
 #[cfg(not(feature = "s3"))]
@@ -155,7 +179,8 @@ fn opened<T>(outcome: StoreResult<T>) -> Result<T, Error> {
 }
 
 #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "s3")))]
-fn absent(name: &str, feature: &str) -> Failure {
-    Failure::misuse(format!("this build of driftline has no {name}"))
-        .hint(format!("build it with the feature `{feature}`, which is on by default"))
+fn absent(name: &str, feature: &str) -> super::Failure {
+    super::Failure::misuse(format!("this build of driftline has no {name}")).hint(format!(
+        "build it with the feature `{feature}`, which is on by default"
+    ))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use driftline::domain::{Epoch, Seq, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Progress, RecoveryReport};
 use driftline::ports::{
-    Error, ManifestProvider as _, Ownership, Recovery, RecoverTarget, RecoveryRequest, RecoveryStore as _,
+    Error, ManifestProvider as _, Ownership, RecoverTarget, Recovery, RecoveryRequest,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -106,16 +106,27 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         show(ui, &report, dry_run)?;
     } else {
         let schema = "driftline.recovery.v1";
-        ui.items(&Document { schema, dry_run, tenants: &documents, unfinished }, &documents)?;
+        ui.items(
+            &Document {
+                schema,
+                dry_run,
+                tenants: &documents,
+                unfinished,
+            },
+            &documents,
+        )?;
     }
     if let Some(unfinished) = unfinished {
         ui.warn(unfinished);
     }
     opened.close().await;
     let whole = |(_, outcome): &(TenantId, Result<Recovery, Error>)| {
-        outcome.as_ref().is_ok_and(|recovery| recovery.failures.is_empty())
+        outcome
+            .as_ref()
+            .is_ok_and(|recovery| recovery.failures.is_empty())
     };
-    let done = report.tenants.iter().all(whole) && (arguments.tenant.is_some() || unfinished.is_none());
+    let done =
+        report.tenants.iter().all(whole) && (arguments.tenant.is_some() || unfinished.is_none());
     Ok(if done { Exit::Done } else { Exit::Partial })
 }
 
@@ -129,24 +140,34 @@ async fn one(
     let outcome = opened.repository.recover_from_s3(tenant, request).await;
     bar.finish_and_clear();
     let recovery = outcome?;
-    let identity = opened.sides.database.identity().await.map_err(Error::from)?;
+    let identity = opened
+        .sides
+        .database
+        .identity()
+        .await
+        .map_err(Error::from)?;
     let waiting = identity.ownership == Ownership::AwaitingRecovery && !request.dry_run;
-    let unfinished =
-        "other tenants and new ones take no writes until `driftline recover --all-tenants` has succeeded";
+    let unfinished = "other tenants and new ones take no writes until `driftline recover --all-tenants` has succeeded";
     Ok(RecoveryReport {
         tenants: vec![(tenant.clone(), Ok(recovery))],
         unfinished: waiting.then(|| unfinished.to_owned()),
     })
 }
 
-async fn all(opened: &Opened, ui: &Ui, request: &RecoveryRequest) -> anyhow::Result<RecoveryReport> {
+async fn all(
+    opened: &Opened,
+    ui: &Ui,
+    request: &RecoveryRequest,
+) -> anyhow::Result<RecoveryReport> {
     let progress = Progress::default();
     let bar = ui.progress("{spinner} {msg} ({elapsed})");
     let show = async {
         loop {
             let (tenants, entries) = (progress.tenants(), progress.entries());
             let read = ui::bytes(progress.bytes());
-            bar.set_message(format!("{tenants} tenants done, {entries} entries and {read} verified"));
+            bar.set_message(format!(
+                "{tenants} tenants done, {entries} entries and {read} verified"
+            ));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -166,12 +187,26 @@ async fn settle(context: &Context, opened: &Opened, report: &RecoveryReport) -> 
         if outcome.is_err() {
             continue;
         }
-        let Some(status) = opened.repository.status(Some(tenant), None, 1).await?.into_iter().next() else { continue };
+        let Some(status) = opened
+            .repository
+            .status(Some(tenant), None, 1)
+            .await?
+            .into_iter()
+            .next()
+        else {
+            continue;
+        };
         for stream in Stream::ALL {
             let seq = status.state.heads[stream].seq;
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             if !shadowing::wait(opened, tenant, stream, seq, left, &context.signals).await {
-                shadowing::warn_pending(opened, &context.ui, tenant, &format!("the outcome for {tenant}")).await;
+                shadowing::warn_pending(
+                    opened,
+                    &context.ui,
+                    tenant,
+                    &format!("the outcome for {tenant}"),
+                )
+                .await;
                 break;
             }
         }
@@ -181,9 +216,7 @@ async fn settle(context: &Context, opened: &Opened, report: &RecoveryReport) -> 
 
 fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> TenantDocument<'_> {
     let damages = |damages: &[driftline::domain::format::Damage]| {
-        let show = |damage: &driftline::domain::format::Damage| {
-            json!({ "object": damage.object, "problem": damage.problem.to_string() })
-        };
+        let show = |damage: &driftline::domain::format::Damage| json!({ "object": damage.object, "problem": damage.problem.to_string() });
         damages.iter().map(show).collect::<Vec<_>>()
     };
     match outcome {
@@ -231,19 +264,32 @@ fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
     if report.tenants.is_empty() {
         return Ok(ui.line("no tenant on either side")?);
     }
-    let header = ["TENANT", "WAS", if dry_run { "TO RESTORE" } else { "RESTORED" }, "HEAD", "ACTIVE", "NEW", "EPOCH"];
-    let rows = report.tenants.iter().map(|(tenant, outcome)| match outcome {
-        Ok(recovery) => vec![
-            tenant.to_string(),
-            recovery.state.to_string(),
-            recovery.restored.to_string(),
-            recovery.head.to_string(),
-            recovery.active_version.to_string(),
-            recovery.new_version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
-            recovery.epoch.to_string(),
-        ],
-        Err(_) => vec![tenant.to_string(), "failed".to_owned()],
-    });
+    let header = [
+        "TENANT",
+        "WAS",
+        if dry_run { "TO RESTORE" } else { "RESTORED" },
+        "HEAD",
+        "ACTIVE",
+        "NEW",
+        "EPOCH",
+    ];
+    let rows = report
+        .tenants
+        .iter()
+        .map(|(tenant, outcome)| match outcome {
+            Ok(recovery) => vec![
+                tenant.to_string(),
+                recovery.state.to_string(),
+                recovery.restored.to_string(),
+                recovery.head.to_string(),
+                recovery.active_version.to_string(),
+                recovery
+                    .new_version
+                    .map_or_else(|| "-".to_owned(), |version| version.to_string()),
+                recovery.epoch.to_string(),
+            ],
+            Err(_) => vec![tenant.to_string(), "failed".to_owned()],
+        });
     ui.table(&header, &[2, 3, 4, 5, 6], rows.collect())?;
     for (tenant, outcome) in &report.tenants {
         details(ui, tenant, outcome)?;
@@ -269,7 +315,9 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
         ui.line(format_args!("{tenant}: orphan, left as it is: {object}"))?;
     }
     for (stream, seq) in &recovery.void_references {
-        ui.line(format_args!("{tenant}: {stream}/{seq} refers to a version that is lost; it has no effect"))?;
+        ui.line(format_args!(
+            "{tenant}: {stream}/{seq} refers to a version that is lost; it has no effect"
+        ))?;
     }
     Ok(())
 }

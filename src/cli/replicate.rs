@@ -39,16 +39,26 @@ struct Left {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
-    if arguments.drain { drain(context).await } else { serve(context).await }
+    if arguments.drain {
+        drain(context).await
+    } else {
+        serve(context).await
+    }
 }
 
 async fn serve(context: &Context) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
     opened.prepare_write(&context.ui).await?;
     let bucket = opened.sides.snapshots.url();
-    context.ui.note(format_args!("shadowing {} to {bucket}; Ctrl-C ends it", opened.database_url));
+    context.ui.note(format_args!(
+        "shadowing {} to {bucket}; Ctrl-C ends it",
+        opened.database_url
+    ));
     // The caller drops this future when the second signal comes, or the time is up.
-    opened.repository.replicate(context.signals.soft.clone()).await;
+    opened
+        .repository
+        .replicate(context.signals.soft.clone())
+        .await;
     context.ui.note("the batches under way are finished");
     Ok(Exit::Interrupted)
 }
@@ -61,11 +71,21 @@ async fn drain(context: &Context) -> anyhow::Result<Exit> {
     let mut left = status::all(&opened).await?;
     left.retain(|status| status.at_risk.entries > 0);
     if ui.is_text() {
-        ui.line(format_args!("shadowed {}", ui::count(drained.shadowed, "entry")))?;
-        let reason = |status: &TenantStatus| shadowing::why(status).unwrap_or_else(|| "pending".to_owned());
+        ui.line(format_args!(
+            "shadowed {}",
+            ui::count(drained.shadowed, "entry")
+        ))?;
+        let reason =
+            |status: &TenantStatus| shadowing::why(status).unwrap_or_else(|| "pending".to_owned());
         let rows: Vec<_> = left
             .iter()
-            .map(|status| vec![status.state.tenant.to_string(), status.at_risk.entries.to_string(), reason(status)])
+            .map(|status| {
+                vec![
+                    status.state.tenant.to_string(),
+                    status.at_risk.entries.to_string(),
+                    reason(status),
+                ]
+            })
             .collect();
         if !rows.is_empty() {
             ui.table(&["LEFT", "AT RISK", "BECAUSE"], &[1], rows)?;

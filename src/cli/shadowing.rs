@@ -12,7 +12,14 @@ use super::signals::Signals;
 
 /// Waits until the bucket has this entry, at most until the deadline or the first signal. The entry is committed: whatever
 /// goes wrong here is no failure.
-pub async fn wait(opened: &Opened, tenant: &TenantId, stream: Stream, seq: Seq, longest: Duration, signals: &Signals) -> bool {
+pub async fn wait(
+    opened: &Opened,
+    tenant: &TenantId,
+    stream: Stream,
+    seq: Seq,
+    longest: Duration,
+    signals: &Signals,
+) -> bool {
     let deadline = Instant::now() + longest;
     let mut pause = Duration::from_millis(5);
     loop {
@@ -37,7 +44,9 @@ pub async fn wait(opened: &Opened, tenant: &TenantId, stream: Stream, seq: Seq, 
 pub async fn warn_pending(opened: &Opened, ui: &Ui, tenant: &TenantId, what: &str) {
     let status = opened.repository.status(Some(tenant), None, 1).await;
     let reason = status.ok().and_then(|found| found.first().and_then(why));
-    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let reason = reason
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
     ui.warn(format_args!(
         "{what} is committed, but not in the bucket yet{reason}; any driftline process brings it there, `driftline replicate --drain` at once"
     ));

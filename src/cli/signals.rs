@@ -22,7 +22,10 @@ impl Signals {
     pub fn listen() -> std::io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let signals = Self { soft: CancellationToken::new(), hard: CancellationToken::new() };
+        let signals = Self {
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+        };
         let listener = signals.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -30,7 +30,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
     let opened = context.open().await?;
-    if opened.repository.status(Some(tenant), None, 1).await?.is_empty() {
+    if opened
+        .repository
+        .status(Some(tenant), None, 1)
+        .await?
+        .is_empty()
+    {
         return Err(args::unknown(tenant).into());
     }
     let stats = opened.repository.stats(tenant).await?;
@@ -52,7 +57,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         ("latest version", stats.latest_version.to_string()),
         ("active version", stats.active_version.to_string()),
         ("shadowed", stats.shadowed_versions.to_string()),
-        ("in the bucket", stats.bucket_bytes.map_or_else(|| "unknown: it could not be asked".to_owned(), ui::bytes)),
+        (
+            "in the bucket",
+            stats
+                .bucket_bytes
+                .map_or_else(|| "unknown: it could not be asked".to_owned(), ui::bytes),
+        ),
     ];
     for (name, value) in rows {
         ui.line(format_args!("{name:<15} {value}"))?;

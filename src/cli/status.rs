@@ -1,7 +1,7 @@
 //! `status`
 
 use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
-use driftline::ports::{AtRisk, DatabaseIdentity, Error, Ownership, RecoveryStore as _, TenantStatus};
+use driftline::ports::{AtRisk, DatabaseIdentity, Error, Ownership, TenantStatus};
 use serde::Serialize;
 
 use super::open::Opened;
@@ -102,14 +102,20 @@ impl From<&DatabaseIdentity> for DatabaseDocument {
 
 impl From<AtRisk> for AtRiskDocument {
     fn from(at_risk: AtRisk) -> Self {
-        Self { entries: at_risk.entries, bytes: at_risk.bytes, oldest_at: at_risk.oldest_at }
+        Self {
+            entries: at_risk.entries,
+            bytes: at_risk.bytes,
+            oldest_at: at_risk.oldest_at,
+        }
     }
 }
 
 impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
     fn from(status: &'a TenantStatus) -> Self {
-        let progress =
-            |stream| Progress { head: status.state.heads[stream].seq, watermark: status.watermarks[stream] };
+        let progress = |stream| Progress {
+            head: status.state.heads[stream].seq,
+            watermark: status.watermarks[stream],
+        };
         Self {
             tenant: &status.state.tenant,
             head: status.state.heads[Stream::Manifests].seq,
@@ -140,7 +146,12 @@ pub const fn ownership(ownership: Ownership) -> &'static str {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
-    let identity = opened.sides.database.identity().await.map_err(Error::from)?;
+    let identity = opened
+        .sides
+        .database
+        .identity()
+        .await
+        .map_err(Error::from)?;
     let mut found = match &arguments.tenant {
         Some(tenant) => {
             let found = opened.repository.status(Some(tenant), None, 1).await?;
@@ -160,7 +171,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     } else {
         let tenants: Vec<_> = found.iter().map(TenantDocument::from).collect();
         let schema = "driftline.status.v1";
-        let document = Document { schema, database: (&identity).into(), tenants: &tenants, total: total(&found) };
+        let document = Document {
+            schema,
+            database: (&identity).into(),
+            tenants: &tenants,
+            total: total(&found),
+        };
         ui.items(&document, &tenants)?;
     }
     Ok(Exit::Done)
@@ -171,7 +187,9 @@ pub async fn all(opened: &Opened) -> anyhow::Result<Vec<TenantStatus>> {
     let (mut after, mut found) = (None, Vec::new());
     loop {
         let page = opened.repository.status(None, after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else {
+            return Ok(found);
+        };
         after = Some(last.state.tenant.clone());
         found.extend(page);
     }
@@ -180,37 +198,62 @@ pub async fn all(opened: &Opened) -> anyhow::Result<Vec<TenantStatus>> {
 fn total(found: &[TenantStatus]) -> Total {
     Total {
         tenants: found.len(),
-        halted: found.iter().filter(|status| status.halted.is_some()).count(),
+        halted: found
+            .iter()
+            .filter(|status| status.halted.is_some())
+            .count(),
         at_risk: AtRiskDocument {
             entries: found.iter().map(|status| status.at_risk.entries).sum(),
             bytes: found.iter().map(|status| status.at_risk.bytes).sum(),
-            oldest_at: found.iter().filter_map(|status| status.at_risk.oldest_at).min(),
+            oldest_at: found
+                .iter()
+                .filter_map(|status| status.at_risk.oldest_at)
+                .min(),
         },
     }
 }
 
 fn show(ui: &Ui, identity: &DatabaseIdentity, found: &[TenantStatus]) -> anyhow::Result<()> {
     let ownership = match identity.ownership {
-        Ownership::Unclaimed => "unclaimed: it has not seen its bucket yet, and takes no writes before".to_owned(),
+        Ownership::Unclaimed => {
+            "unclaimed: it has not seen its bucket yet, and takes no writes before".to_owned()
+        }
         Ownership::Claimed => {
-            let bucket = identity.bucket_id.map(|bucket| bucket.to_string()).unwrap_or_default();
+            let bucket = identity
+                .bucket_id
+                .map(|bucket| bucket.to_string())
+                .unwrap_or_default();
             format!("claimed, shadowing to the bucket {bucket}")
         }
         Ownership::AwaitingRecovery => {
             "awaits recovery: it takes no writes until `driftline recover --all-tenants`".to_owned()
         }
     };
-    ui.line(format_args!("database {}, generation {}: {ownership}", identity.id, identity.generation))?;
+    ui.line(format_args!(
+        "database {}, generation {}: {ownership}",
+        identity.id, identity.generation
+    ))?;
     if found.is_empty() {
         return Ok(ui.line("no tenants")?);
     }
-    let header = ["TENANT", "HEAD", "WATERMARK", "AT RISK", "BYTES", "OLDEST", "STATE"];
+    let header = [
+        "TENANT",
+        "HEAD",
+        "WATERMARK",
+        "AT RISK",
+        "BYTES",
+        "OLDEST",
+        "STATE",
+    ];
     ui.table(&header, &[1, 2, 3, 4], found.iter().map(row).collect())?;
     let total = total(found);
     let at_risk = ui::count(total.at_risk.entries, "entry");
     let size = ui::bytes(total.at_risk.bytes);
     let tenants = ui::count(u64::try_from(total.tenants)?, "tenant");
-    Ok(ui.line(format_args!("{tenants}; at risk {at_risk}, {size}; halted {}", total.halted))?)
+    Ok(ui.line(format_args!(
+        "{tenants}; at risk {at_risk}, {size}; halted {}",
+        total.halted
+    ))?)
 }
 
 fn row(status: &TenantStatus) -> Vec<String> {
@@ -221,7 +264,16 @@ fn row(status: &TenantStatus) -> Vec<String> {
         status.watermarks[Stream::Manifests].to_string(),
         at_risk.entries.to_string(),
         at_risk.bytes.to_string(),
-        at_risk.oldest_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        shadowing::why(status).unwrap_or_else(|| if at_risk.entries > 0 { "pending" } else { "shadowed" }.to_owned()),
+        at_risk
+            .oldest_at
+            .map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        shadowing::why(status).unwrap_or_else(|| {
+            if at_risk.entries > 0 {
+                "pending"
+            } else {
+                "shadowed"
+            }
+            .to_owned()
+        }),
     ]
 }

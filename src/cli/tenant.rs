@@ -34,10 +34,27 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     }
     if ui.format == ui::Format::Text {
         let rows = states.iter().map(row).collect();
-        ui.table(&["TENANT", "VERSIONS", "ACTIVE", "EPOCH", "LAST WRITE", "STATE"], &[1, 2, 3], rows)?;
+        ui.table(
+            &[
+                "TENANT",
+                "VERSIONS",
+                "ACTIVE",
+                "EPOCH",
+                "LAST WRITE",
+                "STATE",
+            ],
+            &[1, 2, 3],
+            rows,
+        )?;
     } else {
         let items: Vec<_> = states.iter().map(document).collect();
-        ui.items(&Document { schema: "driftline.tenants.v1", items: &items }, &items)?;
+        ui.items(
+            &Document {
+                schema: "driftline.tenants.v1",
+                items: &items,
+            },
+            &items,
+        )?;
     }
     Ok(Exit::Done)
 }
@@ -59,7 +76,14 @@ fn row(state: &TenantState) -> Vec<String> {
         state.heads[Stream::Manifests].seq.to_string(),
         state.active_version().to_string(),
         state.epoch.to_string(),
-        state.last_committed_at.map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        if state.awaiting_recovery { "awaits recovery" } else { "writable" }.to_owned(),
+        state
+            .last_committed_at
+            .map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        if state.awaiting_recovery {
+            "awaits recovery"
+        } else {
+            "writable"
+        }
+        .to_owned(),
     ]
 }

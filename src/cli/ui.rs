@@ -38,7 +38,11 @@ pub struct Ui {
 
 impl Ui {
     pub fn new(format: Format, quiet: bool) -> Self {
-        Self { format, quiet, closed: AtomicBool::new(false) }
+        Self {
+            format,
+            quiet,
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Whether people read the output.
@@ -60,7 +64,9 @@ impl Ui {
     pub fn raw(&self, bytes: &[u8]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         let written = out.write_all(bytes).and_then(|()| {
-            if out.is_terminal() { out.write_all(b"\n")? }
+            if out.is_terminal() {
+                out.write_all(b"\n")?
+            }
             out.flush()
         });
         self.written(written)
@@ -76,7 +82,11 @@ impl Ui {
     }
 
     /// Prints a document with its items: whole, or only the items, one a line, with `-o ndjson`.
-    pub fn items<T: Serialize>(&self, document: &impl Serialize, items: &[T]) -> anyhow::Result<()> {
+    pub fn items<T: Serialize>(
+        &self,
+        document: &impl Serialize,
+        items: &[T],
+    ) -> anyhow::Result<()> {
         if self.format != Format::Ndjson {
             return self.json(document);
         }
@@ -84,7 +94,12 @@ impl Ui {
     }
 
     /// Prints columns that line up. `right` names the columns of numbers.
-    pub fn table(&self, header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> io::Result<()> {
+    pub fn table(
+        &self,
+        header: &[&str],
+        right: &[usize],
+        rows: Vec<Vec<String>>,
+    ) -> io::Result<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(header);
@@ -128,7 +143,11 @@ impl Ui {
     /// Progress on stderr, if that is a terminal. `template` is indicatif's.
     pub fn progress(&self, template: &str) -> ProgressBar {
         let shown = !self.quiet && self.is_text() && io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if shown {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);

@@ -3,8 +3,14 @@ use super::*;
 #[test]
 fn urls_choose_the_sides() {
     let sqlite = |text: &str| text.parse::<DatabaseUrl>().unwrap();
-    assert_eq!(sqlite("sqlite://a/b.db"), DatabaseUrl::Sqlite("a/b.db".into()));
-    assert_eq!(sqlite("sqlite:///a/b.db"), DatabaseUrl::Sqlite("/a/b.db".into()));
+    assert_eq!(
+        sqlite("sqlite://a/b.db"),
+        DatabaseUrl::Sqlite("a/b.db".into())
+    );
+    assert_eq!(
+        sqlite("sqlite:///a/b.db"),
+        DatabaseUrl::Sqlite("/a/b.db".into())
+    );
     assert_eq!(sqlite("memory:"), DatabaseUrl::Memory);
     let url = "postgres://u:p@h:5432/d?sslmode=require";
     assert_eq!(sqlite(url), DatabaseUrl::Postgres(url.to_owned()));
@@ -31,7 +37,13 @@ fn a_refused_url_is_never_repeated() {
         let error = text.parse::<DatabaseUrl>().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
-    for text in ["http://u:secret@h/b", "s3://k:secret@b/p", "s3://", "file://", "secret"] {
+    for text in [
+        "http://u:secret@h/b",
+        "s3://k:secret@b/p",
+        "s3://",
+        "file://",
+        "secret",
+    ] {
         let error = text.parse::<SnapshotsUrl>().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
     }
@@ -51,9 +63,15 @@ fn the_file_stands_behind_the_flags() {
     std::fs::write(&file, text).unwrap();
     let config = Config::load(None, Some("file://elsewhere"), Some(&file)).unwrap();
     assert_eq!(config.database, DatabaseUrl::Memory);
-    assert_eq!(config.snapshots, SnapshotsUrl::Directory("elsewhere".into()));
+    assert_eq!(
+        config.snapshots,
+        SnapshotsUrl::Directory("elsewhere".into())
+    );
     assert_eq!(config.settings.on_failover, OnFailover::Trust);
-    assert_eq!((config.s3.sse.as_deref(), config.s3.path_style), (Some("sse-s3"), Some(true)));
+    assert_eq!(
+        (config.s3.sse.as_deref(), config.s3.path_style),
+        (Some("sse-s3"), Some(true))
+    );
 }
 
 #[test]
@@ -71,7 +89,9 @@ fn a_bad_file_is_refused_by_the_name_of_its_key_and_without_its_values() {
     ];
     for (text, key) in cases {
         std::fs::write(&file, text).unwrap();
-        let error = Config::load(None, None, Some(&file)).unwrap_err().to_string();
+        let error = Config::load(None, None, Some(&file))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(key), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }

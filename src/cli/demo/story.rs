@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 use driftline::domain::{EntryMeta, Seq, Stream, TenantId};
 use driftline::hybrid::{Progress, Settings, Standing};
 use driftline::ports::{
-    CreateManifest, Durability, Error, ErrorKind, Expectation, Manifest, ManifestProvider as _, RecoveryRequest,
-    Source,
+    CreateManifest, Durability, Error, ErrorKind, Expectation, Manifest, ManifestProvider as _,
+    RecoveryRequest, Source,
 };
 use serde_json::json;
 
@@ -46,11 +46,26 @@ impl<'a> Story<'a> {
         };
         let tenant = "acme".parse()?;
         let opened = open::open(&config).await?;
-        let mut story = Self { ui, config, snapshots, database, tenant, opened, step: 0 };
+        let mut story = Self {
+            ui,
+            config,
+            snapshots,
+            database,
+            tenant,
+            opened,
+            step: 0,
+        };
         story.step("A new database and an empty bucket")?;
         let standing = story.opened.repository.check_ownership().await?;
-        ensure!(matches!(standing, Standing::Owner(_)), "the database could not claim its bucket: {standing:?}");
-        story.saw(&format!("SQLite at {} claimed the directory {}", story.database.display(), story.snapshots.display()))?;
+        ensure!(
+            matches!(standing, Standing::Owner(_)),
+            "the database could not claim its bucket: {standing:?}"
+        );
+        story.saw(&format!(
+            "SQLite at {} claimed the directory {}",
+            story.database.display(),
+            story.snapshots.display()
+        ))?;
         story.opened.repository.start();
         Ok(story)
     }
@@ -60,7 +75,10 @@ impl<'a> Story<'a> {
         self.step("Three versions of a desired state")?;
         for number in 1..=3 {
             let created = self.write(number, None, Durability::Shadowed(SOON)).await?;
-            ensure!(created.version() == Seq::new(number) && created.shadowed, "version {number} is not in the bucket");
+            ensure!(
+                created.version() == Seq::new(number) && created.shadowed,
+                "version {number} is not in the bucket"
+            );
             self.saw(&format!(
                 "version {number} is committed, checksum {}…, and in the bucket",
                 documents::short(created.entry.meta.checksum)
@@ -79,7 +97,9 @@ impl<'a> Story<'a> {
         );
         let (winner, lost) = match (one, other) {
             (Ok(winner), Err(lost)) | (Err(lost), Ok(winner)) => (winner, lost),
-            (Ok(_), Ok(_)) => anyhow::bail!("both writers won: one of them overwrote the other unseen"),
+            (Ok(_), Ok(_)) => {
+                anyhow::bail!("both writers won: one of them overwrote the other unseen")
+            }
             (Err(error), Err(_)) => return Err(error.into()),
         };
         ensure!(
@@ -96,16 +116,29 @@ impl<'a> Story<'a> {
         self.settled().await?;
         let aside = self.snapshots.with_extension("aside");
         std::fs::rename(&self.snapshots, &aside).context("take the directory away")?;
-        std::fs::write(&self.snapshots, "this is no directory").context("take the directory away")?;
+        std::fs::write(&self.snapshots, "this is no directory")
+            .context("take the directory away")?;
         for number in 5..=6 {
             let created = self.write(number, None, Durability::Committed).await?;
-            self.saw(&format!("version {} is committed all the same", created.version()))?;
+            self.saw(&format!(
+                "version {} is committed all the same",
+                created.version()
+            ))?;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         let status = self.status().await?;
-        ensure!(status.at_risk.entries == 2, "{} entries are at risk, not 2", status.at_risk.entries);
-        let reason = status.last_error.unwrap_or_else(|| "not tried yet".to_owned());
-        self.saw(&format!("at risk: 2 versions, {}; the replicator says: {reason}", ui::bytes(status.at_risk.bytes)))?;
+        ensure!(
+            status.at_risk.entries == 2,
+            "{} entries are at risk, not 2",
+            status.at_risk.entries
+        );
+        let reason = status
+            .last_error
+            .unwrap_or_else(|| "not tried yet".to_owned());
+        self.saw(&format!(
+            "at risk: 2 versions, {}; the replicator says: {reason}",
+            ui::bytes(status.at_risk.bytes)
+        ))?;
         std::fs::remove_file(&self.snapshots).context("bring the directory back")?;
         std::fs::rename(&aside, &self.snapshots).context("bring the directory back")?;
         self.settled().await?;
@@ -114,12 +147,20 @@ impl<'a> Story<'a> {
 
     /// Every version as it is now.
     pub async fn record(&mut self) -> anyhow::Result<Vec<Manifest>> {
-        let page = self.opened.repository.version_history(&self.tenant, None, 100).await?;
+        let page = self
+            .opened
+            .repository
+            .version_history(&self.tenant, None, 100)
+            .await?;
         let mut versions = Vec::new();
         for meta in page.items.iter().rev() {
             versions.push(self.read(meta.seq).await?);
         }
-        ensure!(versions.len() == 6, "there are {} versions, not 6", versions.len());
+        ensure!(
+            versions.len() == 6,
+            "there are {} versions, not 6",
+            versions.len()
+        );
         Ok(versions)
     }
 
@@ -131,13 +172,19 @@ impl<'a> Story<'a> {
             let mut name = self.database.clone().into_os_string();
             name.push(suffix);
             match std::fs::remove_file(&name) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error.into());
+                }
                 _ => {}
             }
         }
         self.opened = open::open(&self.config).await?;
         let tenants = self.opened.repository.tenants(None, 10).await?;
-        ensure!(tenants.is_empty(), "the database still knows {} tenants", tenants.len());
+        ensure!(
+            tenants.is_empty(),
+            "the database still knows {} tenants",
+            tenants.len()
+        );
         self.saw("a new, empty database stands in its place")
     }
 
@@ -156,12 +203,28 @@ impl<'a> Story<'a> {
     /// Everything comes back from the bucket.
     pub async fn recovery(&mut self) -> anyhow::Result<()> {
         self.step("Recovery from the bucket alone")?;
-        let report = self.opened.repository.recover_all(&RecoveryRequest::default(), &Progress::default()).await?;
-        ensure!(report.unfinished.is_none(), "unfinished: {}", report.unfinished.unwrap_or_default());
+        let report = self
+            .opened
+            .repository
+            .recover_all(&RecoveryRequest::default(), &Progress::default())
+            .await?;
+        ensure!(
+            report.unfinished.is_none(),
+            "unfinished: {}",
+            report.unfinished.unwrap_or_default()
+        );
         for (tenant, outcome) in report.tenants {
             let recovery = outcome?;
-            ensure!(recovery.failures.is_empty(), "{tenant}: {}", recovery.failures[0]);
-            self.saw(&format!("{tenant}: {} restored, now in epoch {}", ui::count(recovery.restored, "entry"), recovery.epoch))?;
+            ensure!(
+                recovery.failures.is_empty(),
+                "{tenant}: {}",
+                recovery.failures[0]
+            );
+            self.saw(&format!(
+                "{tenant}: {} restored, now in epoch {}",
+                ui::count(recovery.restored, "entry"),
+                recovery.epoch
+            ))?;
         }
         Ok(())
     }
@@ -170,12 +233,37 @@ impl<'a> Story<'a> {
     pub async fn compare(&mut self, before: &[Manifest]) -> anyhow::Result<()> {
         for manifest in before {
             let now = self.read(manifest.version()).await?;
-            ensure!(now.source == Source::Database, "version {} is not in the database", manifest.version());
-            ensure!(now.entry == manifest.entry, "version {} is not what it was", manifest.version());
-            let intact = self.opened.repository.validate_checksum(&self.tenant, manifest.version()).await?;
-            ensure!(intact, "the checksum of version {} is wrong", manifest.version());
-            let EntryMeta { seq, checksum, chain, .. } = &now.entry.meta;
-            self.saw(&format!("version {seq}: checksum {}… and chain {}… as before", documents::short(*checksum), documents::short(*chain)))?;
+            ensure!(
+                now.source == Source::Database,
+                "version {} is not in the database",
+                manifest.version()
+            );
+            ensure!(
+                now.entry == manifest.entry,
+                "version {} is not what it was",
+                manifest.version()
+            );
+            let intact = self
+                .opened
+                .repository
+                .validate_checksum(&self.tenant, manifest.version())
+                .await?;
+            ensure!(
+                intact,
+                "the checksum of version {} is wrong",
+                manifest.version()
+            );
+            let EntryMeta {
+                seq,
+                checksum,
+                chain,
+                ..
+            } = &now.entry.meta;
+            self.saw(&format!(
+                "version {seq}: checksum {}… and chain {}… as before",
+                documents::short(*checksum),
+                documents::short(*chain)
+            ))?;
         }
         Ok(())
     }
@@ -184,16 +272,33 @@ impl<'a> Story<'a> {
     pub async fn life_goes_on(&mut self) -> anyhow::Result<()> {
         self.step("Writing goes on")?;
         self.opened.repository.start();
-        let created = self.write(7, Some(Expectation::Version(Seq::new(6))), Durability::Shadowed(SOON)).await?;
-        ensure!(created.version() == Seq::new(7) && created.shadowed, "version 7 is not in the bucket");
-        self.saw(&format!("version 7 is committed in epoch {}, and in the bucket", created.entry.meta.epoch))
+        let created = self
+            .write(
+                7,
+                Some(Expectation::Version(Seq::new(6))),
+                Durability::Shadowed(SOON),
+            )
+            .await?;
+        ensure!(
+            created.version() == Seq::new(7) && created.shadowed,
+            "version 7 is not in the bucket"
+        );
+        self.saw(&format!(
+            "version 7 is committed in epoch {}, and in the bucket",
+            created.entry.meta.epoch
+        ))
     }
 
     pub async fn end(self) {
         self.opened.close().await;
     }
 
-    async fn write(&self, number: u64, expect: Option<Expectation>, durability: Durability) -> Result<Manifest, Error> {
+    async fn write(
+        &self,
+        number: u64,
+        expect: Option<Expectation>,
+        durability: Durability,
+    ) -> Result<Manifest, Error> {
         let content = json!({
             "schemaVersion": "1.0",
             "roles": [{ "id": "admin", "color": "red" }, { "id": "editor", "limit": number }],
@@ -204,16 +309,29 @@ impl<'a> Story<'a> {
             durability,
             ..CreateManifest::default()
         };
-        Ok(self.opened.repository.create_manifest(&self.tenant, request).await?.manifest)
+        Ok(self
+            .opened
+            .repository
+            .create_manifest(&self.tenant, request)
+            .await?
+            .manifest)
     }
 
     async fn read(&self, version: Seq) -> anyhow::Result<Manifest> {
-        let found = self.opened.repository.manifest_by_version(&self.tenant, version).await?;
+        let found = self
+            .opened
+            .repository
+            .manifest_by_version(&self.tenant, version)
+            .await?;
         found.with_context(|| format!("version {version} is gone"))
     }
 
     async fn status(&self) -> anyhow::Result<driftline::ports::TenantStatus> {
-        let found = self.opened.repository.status(Some(&self.tenant), None, 1).await?;
+        let found = self
+            .opened
+            .repository
+            .status(Some(&self.tenant), None, 1)
+            .await?;
         found.into_iter().next().context("the tenant is gone")
     }
 
@@ -228,7 +346,9 @@ impl<'a> Story<'a> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(SOON, settled).await.context("the bucket did not get what is pending in time")??;
+        tokio::time::timeout(SOON, settled)
+            .await
+            .context("the bucket did not get what is pending in time")??;
         Ok(())
     }
 
@@ -236,7 +356,8 @@ impl<'a> Story<'a> {
         self.step += 1;
         if self.ui.is_text() {
             let (bold, gap) = (ui::BOLD, if self.step > 1 { "\n" } else { "" });
-            self.ui.line(format_args!("{gap}{bold}{}. {what}{bold:#}", self.step))?;
+            self.ui
+                .line(format_args!("{gap}{bold}{}. {what}{bold:#}", self.step))?;
         }
         Ok(())
     }

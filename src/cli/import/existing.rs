@@ -18,7 +18,13 @@ pub struct Existing<'a> {
 
 impl<'a> Existing<'a> {
     pub fn new(repository: &'a HybridManifestRepository, tenant: &'a TenantId, head: Seq) -> Self {
-        Self { repository, tenant, head, seen: 0, page: Vec::new() }
+        Self {
+            repository,
+            tenant,
+            head,
+            seen: 0,
+            page: Vec::new(),
+        }
     }
 
     /// How many were not asked for yet.
@@ -34,7 +40,10 @@ impl<'a> Existing<'a> {
         if self.page.is_empty() {
             let last = (self.seen + PAGE).min(self.head.get());
             let limit = u32::try_from(last - self.seen).unwrap_or(u32::MAX);
-            let page = self.repository.version_history(self.tenant, Some(Seq::new(last + 1)), limit).await?;
+            let page = self
+                .repository
+                .version_history(self.tenant, Some(Seq::new(last + 1)), limit)
+                .await?;
             // Newest first: the next one is at the end.
             self.page = page.items;
         }
@@ -42,8 +51,12 @@ impl<'a> Existing<'a> {
         match self.page.pop() {
             Some(meta) if meta.seq.get() == self.seen => Ok(Some(meta)),
             _ => {
-                let message = format!("read version {} of {}: the row is lost", self.seen, self.tenant);
-                Err(Error::new(ErrorKind::Damaged, message).hint("`driftline recover --dry-run` shows what the bucket has"))
+                let message = format!(
+                    "read version {} of {}: the row is lost",
+                    self.seen, self.tenant
+                );
+                Err(Error::new(ErrorKind::Damaged, message)
+                    .hint("`driftline recover --dry-run` shows what the bucket has"))
             }
         }
     }

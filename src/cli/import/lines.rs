@@ -77,7 +77,9 @@ fn next(reader: &mut impl BufRead, limit: usize) -> std::io::Result<Option<Vec<u
         return Ok(None);
     }
     if line.len() > limit && line.last() != Some(&b'\n') {
-        return Err(std::io::Error::other(format!("a line has more than the {limit} bytes that are allowed")));
+        return Err(std::io::Error::other(format!(
+            "a line has more than the {limit} bytes that are allowed"
+        )));
     }
     let end = line.trim_ascii_end().len();
     line.truncate(end);
@@ -86,12 +88,20 @@ fn next(reader: &mut impl BufRead, limit: usize) -> std::io::Result<Option<Vec<u
 
 impl Line {
     fn parse(number: u64, line: &[u8]) -> anyhow::Result<Self> {
-        let text = std::str::from_utf8(line)
-            .map_err(|error| invalid(&format!("it is not UTF-8 at byte {}", error.valid_up_to() + 1)))?;
+        let text = std::str::from_utf8(line).map_err(|error| {
+            invalid(&format!(
+                "it is not UTF-8 at byte {}",
+                error.valid_up_to() + 1
+            ))
+        })?;
         let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
             // The position is that in the line, which is the only one.
             let text = error.to_string();
-            invalid(text.split(" at line ").next().map_or(&*text, |before| before))
+            invalid(
+                text.split(" at line ")
+                    .next()
+                    .map_or(&*text, |before| before),
+            )
         })?;
         Ok(Self {
             number,
@@ -112,12 +122,22 @@ impl Line {
         let text = |text: Option<&ShortText>| text.map_or("none", ShortText::as_str).to_owned();
         Ok(if checksum != meta.checksum {
             differs("checksum", &checksum, &meta.checksum)
-        } else if let Some(at) = self.created_at && at != meta.created_at {
+        } else if let Some(at) = self.created_at
+            && at != meta.created_at
+        {
             differs("createdAt", &at, &meta.created_at)
         } else if self.by.is_some() && self.by != meta.created_by {
-            differs("by", &text(self.by.as_ref()), &text(meta.created_by.as_ref()))
+            differs(
+                "by",
+                &text(self.by.as_ref()),
+                &text(meta.created_by.as_ref()),
+            )
         } else if self.message.is_some() && self.message != meta.message {
-            differs("message", &text(self.message.as_ref()), &text(meta.message.as_ref()))
+            differs(
+                "message",
+                &text(self.message.as_ref()),
+                &text(meta.message.as_ref()),
+            )
         } else {
             None
         })
