@@ -1,7 +1,5 @@
 //! `apply record` and `apply show`
 
-use std::time::Duration;
-
 use driftline::domain::content::Content;
 use driftline::domain::{Digest, EntryId, Resources, Seq, ShortText, Stream, TenantId, Timestamp};
 use driftline::ports::{
@@ -87,15 +85,13 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
         config,
         ui,
         signals,
+        ..
     } = context;
     let tenant = arguments.tenant.tenant;
     let resources = resources(&arguments.file, config.settings.content_limit)?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
-    let reachable = opened.prepare_write(ui).await?;
-    if reachable {
-        opened.repository.start();
-    }
+    let expected = opened.begin_write(ui).await?;
     let request = RecordApply {
         version: arguments.version,
         resources,
@@ -104,13 +100,9 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
         durability: Durability::Committed,
     };
     let state = opened.repository.record_apply(&tenant, request).await?;
-    let longest = if reachable {
-        arguments.wait.longest()
-    } else {
-        Duration::ZERO
-    };
+    let longest = arguments.wait.longest(expected);
     let seq = state.meta.seq;
-    let shadowed = shadowing::wait(&opened, &tenant, Stream::Applies, seq, longest, signals).await;
+    let shadowed = shadowing::wait(opened, &tenant, Stream::Applies, seq, longest, signals).await;
     if ui.is_text() {
         ui.line(format_args!(
             "recorded apply {seq} of {tenant}: version {}",
@@ -119,8 +111,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
     } else {
         print(ui, &state)?;
     }
-    report_shadowing(&opened, context, shadowed, &format!("apply {seq}"), &tenant).await;
-    opened.close().await;
+    report_shadowing(opened, context, shadowed, &format!("apply {seq}"), &tenant).await;
     Ok(Exit::Done)
 }
 

@@ -57,12 +57,13 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         config,
         ui,
         signals,
+        ..
     } = context;
     let tenant = arguments.tenant.tenant;
     let content = arguments.file.read(config.settings.content_limit)?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
-    let reachable = opened.prepare_write(ui).await?;
+    let expected = opened.begin_write(ui).await?;
     let expect = match arguments.expect {
         Some(expected) => Some(
             expected
@@ -82,21 +83,13 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         durability: Durability::Committed,
         ..CreateManifest::default()
     };
-    if reachable {
-        opened.repository.start();
-    }
     let created = write(&opened.repository, &tenant, &request, ui).await;
     let Created { mut manifest, new } = created.map_err(|error| arguments.file.blame(error))?;
     let version = manifest.version();
     if !manifest.shadowed {
-        // Without a bucket there is nothing to wait for, but another process may have brought it there.
-        let longest = if reachable {
-            arguments.wait.longest()
-        } else {
-            Duration::ZERO
-        };
+        let longest = arguments.wait.longest(expected);
         manifest.shadowed = shadowing::wait(
-            &opened,
+            opened,
             &tenant,
             Stream::Manifests,
             version,
@@ -118,14 +111,13 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         ui.note("nothing new: the content is there already, or the idempotency key was used for it before");
     }
     report_shadowing(
-        &opened,
+        opened,
         context,
         manifest.shadowed,
         &format!("version {version}"),
         &tenant,
     )
     .await;
-    opened.close().await;
     Ok(Exit::Done)
 }
 

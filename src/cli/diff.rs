@@ -32,8 +32,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
     let opened = context.open().await?;
-    let from = read(&opened, tenant, arguments.from).await?;
-    let to = read(&opened, tenant, arguments.to).await?;
+    let from = read(opened, tenant, arguments.from).await?;
+    let to = read(opened, tenant, arguments.to).await?;
     let patch = json_patch::diff(&from, &to);
     if ui.is_text() {
         show(ui, &from, &patch.0)?;

@@ -73,7 +73,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         None
     };
     let owner = if health.bucket.reachable {
-        owner(&opened, identity.as_ref()).await
+        owner(opened, identity.as_ref()).await
     } else {
         Owner::Unknown
     };

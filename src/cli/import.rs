@@ -7,8 +7,6 @@
 mod existing;
 mod lines;
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use driftline::adapters::system::System;
 use driftline::domain::{Digest, Seq, Stream, TenantId};
@@ -81,15 +79,13 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         config,
         ui,
         signals,
+        ..
     } = context;
     let tenant = &arguments.tenant.tenant;
     let file = &arguments.file;
     let lines = lines::read(file, config.settings.content_limit)?;
     let opened = context.open().await?;
-    let reachable = opened.prepare_write(ui).await?;
-    if reachable {
-        opened.repository.start();
-    }
+    let expected = opened.begin_write(ui).await?;
     let state = opened
         .sides
         .database
@@ -100,7 +96,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     let bar = ui.progress("{spinner} {msg} versions, {per_sec}");
     let mut import = Import {
         context,
-        opened: &opened,
+        opened,
         tenant,
         file,
         lines,
@@ -117,16 +113,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
                 "{created} of {tenant} were committed before; the same import goes on after them"
             ));
         }
-        opened.close().await;
         return Err(error);
     }
-    let longest = if reachable {
-        arguments.wait.longest()
-    } else {
-        Duration::ZERO
-    };
-    let shadowed =
-        shadowing::wait(&opened, tenant, Stream::Manifests, head, longest, signals).await;
+    let longest = arguments.wait.longest(expected);
+    let shadowed = shadowing::wait(opened, tenant, Stream::Manifests, head, longest, signals).await;
     if ui.is_text() {
         let (created, present) = (counts.created, counts.present);
         ui.line(format_args!(
@@ -152,7 +142,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     }
     if head > Seq::default() {
         report_shadowing(
-            &opened,
+            opened,
             context,
             shadowed,
             &format!("everything up to version {head}"),
@@ -160,7 +150,6 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         )
         .await;
     }
-    opened.close().await;
     Ok(if signals.soft.is_cancelled() {
         Exit::Interrupted
     } else {

@@ -30,6 +30,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind as ClapError;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use tokio::sync::OnceCell;
 
 use self::exit::Report;
 use self::open::Opened;
@@ -160,11 +161,15 @@ struct Context {
     config: Config,
     ui: Ui,
     signals: Signals,
+    opened: OnceCell<Opened>,
 }
 
 impl Context {
-    async fn open(&self) -> anyhow::Result<Opened> {
-        open::open(&self.config).await
+    /// Both sides, opened once and closed when the command is done.
+    async fn open(&self) -> anyhow::Result<&Opened> {
+        self.opened
+            .get_or_try_init(|| open::open(&self.config))
+            .await
     }
 }
 
@@ -242,20 +247,28 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         config,
         ui: Ui::new(output, quiet),
         signals: Signals::listen()?,
+        opened: OnceCell::new(),
     };
     let cut = if cli.command.heeds_signals() {
         &context.signals.hard
     } else {
         &context.signals.soft
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         biased;
         () = cut.cancelled() => {
             context.ui.note("interrupted");
             Ok(Exit::Interrupted)
         }
         outcome = cli.command.run(&context) => outcome,
+    };
+    if let Some(opened) = context.opened.get() {
+        tokio::select! {
+            () = opened.close() => {}
+            () = context.signals.hard.cancelled() => {}
+        }
     }
+    outcome
 }
 
 async fn migrate(context: &Context) -> anyhow::Result<Exit> {

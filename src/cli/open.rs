@@ -1,5 +1,7 @@
 //! The one place where URLs become adapters.
 
+mod unusable;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +11,15 @@ use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
 use driftline::adapters::system::System;
 use driftline::domain::format::BUCKET_KEY;
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
-use driftline::ports::{Database, Error, Fault, Side, SnapshotStore, StoreResult};
+use driftline::ports::{Database, Error, Fault, Side, SnapshotStore};
 
+use self::unusable::Unusable;
 use super::Ui;
 use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};
 
 /// How long a bucket may take to answer before a write goes on without it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the background replicator may take to finish its batch when a command is done.
+/// How long the background replicator may take to finish its batch when a command is done, and the database to close.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A repository and what it stands on.
@@ -27,12 +30,22 @@ pub struct Opened {
     pub sides: Sides,
     /// The database's URL without secrets.
     pub database_url: String,
+    connection: Connection,
+}
+
+/// The database once more, as what can be closed.
+enum Connection {
+    None,
+    #[cfg(feature = "sqlite")]
+    Sqlite(Arc<driftline::adapters::sqlite::SqliteDatabase>),
+    #[cfg(feature = "postgres")]
+    Postgres(driftline::adapters::postgres::PostgresDatabase),
 }
 
 /// Opens both sides. A database that is a local file, or in memory, is brought up to date on the way.
 pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     let snapshots = bucket(&config.snapshots, &config.s3).await?;
-    let database = database(&config.database).await?;
+    let (database, connection) = database(&config.database).await?;
     if !matches!(config.database, DatabaseUrl::Postgres(_)) {
         database
             .migrate()
@@ -51,6 +64,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
         repository,
         sides,
         database_url: format!("{:?}", config.database),
+        connection,
     })
 }
 
@@ -87,10 +101,31 @@ impl Opened {
         }
     }
 
-    /// Stops the background replicator.
+    /// The same, and starts shadowing in the background if it can be expected.
+    pub async fn begin_write(&self, ui: &Ui) -> anyhow::Result<bool> {
+        let expected = self.prepare_write(ui).await?;
+        if expected {
+            self.repository.start();
+        }
+        Ok(expected)
+    }
+
+    /// Stops the background replicator and closes the database. Calls from now on fail.
     pub async fn close(&self) {
         if let Err(error) = self.repository.shutdown(SHUTDOWN).await {
             tracing::error!(%error, "the background replicator failed");
+        }
+        let closed = tokio::time::timeout(SHUTDOWN, async {
+            match &self.connection {
+                Connection::None => {}
+                #[cfg(feature = "sqlite")]
+                Connection::Sqlite(database) => database.close().await,
+                #[cfg(feature = "postgres")]
+                Connection::Postgres(database) => database.close().await,
+            }
+        });
+        if closed.await.is_err() {
+            tracing::debug!("the database did not close in time");
         }
     }
 }
@@ -105,47 +140,56 @@ fn concerns_database(error: &Error) -> bool {
     )
 }
 
-async fn database(url: &DatabaseUrl) -> anyhow::Result<Arc<dyn Database>> {
+type OpenedDatabase = (Arc<dyn Database>, Connection);
+
+async fn database(url: &DatabaseUrl) -> anyhow::Result<OpenedDatabase> {
     match url {
-        DatabaseUrl::Memory => Ok(Arc::new(MemoryDatabase::new(
-            Arc::new(System),
-            Arc::new(System),
-        ))),
+        DatabaseUrl::Memory => {
+            let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
+            Ok((Arc::new(database), Connection::None))
+        }
         DatabaseUrl::Sqlite(path) => sqlite(path).await,
         DatabaseUrl::Postgres(url) => postgres(url).await,
     }
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(path: &std::path::Path) -> anyhow::Result<Arc<dyn Database>> {
+async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
     use driftline::adapters::sqlite::SqliteDatabase;
-    Ok(Arc::new(opened(
-        SqliteDatabase::open(path, Arc::new(System), Arc::new(System)).await,
-    )?))
+    let database = SqliteDatabase::open(path, Arc::new(System), Arc::new(System)).await;
+    let database = Arc::new(database.map_err(Error::from)?);
+    Ok((
+        Arc::clone(&database) as Arc<dyn Database>,
+        Connection::Sqlite(database),
+    ))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn sqlite(_: &std::path::Path) -> anyhow::Result<Arc<dyn Database>> {
+async fn sqlite(_: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
     Err(absent("SQLite", "sqlite").into())
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> anyhow::Result<Arc<dyn Database>> {
+async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
     use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
-    Ok(Arc::new(opened(
-        PostgresDatabase::connect(url, PostgresOptions::default()).await,
-    )?))
+    let database = PostgresDatabase::connect(url, PostgresOptions::default()).await;
+    let database = database.map_err(Error::from)?;
+    Ok((Arc::new(database.clone()), Connection::Postgres(database)))
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(_: &str) -> anyhow::Result<Arc<dyn Database>> {
+async fn postgres(_: &str) -> anyhow::Result<OpenedDatabase> {
     Err(absent("Postgres", "postgres").into())
 }
 
 async fn bucket(url: &SnapshotsUrl, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
     match url {
         SnapshotsUrl::Memory => Ok(Arc::new(MemorySnapshotStore::new())),
-        SnapshotsUrl::Directory(path) => Ok(Arc::new(opened(DirectorySnapshotStore::open(path))?)),
+        SnapshotsUrl::Directory(path) => match DirectorySnapshotStore::open(path) {
+            Ok(store) => Ok(Arc::new(store)),
+            // A bucket that is down keeps nobody from the database.
+            Err(error) => Ok(Arc::new(Unusable::new(url, &error))),
+        },
         SnapshotsUrl::S3(url) => s3(url, options).await,
     }
 }
@@ -164,18 +208,13 @@ async fn s3(url: &str, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
         encryption,
         ..S3Options::default()
     };
-    Ok(Arc::new(opened(
-        S3SnapshotStore::connect(url, &options).await,
-    )?))
+    let store = S3SnapshotStore::connect(url, &options).await;
+    Ok(Arc::new(store.map_err(Error::from)?))
 }
 
 #[cfg(not(feature = "s3"))]
 async fn s3(_: &str, _: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
     Err(absent("S3", "s3").into())
-}
-
-fn opened<T>(outcome: StoreResult<T>) -> Result<T, Error> {
-    outcome.map_err(Error::from)
 }
 
 #[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "s3")))]

@@ -94,11 +94,11 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     };
     let opened = context.open().await?;
     let report = match &arguments.tenant {
-        Some(tenant) => one(&opened, ui, tenant, &request).await?,
-        None => all(&opened, ui, &request).await?,
+        Some(tenant) => one(opened, ui, tenant, &request).await?,
+        None => all(opened, ui, &request).await?,
     };
     if !dry_run && (request.as_new_version || request.target != RecoverTarget::Newest) {
-        settle(context, &opened, &report).await?;
+        settle(context, opened, &report).await?;
     }
     let documents: Vec<_> = report.tenants.iter().map(document).collect();
     let unfinished = report.unfinished.as_deref();
@@ -119,7 +119,6 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     if let Some(unfinished) = unfinished {
         ui.warn(unfinished);
     }
-    opened.close().await;
     let whole = |(_, outcome): &(TenantId, Result<Recovery, Error>)| {
         outcome
             .as_ref()

@@ -68,7 +68,7 @@ async fn drain(context: &Context) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
     opened.prepare_write(ui).await?;
     let drained = opened.repository.drain(signals.soft.clone()).await?;
-    let mut left = status::all(&opened).await?;
+    let mut left = status::all(opened).await?;
     left.retain(|status| status.at_risk.entries > 0);
     if ui.is_text() {
         ui.line(format_args!(

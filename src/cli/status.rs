@@ -160,7 +160,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             }
             found
         }
-        None => all(&opened).await?,
+        None => all(opened).await?,
     };
     if arguments.at_risk {
         found.retain(|status| status.at_risk.entries > 0);
