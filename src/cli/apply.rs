@@ -27,7 +27,8 @@ pub enum Command {
 Example:
   driftline apply record --tenant acme --version 4 --file resources.json --by deployer
 
-The file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \"r-4711\"}}.")]
+The file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \
+\"r-4711\"}}.")]
 pub struct Record {
     #[command(flatten)]
     tenant: Tenant,
@@ -187,7 +188,8 @@ fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
 /// Reads the resources as strictly as content: nothing twice, nothing of another kind.
 fn resources(file: &Input, limit: usize) -> anyhow::Result<Resources> {
     let raw = file.read(limit)?;
-    let content = Content::parse_object(&raw, limit).map_err(|error| file.blame(error.into()))?;
+    let content =
+        Content::parse_object(&raw, limit).map_err(|error| file.blame("", error.into()))?;
     let wrong = |pointer: &str, expected: &str| {
         Error::new(ErrorKind::InvalidInput, format!("read {file}: the value at `{pointer}` must be {expected}"))
             .hint("the file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \"r-4711\"}}")

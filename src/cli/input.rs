@@ -79,11 +79,11 @@ impl Input {
         )
     }
 
-    /// An error of the repository, with the file's name before it if it is the content that is wrong.
-    pub fn blame(&self, error: Error) -> anyhow::Error {
+    /// An error of the repository, with the place in this file before it if it is the content there that is wrong.
+    pub fn blame(&self, place: &str, error: Error) -> anyhow::Error {
         let source = std::error::Error::source(&error);
         if source.is_some_and(<dyn std::error::Error>::is::<ContentError>) {
-            return anyhow::Error::from(error).context(format!("read {self}"));
+            return anyhow::Error::from(error).context(format!("read {self}{place}"));
         }
         error.into()
     }

@@ -52,12 +52,14 @@ pub use self::exit::{Exit, Failure};
 #[command(after_help = "\
 Examples:
   driftline demo
-  driftline manifest create --tenant acme --file desired.json --message 'add the role editor'
+  driftline manifest create --tenant acme --file desired.json --message 'add a role'
   driftline --database postgres://app@db/driftline --snapshots s3://shadow/prod status --at-risk
 
-Exit codes: 0 done, nothing differs; 1 error; 2 differences; 3 partial; 4 refused by a precheck; 6 not found;
-7 conflict or stale plan; 8 a side is unreachable, safe to retry; 9 verification failed; 10 unhealthy; 64 misuse;
-130 interrupted.")]
+Exit codes:
+  0 done, or nothing differs    4 refused by a precheck       9 verification failed
+  1 error                       6 not found                  10 unhealthy
+  2 differences                 7 conflict, or a stale plan  64 misuse
+  3 partial                     8 a side is unreachable     130 interrupted")]
 struct Cli {
     #[command(flatten)]
     global: Global,

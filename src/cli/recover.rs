@@ -25,8 +25,9 @@ Examples:
   driftline recover --tenant acme --to-version 12
   driftline recover --tenant acme --at 2026-01-31T08:00:00Z --as-new-version --by alice
 
-Missing history comes back as it was; later versions stay in history. One transaction a tenant: safe to repeat, and to
-interrupt. Exit code 3 when a tenant failed or something could not be restored.")]
+Missing history comes back as it was; later versions stay in history. One transaction a \
+tenant: safe to repeat, and to interrupt. Exit code 3 when a tenant failed or something \
+could not be restored.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
 pub struct Arguments {

@@ -15,7 +15,8 @@ Examples:
   driftline status
   driftline status --at-risk -o json
 
-At risk is what would be lost with the database: committed, and not in the bucket yet, over all streams.")]
+At risk is what would be lost with the database: committed, and not in the bucket yet, over \
+all streams.")]
 pub struct Arguments {
     /// Only this tenant
     #[arg(long, value_name = "TENANT")]
@@ -167,7 +168,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     }
     let ui = &context.ui;
     if ui.is_text() {
-        show(ui, &identity, &found)?;
+        show(ui, &identity, &found, arguments.at_risk)?;
     } else {
         let tenants: Vec<_> = found.iter().map(TenantDocument::from).collect();
         let schema = "driftline.status.v1";
@@ -213,7 +214,12 @@ fn total(found: &[TenantStatus]) -> Total {
     }
 }
 
-fn show(ui: &Ui, identity: &DatabaseIdentity, found: &[TenantStatus]) -> anyhow::Result<()> {
+fn show(
+    ui: &Ui,
+    identity: &DatabaseIdentity,
+    found: &[TenantStatus],
+    at_risk: bool,
+) -> anyhow::Result<()> {
     let ownership = match identity.ownership {
         Ownership::Unclaimed => {
             "unclaimed: it has not seen its bucket yet, and takes no writes before".to_owned()
@@ -234,7 +240,11 @@ fn show(ui: &Ui, identity: &DatabaseIdentity, found: &[TenantStatus]) -> anyhow:
         identity.id, identity.generation
     ))?;
     if found.is_empty() {
-        return Ok(ui.line("no tenants")?);
+        return Ok(ui.line(if at_risk {
+            "nothing is at risk"
+        } else {
+            "no tenants"
+        })?);
     }
     let header = [
         "TENANT",
