@@ -70,8 +70,10 @@ CREATE TABLE driftline.idempotency (
 );
 CREATE INDEX idempotency_age ON driftline.idempotency (tenant, at);
 
--- What is proven to be in a bucket, who works on it, and what keeps it. Apart from the lock row, so that shadowing does
--- not wait for writers, nor they for it. Watermarks of another bucket than the database's count as 0.
+-- What is proven to be in a bucket, who works on it, and what keeps it; made with the tenant's row. Apart from the lock
+-- row, so that shadowing does not wait for writers, nor they for it. The bucket is the database's, or none while all
+-- watermarks are 0: whoever gives the database another one resets all rows, and whoever gives a row its bucket keeps the
+-- database's row from changing meanwhile.
 CREATE TABLE driftline.shadowing (
     tenant text COLLATE "C" PRIMARY KEY,
     bucket_id uuid,

@@ -228,9 +228,8 @@ BEGIN
     PERFORM set_config('driftline.tenant', p_tenant, true);
     SELECT e.seq, e.id, e.epoch, e.checksum, e.chain, e.created_at, e.committed_at, e.created_by, e.message, e.content,
         driftline.active_version(t.manifests_head, t.manifests_chain, t.activation_version, t.activation_head_chain),
-        CASE WHEN s.bucket_id = (SELECT d.bucket_id FROM driftline.database d) THEN
-            CASE p_stream WHEN 0 THEN s.manifests_watermark WHEN 1 THEN s.applies_watermark ELSE s.decisions_watermark END
-        ELSE 0 END
+        coalesce(CASE p_stream WHEN 0 THEN s.manifests_watermark WHEN 1 THEN s.applies_watermark
+            ELSE s.decisions_watermark END, 0)
     INTO seq, id, epoch, checksum, chain, created_at, committed_at, created_by, message, content, active, watermark
     FROM driftline.tenant t
     JOIN driftline.entry e ON e.tenant = p_tenant AND e.stream = p_stream AND e.seq = coalesce(p_seq,

@@ -10,7 +10,10 @@ use crate::ports::{Clock, Entropy};
 pub struct System;
 
 impl Clock for System {
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that provides the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the adapter that provides the clock"
+    )]
     fn now(&self) -> Timestamp {
         let micros = jiff::Timestamp::now().as_microsecond();
         Timestamp::from_micros(micros).unwrap_or(Timestamp::EPOCH)
@@ -18,12 +21,18 @@ impl Clock for System {
 }
 
 impl Entropy for System {
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that provides identifiers")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the adapter that provides identifiers"
+    )]
     fn uuid(&self) -> Uuid {
         Uuid::new_v4()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that provides randomness")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the adapter that provides randomness"
+    )]
     fn fraction(&self) -> f64 {
         rand::random()
     }

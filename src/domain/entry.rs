@@ -50,12 +50,24 @@ pub struct Entry {
 impl EntryMeta {
     /// The digest of what identifies the entry apart from its place in the stream.
     pub fn identity(&self) -> Digest {
-        identity(self.id, self.checksum, self.created_at, self.created_by.as_ref(), self.message.as_ref())
+        identity(
+            self.id,
+            self.checksum,
+            self.created_at,
+            self.created_by.as_ref(),
+            self.message.as_ref(),
+        )
     }
 
     /// What the chain must be if `previous` is the chain before this entry.
     pub fn expected_chain(&self, previous: Digest) -> Digest {
-        link(previous, self.seq, self.epoch, self.committed_at, self.identity())
+        link(
+            previous,
+            self.seq,
+            self.epoch,
+            self.committed_at,
+            self.identity(),
+        )
     }
 
     /// The same entry: id, number, epoch, checksum and chain agree.
@@ -70,7 +82,12 @@ impl EntryMeta {
 
 /// The chain before a stream's first entry.
 pub fn genesis(tenant: &TenantId, stream: Stream) -> Digest {
-    Digest::of_parts(&[b"driftline/v1/", tenant.as_str().as_bytes(), b"/", stream.name().as_bytes()])
+    Digest::of_parts(&[
+        b"driftline/v1/",
+        tenant.as_str().as_bytes(),
+        b"/",
+        stream.name().as_bytes(),
+    ])
 }
 
 /// SHA-256 of the canonical `{id, checksum, createdAt, createdBy, message}`.
@@ -92,7 +109,13 @@ pub fn identity(
         message: Option<&'a ShortText>,
     }
     let mut bytes = Vec::with_capacity(256);
-    let identity = Identity { checksum, created_at, created_by, id, message };
+    let identity = Identity {
+        checksum,
+        created_at,
+        created_by,
+        id,
+        message,
+    };
     // Strings, digests and times serialise without fail into memory; were that ever untrue, the digest of the truncated
     // text would match no other and the write would be refused by the next verification.
     let written = serde_json::to_writer(&mut bytes, &identity);
@@ -101,7 +124,13 @@ pub fn identity(
 }
 
 /// The chain after an entry, from the chain before it.
-pub fn link(previous: Digest, seq: Seq, epoch: Epoch, committed_at: Timestamp, identity: Digest) -> Digest {
+pub fn link(
+    previous: Digest,
+    seq: Seq,
+    epoch: Epoch,
+    committed_at: Timestamp,
+    identity: Digest,
+) -> Digest {
     Digest::of_parts(&[
         previous.as_bytes(),
         &seq.get().to_be_bytes(),
@@ -124,16 +153,28 @@ mod tests {
         let text = format!(
             "{{\"checksum\":\"{checksum}\",\"createdAt\":\"{time}\",\"createdBy\":null,\"id\":\"{id}\",\"message\":\"a \\\"quoted\\\" é\"}}"
         );
-        assert_eq!(identity(id, checksum, time, None, Some(&message)), Digest::of(text.as_bytes()));
-        let oracle = serde_json_canonicalizer::to_vec(&serde_json::from_str::<serde_json::Value>(&text).unwrap()).unwrap();
+        assert_eq!(
+            identity(id, checksum, time, None, Some(&message)),
+            Digest::of(text.as_bytes())
+        );
+        let oracle = serde_json_canonicalizer::to_vec(
+            &serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+        )
+        .unwrap();
         assert_eq!(oracle, text.into_bytes());
     }
 
     #[test]
     fn chains_start_apart_for_each_tenant_and_stream() {
         let tenant: TenantId = "acme".parse().unwrap();
-        assert_eq!(genesis(&tenant, Stream::Applies), Digest::of(b"driftline/v1/acme/applies"));
-        assert_ne!(genesis(&tenant, Stream::Applies), genesis(&tenant, Stream::Manifests));
+        assert_eq!(
+            genesis(&tenant, Stream::Applies),
+            Digest::of(b"driftline/v1/acme/applies")
+        );
+        assert_ne!(
+            genesis(&tenant, Stream::Applies),
+            genesis(&tenant, Stream::Manifests)
+        );
     }
 
     #[test]
@@ -141,8 +182,13 @@ mod tests {
         let (base, identity) = (Digest::of(b"base"), Digest::of(b"identity"));
         let time = Timestamp::from_micros(5).unwrap();
         let mut bytes = base.as_bytes().to_vec();
-        bytes.extend([0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 5]);
+        bytes.extend([
+            0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 5,
+        ]);
         bytes.extend(identity.as_bytes());
-        assert_eq!(link(base, Seq::new(3), Epoch::new(2), time, identity), Digest::of(&bytes));
+        assert_eq!(
+            link(base, Seq::new(3), Epoch::new(2), time, identity),
+            Digest::of(&bytes)
+        );
     }
 }

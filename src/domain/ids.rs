@@ -19,7 +19,11 @@ pub struct InvalidName {
 impl InvalidName {
     fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
         let text = text.chars().take(80).collect::<String>();
-        Self { what, text: text.escape_debug().to_string(), rule }
+        Self {
+            what,
+            text: text.escape_debug().to_string(),
+            rule,
+        }
     }
 }
 
@@ -42,8 +46,13 @@ impl FromStr for TenantId {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let rest = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let first = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let rest = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if first && rest && text.len() <= 128 {
             Ok(Self(text.into()))
         } else {
@@ -337,7 +346,18 @@ mod tests {
         for good in ["a", "A.b_c-9", "0", &"x".repeat(128)] {
             assert!(good.parse::<TenantId>().is_ok(), "{good}");
         }
-        for bad in ["", ".a", "_driftline", "-a", "a/b", "a b", "é", "a\n", "..", &"x".repeat(129)] {
+        for bad in [
+            "",
+            ".a",
+            "_driftline",
+            "-a",
+            "a/b",
+            "a b",
+            "é",
+            "a\n",
+            "..",
+            &"x".repeat(129),
+        ] {
             assert!(bad.parse::<TenantId>().is_err(), "{bad:?}");
         }
     }
@@ -352,7 +372,10 @@ mod tests {
 
     #[test]
     fn a_database_id_survives_its_text() {
-        let id = DatabaseId { id: Uuid::from_u128(7), timeline: 3 };
+        let id = DatabaseId {
+            id: Uuid::from_u128(7),
+            timeline: 3,
+        };
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("7/3".parse::<DatabaseId>().is_err());
     }

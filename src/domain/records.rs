@@ -80,13 +80,24 @@ pub fn references(stream: Stream, content: &Content) -> Vec<VersionRef> {
     match stream {
         Stream::Manifests => Vec::new(),
         Stream::Applies => match serde_json::from_slice::<Apply>(content.as_bytes()) {
-            Ok(apply) => vec![VersionRef { version: apply.manifest_version, chain: apply.manifest_chain }],
+            Ok(apply) => vec![VersionRef {
+                version: apply.manifest_version,
+                chain: apply.manifest_chain,
+            }],
             Err(_) => Vec::new(),
         },
         Stream::Decisions => match serde_json::from_slice::<Decision>(content.as_bytes()) {
-            Ok(Decision::Activate { version, chain, head_version, head_chain }) => vec![
+            Ok(Decision::Activate {
+                version,
+                chain,
+                head_version,
+                head_chain,
+            }) => vec![
                 VersionRef { version, chain },
-                VersionRef { version: head_version, chain: head_chain },
+                VersionRef {
+                    version: head_version,
+                    chain: head_chain,
+                },
             ],
             Ok(Decision::Unknown) | Err(_) => Vec::new(),
         },
@@ -118,9 +129,16 @@ impl Activation {
     /// The activation in a decision, if it is one.
     pub fn of(decision: &Entry) -> Option<Self> {
         match serde_json::from_slice(decision.content.as_bytes()) {
-            Ok(Decision::Activate { version, chain, head_chain, .. }) => {
-                Some(Self { decision: decision.meta.seq, target: VersionRef { version, chain }, head_chain })
-            }
+            Ok(Decision::Activate {
+                version,
+                chain,
+                head_chain,
+                ..
+            }) => Some(Self {
+                decision: decision.meta.seq,
+                target: VersionRef { version, chain },
+                head_chain,
+            }),
             Ok(Decision::Unknown) | Err(_) => None,
         }
     }
@@ -166,15 +184,27 @@ pub struct TenantState {
 impl TenantState {
     /// A tenant without entries.
     pub fn new(tenant: TenantId, epoch: Epoch) -> Self {
-        let heads = PerStream::from_fn(|stream| Head { seq: Seq::default(), chain: super::genesis(&tenant, stream) });
-        Self { tenant, epoch, heads, last_committed_at: None, activation: None, awaiting_recovery: false }
+        let heads = PerStream::from_fn(|stream| Head {
+            seq: Seq::default(),
+            chain: super::genesis(&tenant, stream),
+        });
+        Self {
+            tenant,
+            epoch,
+            heads,
+            last_committed_at: None,
+            activation: None,
+            awaiting_recovery: false,
+        }
     }
 
     /// The active version: the head, unless the last activation was made for this very head. 0 when there is none.
     pub fn active_version(&self) -> Seq {
         let head = self.heads[Stream::Manifests];
         match self.activation {
-            Some(activation) if activation.head_chain == head.chain && activation.target.version <= head.seq => {
+            Some(activation)
+                if activation.head_chain == head.chain && activation.target.version <= head.seq =>
+            {
                 activation.target.version
             }
             _ => head.seq,
@@ -183,7 +213,10 @@ impl TenantState {
 
     /// The state after `entry` was appended.
     pub fn push(&mut self, meta: &EntryMeta, activation: Option<Activation>) {
-        self.heads[meta.stream] = Head { seq: meta.seq, chain: meta.chain };
+        self.heads[meta.stream] = Head {
+            seq: meta.seq,
+            chain: meta.chain,
+        };
         self.last_committed_at = self.last_committed_at.max(Some(meta.committed_at));
         if let Some(activation) = activation {
             self.activation = Some(activation);
@@ -197,7 +230,10 @@ mod tests {
 
     fn state(head: u64) -> TenantState {
         let mut state = TenantState::new("t".parse().unwrap(), Epoch::FIRST);
-        state.heads[Stream::Manifests] = Head { seq: Seq::new(head), chain: Digest::of(&head.to_be_bytes()) };
+        state.heads[Stream::Manifests] = Head {
+            seq: Seq::new(head),
+            chain: Digest::of(&head.to_be_bytes()),
+        };
         state
     }
 
@@ -205,11 +241,21 @@ mod tests {
     fn an_activation_holds_only_for_the_head_it_names() {
         let mut tenant = state(5);
         assert_eq!(tenant.active_version(), Seq::new(5));
-        let target = VersionRef { version: Seq::new(2), chain: Digest::of(b"2") };
+        let target = VersionRef {
+            version: Seq::new(2),
+            chain: Digest::of(b"2"),
+        };
         let head_chain = tenant.heads[Stream::Manifests].chain;
-        tenant.activation = Some(Activation { decision: Seq::new(1), target, head_chain });
+        tenant.activation = Some(Activation {
+            decision: Seq::new(1),
+            target,
+            head_chain,
+        });
         assert_eq!(tenant.active_version(), Seq::new(2));
-        let after = TenantState { activation: tenant.activation, ..state(6) };
+        let after = TenantState {
+            activation: tenant.activation,
+            ..state(6)
+        };
         assert_eq!(after.active_version(), Seq::new(6));
     }
 

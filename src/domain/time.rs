@@ -44,7 +44,9 @@ impl Timestamp {
 
     /// The time from `earlier` to this instant; zero when it is not earlier.
     pub fn since(self, earlier: Self) -> std::time::Duration {
-        std::time::Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        std::time::Duration::from_micros(
+            u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0),
+        )
     }
 }
 
@@ -52,14 +54,20 @@ impl FromStr for Timestamp {
     type Err = InvalidTime;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = |reason: &str| InvalidTime { text: text.chars().take(80).collect(), reason: reason.to_owned() };
-        let parsed: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| invalid("an RFC 3339 time with an offset is expected, like 2026-01-31T08:00:00Z"))?;
+        let invalid = |reason: &str| InvalidTime {
+            text: text.chars().take(80).collect(),
+            reason: reason.to_owned(),
+        };
+        let parsed: jiff::Timestamp = text.parse().map_err(|_| {
+            invalid("an RFC 3339 time with an offset is expected, like 2026-01-31T08:00:00Z")
+        })?;
         if parsed.subsec_nanosecond() % 1000 != 0 {
-            return Err(invalid("driftline keeps microseconds: at most six fractional digits are expected"));
+            return Err(invalid(
+                "driftline keeps microseconds: at most six fractional digits are expected",
+            ));
         }
-        Self::from_micros(parsed.as_microsecond()).ok_or_else(|| invalid("the years 0000 to 9999 are expected"))
+        Self::from_micros(parsed.as_microsecond())
+            .ok_or_else(|| invalid("the years 0000 to 9999 are expected"))
     }
 }
 
@@ -93,13 +101,20 @@ mod tests {
         assert_eq!(time.to_string(), "2018-02-05T08:20:30.000000Z");
         let time: Timestamp = "2026-01-01T00:00:00.123456Z".parse().unwrap();
         assert_eq!(time.to_string(), "2026-01-01T00:00:00.123456Z");
-        assert_eq!(Timestamp::from_micros(-1).unwrap().to_string(), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(
+            Timestamp::from_micros(-1).unwrap().to_string(),
+            "1969-12-31T23:59:59.999999Z"
+        );
     }
 
     #[test]
     fn nothing_is_rounded_in_silence() {
         assert!("2026-01-01T00:00:00.1234567Z".parse::<Timestamp>().is_err());
-        assert!("2026-01-01T00:00:00.123456000Z".parse::<Timestamp>().is_ok());
+        assert!(
+            "2026-01-01T00:00:00.123456000Z"
+                .parse::<Timestamp>()
+                .is_ok()
+        );
         for bad in ["", "yesterday", "2026-01-01", "2026-01-01T00:00:00"] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }

@@ -11,10 +11,13 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 
 use crate::domain::format::{
-    BUCKET_KEY, BucketIdentity, Damage, Index, IndexEntry, Page, Problem, Snapshot, index_key, page_key,
+    BUCKET_KEY, BucketIdentity, Damage, Index, IndexEntry, Page, Problem, Snapshot, index_key,
+    page_key,
 };
 use crate::domain::{Digest, Stream, TenantId};
-use crate::ports::{ETag, Error, Fault, Object, Precondition, PutOutcome, SnapshotStore, StoreError};
+use crate::ports::{
+    ETag, Error, Fault, Object, Precondition, PutOutcome, SnapshotStore, StoreError,
+};
 
 /// A failed read or write of the bucket.
 #[derive(Debug, thiserror::Error)]
@@ -73,39 +76,82 @@ impl Bucket {
 
     /// Whose bucket this is; `None` when nobody claimed it.
     pub(crate) async fn identity(&self) -> BucketResult<Option<(BucketIdentity, ETag)>> {
-        self.read(BUCKET_KEY, |object| BucketIdentity::parse(&object.bytes)).await
+        self.read(BUCKET_KEY, |object| BucketIdentity::parse(&object.bytes))
+            .await
     }
 
     /// A stream's index.
-    pub(crate) async fn index(&self, tenant: &TenantId, stream: Stream) -> BucketResult<Option<(Index, ETag)>> {
-        self.read(&index_key(tenant, stream), |object| Index::parse(tenant, stream, &object.bytes)).await
+    pub(crate) async fn index(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+    ) -> BucketResult<Option<(Index, ETag)>> {
+        self.read(&index_key(tenant, stream), |object| {
+            Index::parse(tenant, stream, &object.bytes)
+        })
+        .await
     }
 
     /// The version of a stream's index object, readable or not.
-    pub(crate) async fn index_etag(&self, tenant: &TenantId, stream: Stream) -> BucketResult<Option<ETag>> {
-        Ok(self.store.get(&index_key(tenant, stream)).await?.map(|object| object.etag))
+    pub(crate) async fn index_etag(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+    ) -> BucketResult<Option<ETag>> {
+        Ok(self
+            .store
+            .get(&index_key(tenant, stream))
+            .await?
+            .map(|object| object.etag))
     }
 
     /// A sealed page. The index says that it is there, so absence is damage.
-    pub(crate) async fn page(&self, tenant: &TenantId, stream: Stream, number: u64) -> BucketResult<Page> {
+    pub(crate) async fn page(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        number: u64,
+    ) -> BucketResult<Page> {
         let key = page_key(tenant, stream, number);
-        let page = self.read(&key, |object| Page::parse(tenant, stream, number, &object.bytes)).await?;
-        page.map(|(page, _)| page).ok_or_else(|| Damage::new(&key, Problem::Missing).into())
+        let page = self
+            .read(&key, |object| {
+                Page::parse(tenant, stream, number, &object.bytes)
+            })
+            .await?;
+        page.map(|(page, _)| page)
+            .ok_or_else(|| Damage::new(&key, Problem::Missing).into())
     }
 
     /// The snapshot that an index names, verified against everything the index says of it.
     pub(crate) async fn snapshot(&self, named: &IndexEntry) -> BucketResult<Snapshot> {
         let (key, meta) = (named.key(), &named.meta);
         let verify = |object: &Object| {
-            Damage::check(&key, "the object's SHA-256", named.object_sha256, Digest::of(&object.bytes))?;
+            Damage::check(
+                &key,
+                "the object's SHA-256",
+                named.object_sha256,
+                Digest::of(&object.bytes),
+            )?;
             let snapshot = Snapshot::parse(&meta.tenant, meta.stream, &key, &object.bytes)?;
             Damage::check(&key, "the chain", meta.chain, snapshot.entry.meta.chain)?;
-            Damage::check(&key, "the checksum", meta.checksum, snapshot.entry.meta.checksum)?;
-            Damage::check(&key, "the identity", meta.identity(), snapshot.entry.meta.identity())?;
+            Damage::check(
+                &key,
+                "the checksum",
+                meta.checksum,
+                snapshot.entry.meta.checksum,
+            )?;
+            Damage::check(
+                &key,
+                "the identity",
+                meta.identity(),
+                snapshot.entry.meta.identity(),
+            )?;
             Ok(snapshot)
         };
         let snapshot = self.read(&key, verify).await?;
-        snapshot.map(|(snapshot, _)| snapshot).ok_or_else(|| Damage::new(&key, Problem::Missing).into())
+        snapshot
+            .map(|(snapshot, _)| snapshot)
+            .ok_or_else(|| Damage::new(&key, Problem::Missing).into())
     }
 
     /// A snapshot that no index vouches for: only its own checksum and its place are verified.
@@ -115,7 +161,11 @@ impl Bucket {
         stream: Stream,
         key: &str,
     ) -> BucketResult<Option<Snapshot>> {
-        let read = self.read(key, |object| Snapshot::parse(tenant, stream, key, &object.bytes)).await?;
+        let read = self
+            .read(key, |object| {
+                Snapshot::parse(tenant, stream, key, &object.bytes)
+            })
+            .await?;
         Ok(read.map(|(snapshot, _)| snapshot))
     }
 
@@ -125,7 +175,9 @@ impl Bucket {
         key: &str,
         parse: impl Fn(&Object) -> Result<T, Damage> + Send,
     ) -> BucketResult<Option<(T, ETag)>> {
-        let Some(object) = self.store.get(key).await? else { return Ok(None) };
+        let Some(object) = self.store.get(key).await? else {
+            return Ok(None);
+        };
         match parse(&object) {
             Ok(value) => Ok(Some((value, object.etag))),
             Err(_) => match self.store.get(key).await? {
@@ -139,7 +191,11 @@ impl Bucket {
     pub(crate) async fn create(&self, key: &str, bytes: &Bytes) -> BucketResult<Created> {
         let mut delays = retries();
         loop {
-            let unknown = match self.store.put(key, bytes.clone(), Precondition::Absent).await {
+            let unknown = match self
+                .store
+                .put(key, bytes.clone(), Precondition::Absent)
+                .await
+            {
                 Ok(PutOutcome::Written(_)) => return Ok(Created::Written),
                 Ok(PutOutcome::PreconditionFailed) => None,
                 Ok(PutOutcome::Conflict) => {
@@ -160,8 +216,15 @@ impl Bucket {
     }
 
     /// Replaces an object if it still is `seen` (`If-Match`; `If-None-Match: *` when there was none).
-    pub(crate) async fn swap(&self, key: &str, bytes: &Bytes, seen: Option<&ETag>) -> BucketResult<Swapped> {
-        let condition = seen.map_or(Precondition::Absent, |etag| Precondition::Matches(etag.clone()));
+    pub(crate) async fn swap(
+        &self,
+        key: &str,
+        bytes: &Bytes,
+        seen: Option<&ETag>,
+    ) -> BucketResult<Swapped> {
+        let condition = seen.map_or(Precondition::Absent, |etag| {
+            Precondition::Matches(etag.clone())
+        });
         let mut delays = retries();
         loop {
             let unknown = match self.store.put(key, bytes.clone(), condition.clone()).await {
@@ -175,9 +238,13 @@ impl Bucket {
                 Err(error) => return Err(error.into()),
             };
             match self.store.get(key).await {
-                Ok(Some(found)) if found.bytes == *bytes => return Ok(Swapped::Written(found.etag)),
+                Ok(Some(found)) if found.bytes == *bytes => {
+                    return Ok(Swapped::Written(found.etag));
+                }
                 // Unanswered and not there: the same request again is safe, since its condition still holds or fails.
-                Ok(found) if unknown.is_some() && found.as_ref().map(|found| &found.etag) == seen => {
+                Ok(found)
+                    if unknown.is_some() && found.as_ref().map(|found| &found.etag) == seen =>
+                {
                     wait(&mut delays, unknown.unwrap_or_else(|| conflict(key))).await?;
                 }
                 Ok(_) => return Ok(Swapped::Moved),
@@ -189,11 +256,17 @@ impl Bucket {
 
 /// The delays between tries of one conditional write.
 fn retries() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::new().with_min_delay(Duration::from_millis(20)).with_max_times(4).build()
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_times(4)
+        .build()
 }
 
 /// Waits before the next try, or gives up with `error`.
-async fn wait(delays: &mut impl Iterator<Item = Duration>, error: StoreError) -> Result<(), StoreError> {
+async fn wait(
+    delays: &mut impl Iterator<Item = Duration>,
+    error: StoreError,
+) -> Result<(), StoreError> {
     match delays.next() {
         Some(delay) => {
             tokio::time::sleep(delay).await;
@@ -204,5 +277,9 @@ async fn wait(delays: &mut impl Iterator<Item = Duration>, error: StoreError) ->
 }
 
 fn conflict(key: &str) -> StoreError {
-    StoreError::new(crate::ports::Side::Bucket, Fault::Unavailable, format!("write {key}: concurrent requests got in the way"))
+    StoreError::new(
+        crate::ports::Side::Bucket,
+        Fault::Unavailable,
+        format!("write {key}: concurrent requests got in the way"),
+    )
 }

@@ -5,7 +5,8 @@
 #[cfg(feature = "failpoints")]
 pub(crate) fn point(name: &'static str) {
     fail::fail_point!(name, |_| {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     });
 }
 

@@ -9,14 +9,22 @@ use crate::hybrid::bucket::BucketError;
 use crate::ports::Result;
 
 /// A version from the bucket; `None` when its index does not reach there, or does not exist.
-pub(crate) async fn manifest(sides: &Sides, tenant: &TenantId, version: Seq) -> BucketResult<Option<(Entry, Seq)>> {
+pub(crate) async fn manifest(
+    sides: &Sides,
+    tenant: &TenantId,
+    version: Seq,
+) -> BucketResult<Option<(Entry, Seq)>> {
     let bucket = sides.bucket();
-    let Some((index, _)) = bucket.index(tenant, Stream::Manifests).await? else { return Ok(None) };
+    let Some((index, _)) = bucket.index(tenant, Stream::Manifests).await? else {
+        return Ok(None);
+    };
     let named = match index.page_of(version) {
         Some(number) => {
             let page = bucket.page(tenant, Stream::Manifests, number).await?;
             let entry = page.entry(version).cloned();
-            Some(entry.ok_or_else(|| Damage::new(&index_key(tenant, Stream::Manifests), Problem::Missing))?)
+            Some(entry.ok_or_else(|| {
+                Damage::new(&index_key(tenant, Stream::Manifests), Problem::Missing)
+            })?)
         }
         None => index.entry(version).cloned(),
     };
@@ -38,15 +46,22 @@ pub(crate) async fn recoverable(
         // Without a readable index the objects tell.
         Ok(None) | Err(BucketError::Damage(_)) => {
             let entries = recovery::recoverable(sides, tenant).await?;
-            let latest = entries.last().map_or(Seq::default(), |entry| entry.meta.seq);
+            let latest = entries
+                .last()
+                .map_or(Seq::default(), |entry| entry.meta.seq);
             let below = entries.into_iter().rev().map(|entry| entry.meta);
-            let items = below.filter(|meta| before.is_none_or(|before| meta.seq < before)).take(limit).collect();
+            let items = below
+                .filter(|meta| before.is_none_or(|before| meta.seq < before))
+                .take(limit)
+                .collect();
             return Ok((items, latest));
         }
         Err(error) => return Err(error.into()),
     };
     let latest = index.latest();
-    let mut next = before.map_or(latest.get(), |before| before.get().saturating_sub(1).min(latest.get()));
+    let mut next = before.map_or(latest.get(), |before| {
+        before.get().saturating_sub(1).min(latest.get())
+    });
     let mut items = Vec::with_capacity(limit);
     let mut page: Option<crate::domain::format::Page> = None;
     while next > 0 && items.len() < limit {

@@ -5,17 +5,49 @@ use crate::domain::{Activation, Head, Seq, Stream, TenantId, Timestamp};
 use crate::ports::{Appended, Error, ErrorKind, Refusal, Result};
 
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
-pub(crate) async fn active_at(sides: &Sides, tenant: &TenantId, at: Timestamp) -> Result<Option<Seq>> {
-    let Some(head) = sides.database.latest(tenant, Stream::Manifests, Some(at)).await? else { return Ok(None) };
-    let head = Head { seq: head.meta.seq, chain: head.meta.chain };
-    let mut decision = sides.database.latest(tenant, Stream::Decisions, Some(at)).await?;
+pub(crate) async fn active_at(
+    sides: &Sides,
+    tenant: &TenantId,
+    at: Timestamp,
+) -> Result<Option<Seq>> {
+    let Some(head) = sides
+        .database
+        .latest(tenant, Stream::Manifests, Some(at))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let head = Head {
+        seq: head.meta.seq,
+        chain: head.meta.chain,
+    };
+    let mut decision = sides
+        .database
+        .latest(tenant, Stream::Decisions, Some(at))
+        .await?;
     while let Some(entry) = decision {
         if let Some(activation) = Activation::of(&entry) {
-            let holds = activation.head_chain == head.chain && activation.target.version <= head.seq;
-            return Ok(Some(if holds { activation.target.version } else { head.seq }));
+            let holds =
+                activation.head_chain == head.chain && activation.target.version <= head.seq;
+            return Ok(Some(if holds {
+                activation.target.version
+            } else {
+                head.seq
+            }));
         }
-        let Some(before) = entry.meta.seq.get().checked_sub(1).filter(|before| *before > 0) else { break };
-        let older = sides.database.entry(tenant, Stream::Decisions, Seq::new(before)).await?;
+        let Some(before) = entry
+            .meta
+            .seq
+            .get()
+            .checked_sub(1)
+            .filter(|before| *before > 0)
+        else {
+            break;
+        };
+        let older = sides
+            .database
+            .entry(tenant, Stream::Decisions, Seq::new(before))
+            .await?;
         decision = older.map(|older| older.entry);
     }
     Ok(Some(head.seq))

@@ -5,7 +5,7 @@
 
 use crate::domain::format::{BUCKET_KEY, BucketIdentity};
 use crate::domain::{BucketId, Epoch};
-use crate::ports::{DatabaseIdentity, ErrorKind, Error, Ownership};
+use crate::ports::{DatabaseIdentity, Error, ErrorKind, Ownership};
 
 use super::bucket::{Created, Swapped};
 use super::settings::{OnFailover, Sides};
@@ -38,7 +38,10 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
                 generation: database.generation.max(Epoch::FIRST),
             };
             // Whoever wins, the next round reads what is there.
-            if matches!(bucket.create(BUCKET_KEY, &fresh.to_bytes()).await?, Created::Written) {
+            if matches!(
+                bucket.create(BUCKET_KEY, &fresh.to_bytes()).await?,
+                Created::Written
+            ) {
                 tracing::info!(bucket = %fresh.bucket_id, database = %fresh.database_id, "claimed the bucket");
             }
             continue;
@@ -46,11 +49,17 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
         if found.database_id == database.id {
             return settle(sides, &database, found).await;
         }
-        let promoted =
-            found.database_id.id == database.id.id && found.database_id.timeline < database.id.timeline;
+        let promoted = found.database_id.id == database.id.id
+            && found.database_id.timeline < database.id.timeline;
         if promoted && on_failover == OnFailover::Trust && found.generation <= database.generation {
-            let taken = BucketIdentity { database_id: database.id, ..found };
-            if let Swapped::Written(_) = bucket.swap(BUCKET_KEY, &taken.to_bytes(), Some(&etag)).await? {
+            let taken = BucketIdentity {
+                database_id: database.id,
+                ..found
+            };
+            if let Swapped::Written(_) = bucket
+                .swap(BUCKET_KEY, &taken.to_bytes(), Some(&etag))
+                .await?
+            {
                 tracing::warn!(database = %database.id, before = %found.database_id, "took the bucket over after a failover");
             }
             continue;
@@ -61,28 +70,48 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
         }
         return refuse_foreign(sides, &database, found).await;
     }
-    Err(Error::new(ErrorKind::Internal, format!("claim {BUCKET_KEY}: it changed at every look"))
-        .hint("another process may be recovering; wait for it and try again"))
+    Err(Error::new(
+        ErrorKind::Internal,
+        format!("claim {BUCKET_KEY}: it changed at every look"),
+    )
+    .hint("another process may be recovering; wait for it and try again"))
 }
 
 /// The bucket names this very database.
-async fn settle(sides: &Sides, database: &DatabaseIdentity, found: BucketIdentity) -> Result<Standing, Error> {
+async fn settle(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    found: BucketIdentity,
+) -> Result<Standing, Error> {
     if found.generation > database.generation {
         sides.database.await_recovery(None).await?;
-        return Ok(Standing::Refused(awaiting("a recovery was cut off before it reached the database")));
+        return Ok(Standing::Refused(awaiting(
+            "a recovery was cut off before it reached the database",
+        )));
     }
     match database.ownership {
-        Ownership::AwaitingRecovery => Ok(Standing::Refused(awaiting("the database awaits recovery"))),
-        Ownership::Claimed if database.bucket_id == Some(found.bucket_id) => Ok(Standing::Owner(found)),
+        Ownership::AwaitingRecovery => {
+            Ok(Standing::Refused(awaiting("the database awaits recovery")))
+        }
+        Ownership::Claimed if database.bucket_id == Some(found.bucket_id) => {
+            Ok(Standing::Owner(found))
+        }
         Ownership::Claimed | Ownership::Unclaimed => {
-            sides.database.claim(found.bucket_id, found.generation).await?;
+            sides
+                .database
+                .claim(found.bucket_id, found.generation)
+                .await?;
             Ok(Standing::Owner(found))
         }
     }
 }
 
 /// The bucket names another database.
-async fn refuse_foreign(sides: &Sides, database: &DatabaseIdentity, found: BucketIdentity) -> Result<Standing, Error> {
+async fn refuse_foreign(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    found: BucketIdentity,
+) -> Result<Standing, Error> {
     // A claimed database that is pointed at some other bucket by mistake goes on taking writes: only its own bucket in
     // other hands is evidence that its history went on elsewhere.
     let own_bucket = database.bucket_id == Some(found.bucket_id);
@@ -98,7 +127,9 @@ async fn refuse_foreign(sides: &Sides, database: &DatabaseIdentity, found: Bucke
         found.bucket_id,
         found.database_id,
         database.id,
-        database.bucket_id.map_or_else(|| "none".to_owned(), |bucket| bucket.to_string())
+        database
+            .bucket_id
+            .map_or_else(|| "none".to_owned(), |bucket| bucket.to_string())
     )))
 }
 

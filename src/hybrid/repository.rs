@@ -32,7 +32,13 @@ impl HybridManifestRepository {
     /// A repository without a background replicator: entries stay pending until some replicator runs.
     pub fn new(sides: Sides, settings: Settings) -> Self {
         let replicator = Arc::new(Replicator::new(sides.clone(), settings.clone()));
-        Self { sides, settings, replicator, stop: CancellationToken::new(), running: Mutex::new(None) }
+        Self {
+            sides,
+            settings,
+            replicator,
+            stop: CancellationToken::new(),
+            running: Mutex::new(None),
+        }
     }
 
     /// Compares the database with `bucket.json`, as the first thing after opening: a new database takes no writes before.
@@ -67,11 +73,20 @@ impl HybridManifestRepository {
     /// anything. `false` when the deadline passed; an error when the replicator had died.
     pub async fn shutdown(&self, deadline: Duration) -> Result<bool> {
         self.stop.cancel();
-        let task = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut task) = task else { return Ok(true) };
+        let task = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(mut task) = task else {
+            return Ok(true);
+        };
         match tokio::time::timeout(deadline, &mut task).await {
             Ok(Ok(())) => Ok(true),
-            Ok(Err(error)) => Err(Error::new(ErrorKind::Internal, format!("the replicator died: {error}"))),
+            Ok(Err(error)) => Err(Error::new(
+                ErrorKind::Internal,
+                format!("the replicator died: {error}"),
+            )),
             Err(_) => {
                 task.abort();
                 Ok(false)
@@ -90,7 +105,11 @@ impl HybridManifestRepository {
     }
 
     /// Recovers every tenant that either side knows. `progress` can be read while it runs.
-    pub async fn recover_all(&self, request: &RecoveryRequest, progress: &Progress) -> Result<RecoveryReport> {
+    pub async fn recover_all(
+        &self,
+        request: &RecoveryRequest,
+        progress: &Progress,
+    ) -> Result<RecoveryReport> {
         recovery::all(&self.sides, &self.settings, request, progress).await
     }
 
@@ -111,7 +130,12 @@ impl HybridManifestRepository {
 
     /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote.
     pub async fn probe(&self, level: ProbeLevel) -> Result<ProbeReport> {
-        let Sides { snapshots, entropy, clock, .. } = &self.sides;
+        let Sides {
+            snapshots,
+            entropy,
+            clock,
+            ..
+        } = &self.sides;
         Ok(probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), level).await?)
     }
 
@@ -124,7 +148,12 @@ impl HybridManifestRepository {
 impl Drop for HybridManifestRepository {
     fn drop(&mut self) {
         self.stop.cancel();
-        if let Some(task) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             task.abort();
         }
     }

@@ -77,7 +77,7 @@ impl Default for Settings {
             concurrent_requests: 16,
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(15),
-            max_backoff: Duration::from_secs(60),
+            max_backoff: Duration::from_mins(1),
             recovery_memory: 16 * 1024 * 1024,
         }
     }

@@ -46,8 +46,13 @@ pub enum ErrorKind {
 }
 
 /// An error, with a message for people and a hint what to do next.
+///
+/// Boxed, so that results stay small.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Report>);
+
+#[derive(Debug)]
+struct Report {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
@@ -60,29 +65,44 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with its message: verb, object, identifier.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self::build(kind, message.into(), None, None)
+    }
+
+    fn build(
+        kind: ErrorKind,
+        message: String,
+        hint: Option<&str>,
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        let hint = hint.map(str::to_owned);
+        Self(Box::new(Report {
+            kind,
+            message,
+            hint,
+            source,
+        }))
     }
 
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// What it means for the caller.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// What to do next, if there is something to say.
     pub fn hint_text(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
-        match self.kind {
+        match self.0.kind {
             ErrorKind::InvalidInput => "invalid_input",
             ErrorKind::NotFound => "not_found",
             ErrorKind::VersionConflict { .. } => "version_conflict",
@@ -101,19 +121,22 @@ impl Error {
 
     /// Whether the same call may succeed later without any change.
     pub fn retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable(_) | ErrorKind::OutcomeUnknown(_))
+        matches!(
+            self.0.kind,
+            ErrorKind::Unavailable(_) | ErrorKind::OutcomeUnknown(_)
+        )
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -122,25 +145,42 @@ impl From<StoreError> for Error {
         let side = error.side();
         let (kind, hint) = match error.fault() {
             Fault::Unavailable => (ErrorKind::Unavailable(side), "nothing changed; try again"),
-            Fault::OutcomeUnknown => {
-                (ErrorKind::OutcomeUnknown(side), "it happened whole or not at all; try again under the same idempotency key")
-            }
-            Fault::Refused => (ErrorKind::Misconfigured(side), "check the URL, the credentials and the permissions"),
-            Fault::Corrupt => (ErrorKind::Damaged, "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has"),
+            Fault::OutcomeUnknown => (
+                ErrorKind::OutcomeUnknown(side),
+                "it happened whole or not at all; try again under the same idempotency key",
+            ),
+            Fault::Refused => (
+                ErrorKind::Misconfigured(side),
+                "check the URL, the credentials and the permissions",
+            ),
+            Fault::Corrupt => (
+                ErrorKind::Damaged,
+                "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has",
+            ),
         };
-        Self { kind, message: error.report(), hint: Some(hint.to_owned()), source: Some(error.into()) }
+        Self::build(kind, error.report(), Some(hint), Some(error.into()))
     }
 }
 
 impl From<ContentError> for Error {
     fn from(error: ContentError) -> Self {
-        Self { kind: ErrorKind::InvalidInput, message: error.to_string(), hint: None, source: Some(error.into()) }
+        Self::build(
+            ErrorKind::InvalidInput,
+            error.to_string(),
+            None,
+            Some(error.into()),
+        )
     }
 }
 
 impl From<Damage> for Error {
     fn from(error: Damage) -> Self {
         let hint = "nothing was served or changed; `driftline recover --dry-run` shows what the bucket still proves";
-        Self { kind: ErrorKind::Damaged, message: error.to_string(), hint: Some(hint.to_owned()), source: Some(error.into()) }
+        Self::build(
+            ErrorKind::Damaged,
+            error.to_string(),
+            Some(hint),
+            Some(error.into()),
+        )
     }
 }

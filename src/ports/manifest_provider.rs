@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use super::{Expectation, Result};
 use crate::domain::content::Content;
 use crate::domain::format::Damage;
-use crate::domain::{Digest, Entry, EntryMeta, Resources, Seq, ShortText, Stream, TenantId, Timestamp};
+use crate::domain::{
+    Digest, Entry, EntryMeta, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
+};
 
 /// How far a write has to get before the call returns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -262,14 +264,23 @@ pub trait ManifestProvider: Send + Sync {
 
     /// One version, from the database, or from the bucket when the database lacks the row or cannot be reached. What comes
     /// from the bucket is verified; `Damaged` names the object.
-    async fn manifest_by_version(&self, tenant: &TenantId, version: Seq) -> Result<Option<Manifest>>;
+    async fn manifest_by_version(
+        &self,
+        tenant: &TenantId,
+        version: Seq,
+    ) -> Result<Option<Manifest>>;
 
     /// The version that was active at an instant, by `committed_at`.
     async fn manifest_at(&self, tenant: &TenantId, at: Timestamp) -> Result<Option<Manifest>>;
 
     /// Versions newest first, below `before`, at most `limit` (1 to 1000). Pages never overlap and miss nothing while versions
     /// are being added.
-    async fn version_history(&self, tenant: &TenantId, before: Option<Seq>, limit: u32) -> Result<HistoryPage>;
+    async fn version_history(
+        &self,
+        tenant: &TenantId,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> Result<HistoryPage>;
 
     /// Records what was made live, under the same lock and rules as a version. `NotFound` when there is no such version.
     async fn record_apply(&self, tenant: &TenantId, request: RecordApply) -> Result<ShadowState>;
@@ -278,17 +289,30 @@ pub trait ManifestProvider: Send + Sync {
     async fn current_shadow_state(&self, tenant: &TenantId) -> Result<Option<ShadowState>>;
 
     /// What was recorded last for a version.
-    async fn shadow_state_by_version(&self, tenant: &TenantId, version: Seq) -> Result<Option<ShadowState>>;
+    async fn shadow_state_by_version(
+        &self,
+        tenant: &TenantId,
+        version: Seq,
+    ) -> Result<Option<ShadowState>>;
 
     /// Recomputes a version's checksum from the database's bytes. `false` when it differs, or when there is no such version.
     async fn validate_checksum(&self, tenant: &TenantId, version: Seq) -> Result<bool>;
 
     /// Compares the tenant with its bucket, restores what the database lacks, and makes the target active. One transaction
     /// per tenant; safe to repeat.
-    async fn recover_from_s3(&self, tenant: &TenantId, request: &RecoveryRequest) -> Result<Recovery>;
+    async fn recover_from_s3(
+        &self,
+        tenant: &TenantId,
+        request: &RecoveryRequest,
+    ) -> Result<Recovery>;
 
     /// Versions that the bucket can bring back, newest first, below `before`, at most `limit` (1 to 1000).
-    async fn recoverable_versions(&self, tenant: &TenantId, before: Option<Seq>, limit: u32) -> Result<HistoryPage>;
+    async fn recoverable_versions(
+        &self,
+        tenant: &TenantId,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> Result<HistoryPage>;
 
     /// Reaches both sides and reports each apart; it fails for no side's sake.
     async fn health_check(&self) -> Health;

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use super::StoreResult;
 use crate::domain::content::Content;
 use crate::domain::{
-    Activation, Digest, Entry, EntryId, EntryMeta, Head, Seq, ShortText, Stream, TenantId, TenantState, Timestamp,
-    VersionRef,
+    Activation, Digest, Entry, EntryId, EntryMeta, Head, Seq, ShortText, Stream, TenantId,
+    TenantState, Timestamp, VersionRef,
 };
 
 /// How long an idempotency key is remembered.
-pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
 
 /// What a writer believes the newest version of the manifests to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,10 +158,20 @@ pub trait ManifestStore: Send + Sync + fmt::Debug {
     async fn active_manifest(&self, tenant: &TenantId) -> StoreResult<Option<Stored>>;
 
     /// One entry, in one round trip.
-    async fn entry(&self, tenant: &TenantId, stream: Stream, seq: Seq) -> StoreResult<Option<Stored>>;
+    async fn entry(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        seq: Seq,
+    ) -> StoreResult<Option<Stored>>;
 
     /// The newest entry of a stream that was committed at or before `until`.
-    async fn latest(&self, tenant: &TenantId, stream: Stream, until: Option<Timestamp>) -> StoreResult<Option<Entry>>;
+    async fn latest(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        until: Option<Timestamp>,
+    ) -> StoreResult<Option<Entry>>;
 
     /// The newest apply that names this version's number.
     async fn latest_apply_of(&self, tenant: &TenantId, version: Seq) -> StoreResult<Option<Entry>>;

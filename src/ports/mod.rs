@@ -16,15 +16,18 @@ mod store_error;
 pub use environment::{Clock, Entropy};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest_provider::{
-    Created, CreateManifest, Durability, Health, HistoryPage, Manifest, ManifestProvider, RecordApply, RecoverTarget,
-    Recovery, RecoveryRequest, RecoveryState, ShadowState, SideHealth, Source, Stats,
+    CreateManifest, Created, Durability, Health, HistoryPage, Manifest, ManifestProvider,
+    RecordApply, RecoverTarget, Recovery, RecoveryRequest, RecoveryState, ShadowState, SideHealth,
+    Source, Stats,
 };
 pub use manifest_store::{
-    Appended, BackendInfo, Expectation, IDEMPOTENCY_WINDOW, ManifestStore, NewEntry, Refusal, Stored,
+    Appended, BackendInfo, Expectation, IDEMPOTENCY_WINDOW, ManifestStore, NewEntry, Refusal,
+    Stored,
 };
 pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore};
 pub use shadow_ledger::{
-    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger, TenantStatus, Work, WorkerId,
+    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
+    TenantStatus, Work, WorkerId,
 };
 pub use snapshot_store::{
     ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore, Verdict,

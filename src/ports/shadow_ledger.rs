@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{DatabaseIdentity, StoreResult};
-use crate::domain::{BucketId, DatabaseId, Digest, Entry, Epoch, Halt, PerStream, Seq, Stream, TenantId, TenantState, Timestamp};
+use crate::domain::{
+    BucketId, DatabaseId, Digest, Entry, Epoch, Halt, PerStream, Seq, Stream, TenantId,
+    TenantState, Timestamp,
+};
 
 /// One replicator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,7 +133,12 @@ pub trait ShadowLedger: Send + Sync + fmt::Debug {
 
     /// Gives a tenant back. Without a failure its count of failures starts anew. Does nothing when another worker has it by
     /// now.
-    async fn release(&self, tenant: &TenantId, worker: WorkerId, failure: Option<&ShadowFailure>) -> StoreResult<()>;
+    async fn release(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        failure: Option<&ShadowFailure>,
+    ) -> StoreResult<()>;
 
     /// Entries after `after`, in order: at most `limit`, and no more after their content exceeds `max_bytes` (the entry with
     /// which it does is the last). The run is dense: it ends before a row that is missing.
@@ -146,10 +154,21 @@ pub trait ShadowLedger: Send + Sync + fmt::Debug {
     /// Moves a watermark of `bucket` forward. Nothing happens, and the answer is `false`, when the database's bucket is another
     /// one, or the row at `mark.seq` does not have the chain of the mark (so it never passes the head). A watermark that is
     /// further already stays, and the answer is `true`.
-    async fn advance_watermark(&self, tenant: &TenantId, bucket: BucketId, mark: &Mark) -> StoreResult<bool>;
+    async fn advance_watermark(
+        &self,
+        tenant: &TenantId,
+        bucket: BucketId,
+        mark: &Mark,
+    ) -> StoreResult<bool>;
 
     /// Lowers a watermark, under the tenant's lock, because the index was found to end at `to`.
-    async fn lower_watermark(&self, tenant: &TenantId, bucket: BucketId, stream: Stream, to: Seq) -> StoreResult<()>;
+    async fn lower_watermark(
+        &self,
+        tenant: &TenantId,
+        bucket: BucketId,
+        stream: Stream,
+        to: Seq,
+    ) -> StoreResult<()>;
 
     /// The watermarks of the database's current bucket; all 0 for an unknown tenant.
     async fn watermarks(&self, tenant: &TenantId) -> StoreResult<PerStream<Seq>>;

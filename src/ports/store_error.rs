@@ -49,7 +49,12 @@ pub type StoreResult<T> = std::result::Result<T, StoreError>;
 impl StoreError {
     /// An error with its message: verb, object, identifier.
     pub fn new(side: Side, fault: Fault, message: impl Into<String>) -> Self {
-        Self { side, fault, message: message.into(), source: None }
+        Self {
+            side,
+            fault,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// Adds the error that caused this one.

@@ -1,11 +1,5 @@
 //! The port of the bucket, over every adapter of it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test stops at once when something is not as it should be"
-)]
-
 mod directory_crash;
 mod faults;
 mod probe;

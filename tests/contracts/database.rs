@@ -12,12 +12,6 @@
 //!
 //! Cases take the time from the store. Where a clock can be given to the adapter, `database_contract_with_clock!` adds the
 //! cases that wait for days.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at once"
-)]
 
 mod append;
 mod clocked;

@@ -7,7 +7,9 @@ use driftline::ports::ManifestStore as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::faults::{Chances, Flaw, On};
-use crate::support::world::{World, apply, create, create_many, drain, eventually, recover_all, tenant};
+use crate::support::world::{
+    World, apply, create, create_many, drain, eventually, recover_all, tenant,
+};
 
 const FLAWS: [Flaw; 8] = [
     Flaw::Unavailable,
@@ -29,26 +31,44 @@ async fn shadow_with(flaw: Flaw, on: On) {
     world.bucket.fail(on.clone(), flaw);
     create_many(&repository, &acme, 3).await;
     apply(&repository, &acme, 131).await;
-    eventually("everything is shadowed", async || {
-        let _ = repository.drain(CancellationToken::new()).await;
-        world.bucket.apply_deferred().await;
-        let state = database.tenant(&acme).await.unwrap().unwrap();
-        let marks = driftline::ports::ShadowLedger::watermarks(database.as_ref(), &acme).await.unwrap();
-        Stream::ALL.iter().all(|stream| marks[*stream] == state.heads[*stream].seq)
-    })
+    eventually(
+        &format!("everything is shadowed in spite of {flaw:?} {on:?}"),
+        async || {
+            let _ = repository.drain(CancellationToken::new()).await;
+            world.bucket.apply_deferred().await;
+            let state = database.tenant(&acme).await.unwrap().unwrap();
+            let marks = driftline::ports::ShadowLedger::watermarks(database.as_ref(), &acme)
+                .await
+                .unwrap();
+            Stream::ALL
+                .iter()
+                .all(|stream| marks[*stream] == state.heads[*stream].seq)
+        },
+    )
     .await;
     world.bucket.heal();
     world.assert_settled(&database, &acme).await;
     // And all of it can be brought back, once.
     let fresh = world.database();
     let recovery = recover_all(&world.repository(&fresh)).await.remove(0);
-    assert_eq!((recovery.restored, recovery.failures.len()), (132, 0), "{flaw:?} {on:?}");
+    assert_eq!(
+        (recovery.restored, recovery.failures.len()),
+        (132, 0),
+        "{flaw:?} {on:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_fault_of_each_kind_at_each_call_of_a_batch_leaves_nothing_behind() {
     for flaw in FLAWS {
-        for key in ["_driftline/bucket.json", "acme/index.json", "acme/versions/", "acme/index/p000001", "acme/applies/a", "acme/applies/index"] {
+        for key in [
+            "_driftline/bucket.json",
+            "acme/index.json",
+            "acme/versions/",
+            "acme/index/p000001",
+            "acme/applies/a",
+            "acme/applies/index",
+        ] {
             for skip in 0..2 {
                 shadow_with(flaw, On::put(key).skip(skip).times(1)).await;
                 shadow_with(flaw, On::get(key).skip(skip).times(1)).await;
@@ -77,16 +97,27 @@ async fn recovery_meets_one_fault_of_each_kind_at_each_call_and_converges() {
             let next = world.repository(&fresh);
             world.bucket.fail(On::any().skip(call).times(1), flaw);
             let request = driftline::ports::RecoveryRequest::default();
-            let first = next.recover_all(&request, &driftline::hybrid::Progress::default()).await;
+            let first = next
+                .recover_all(&request, &driftline::hybrid::Progress::default())
+                .await;
             world.bucket.heal();
             let complete = first.is_ok_and(|report| {
-                report.unfinished.is_none() && report.tenants.iter().all(|(_, outcome)| outcome.as_ref().is_ok_and(|recovery| recovery.failures.is_empty()))
+                report.unfinished.is_none()
+                    && report.tenants.iter().all(|(_, outcome)| {
+                        outcome
+                            .as_ref()
+                            .is_ok_and(|recovery| recovery.failures.is_empty())
+                    })
             });
             if !complete {
                 recover_all(&next).await;
             }
             let created = create(&next, &acme, "on").await;
-            assert_eq!(created.manifest.version(), Seq::new(4), "{flaw:?} at call {call}");
+            assert_eq!(
+                created.manifest.version(),
+                Seq::new(4),
+                "{flaw:?} at call {call}"
+            );
             drain(&next).await;
             world.assert_settled(&fresh, &acme).await;
         }
@@ -113,7 +144,11 @@ async fn a_bucket_that_is_down_for_a_minute_catches_up_and_no_write_notices() {
 
 #[tokio::test(start_paused = true)]
 async fn random_faults_on_many_tenants_and_two_replicators_end_settled() {
-    let seeds = if std::env::var_os("DRIFTLINE_SOAK").is_some() { 500 } else { 20 };
+    let seeds = if std::env::var_os("DRIFTLINE_SOAK").is_some() {
+        500
+    } else {
+        20
+    };
     for seed in 0..seeds {
         let world = World::new();
         let (database, one) = world.claimed().await;
@@ -132,17 +167,28 @@ async fn random_faults_on_many_tenants_and_two_replicators_end_settled() {
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
         eventually("every tenant is settled", async || {
-            one.status(None, None, 100).await.unwrap().iter().all(|status| status.at_risk.entries == 0)
+            let statuses = one.status(None, None, 100).await.unwrap();
+            statuses.iter().all(|status| status.at_risk.entries == 0)
         })
         .await;
         world.bucket.heal();
         for name in &tenants {
             world.assert_settled(&database, name).await;
         }
-        let halted = one.status(None, None, 100).await.unwrap().into_iter().filter(|status| status.halted.is_some()).count();
+        let halted = one
+            .status(None, None, 100)
+            .await
+            .unwrap()
+            .into_iter()
+            .filter(|status| status.halted.is_some())
+            .count();
         assert_eq!(halted, 0, "seed {seed}");
         for status in recover_all(&world.repository(&world.database())).await {
-            assert_eq!((status.restored, status.failures.len()), (15, 0), "seed {seed}");
+            assert_eq!(
+                (status.restored, status.failures.len()),
+                (15, 0),
+                "seed {seed}"
+            );
         }
     }
 }

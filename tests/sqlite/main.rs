@@ -1,7 +1,6 @@
 //! What only SQLite has to prove: one file, several processes, and files that are not what they should be. The rest is in
 //! the contract of every database.
 #![cfg(feature = "sqlite")]
-#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
 
 #[path = "../contracts/database/fixture.rs"]
 #[expect(dead_code, reason = "the contract uses all of it")]

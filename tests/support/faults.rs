@@ -13,11 +13,6 @@
 //! Of several rules that fit a call, the one added first acts, and only that one counts the call. Random flaws
 //! ([`FaultyStore::randomly`]) come from a seed, two draws a call, so the same calls in the same order meet the same flaws.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test stops at once when something is not as it should be"
-)]
-
 mod rules;
 
 use std::collections::VecDeque;

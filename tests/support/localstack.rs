@@ -1,10 +1,5 @@
 //! LocalStack's S3: one a test process, started when the first test asks, gone with the process; a bucket a test.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test stops at once when something is not as it should be"
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;

@@ -31,15 +31,22 @@ impl Service {
             .stderr(Stdio::null())
             .spawn()
             .expect("the service's supervisor starts");
-        Self { _child: child, directory }
+        Self {
+            _child: child,
+            directory,
+        }
     }
 
     /// Waits until `ready` says so; fails with the service's log after a minute.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a real service starts in real time"
+    )]
     pub fn wait_until(&self, what: &str, mut ready: impl FnMut() -> bool) {
         let started = Instant::now();
         while !ready() {
             assert!(
-                started.elapsed() < Duration::from_secs(60),
+                started.elapsed() < Duration::from_mins(1),
                 "{what} is not ready after a minute; its log:\n{}",
                 std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
             );
@@ -55,5 +62,8 @@ pub fn root() -> &'static Path {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
-use driftline::domain::format::{BUCKET_KEY, BucketIdentity, Index, index_key};
-use driftline::domain::{Seq, Stream, TenantId, Timestamp};
+use driftline::domain::format::{
+    BUCKET_KEY, BucketIdentity, Index, Snapshot, index_key, snapshot_key,
+};
+use driftline::domain::{Entry, Seq, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Drained, HybridManifestRepository, Settings, Sides, Standing};
 use driftline::ports::{
-    Clock, CreateManifest, Created, Database, Entropy, Error, ManifestProvider, Precondition, RecordApply, Recovery,
-    RecoveryRequest, SnapshotStore,
+    Clock, CreateManifest, Created, Database, Entropy, Error, ManifestProvider, ManifestStore as _,
+    Precondition, RecordApply, Recovery, RecoveryRequest, SnapshotStore,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,13 +29,17 @@ pub struct TestClock {
 
 impl TestClock {
     pub fn shared() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now() })
+        Arc::new(Self {
+            start: Instant::now(),
+        })
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_767_225_600_000_000).unwrap().saturating_add(self.start.elapsed())
+        Timestamp::from_micros(1_767_225_600_000_000)
+            .unwrap()
+            .saturating_add(self.start.elapsed())
     }
 }
 
@@ -75,7 +81,10 @@ impl World {
     }
 
     pub fn database(&self) -> Arc<MemoryDatabase> {
-        Arc::new(MemoryDatabase::new(self.clock.clone(), self.entropy.clone()))
+        Arc::new(MemoryDatabase::new(
+            self.clock.clone(),
+            self.entropy.clone(),
+        ))
     }
 
     /// A repository on `database`, with the world's faulty bucket.
@@ -84,9 +93,18 @@ impl World {
     }
 
     /// A repository on `database` that reaches the bucket by its own way.
-    pub fn repository_on(&self, database: &Arc<MemoryDatabase>, snapshots: Arc<dyn SnapshotStore>) -> Repository {
+    pub fn repository_on(
+        &self,
+        database: &Arc<MemoryDatabase>,
+        snapshots: Arc<dyn SnapshotStore>,
+    ) -> Repository {
         let database: Arc<dyn Database> = database.clone();
-        let sides = Sides { database, snapshots, clock: self.clock.clone(), entropy: self.entropy.clone() };
+        let sides = Sides {
+            database,
+            snapshots,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+        };
         Arc::new(HybridManifestRepository::new(sides, self.settings.clone()))
     }
 
@@ -94,7 +112,10 @@ impl World {
     pub async fn claimed(&self) -> (Arc<MemoryDatabase>, Repository) {
         let database = self.database();
         let repository = self.repository(&database);
-        assert!(matches!(repository.check_ownership().await.unwrap(), Standing::Owner(_)));
+        assert!(matches!(
+            repository.check_ownership().await.unwrap(),
+            Standing::Owner(_)
+        ));
         (database, repository)
     }
 
@@ -110,18 +131,34 @@ impl World {
 
     pub async fn keys(&self, prefix: &str) -> Vec<String> {
         let listing = self.memory.list(prefix, None, 1000).await.unwrap();
-        listing.objects.into_iter().map(|object| object.key).collect()
+        listing
+            .objects
+            .into_iter()
+            .map(|object| object.key)
+            .collect()
     }
 
     /// Every index equals its database, entry by entry, and the watermarks say so.
     pub async fn assert_settled(&self, database: &Arc<MemoryDatabase>, tenant: &TenantId) {
         let database: &dyn Database = database.as_ref();
-        let state = database.tenant(tenant).await.unwrap().expect("the tenant exists");
+        let state = database
+            .tenant(tenant)
+            .await
+            .unwrap()
+            .expect("the tenant exists");
         for stream in Stream::ALL {
             let head = state.heads[stream];
-            assert_eq!(database.watermarks(tenant).await.unwrap()[stream], head.seq, "watermark of {stream}");
+            assert_eq!(
+                database.watermarks(tenant).await.unwrap()[stream],
+                head.seq,
+                "watermark of {stream}"
+            );
             let index = self.index(tenant, stream).await;
-            assert_eq!(index.as_ref().map_or(Seq::default(), Index::latest), head.seq, "index of {stream}");
+            assert_eq!(
+                index.as_ref().map_or(Seq::default(), Index::latest),
+                head.seq,
+                "index of {stream}"
+            );
             if let Some(index) = index {
                 assert_eq!(index.latest_chain(), head.chain, "chain of {stream}");
             }
@@ -134,15 +171,23 @@ pub fn tenant(name: &str) -> TenantId {
 }
 
 pub fn content(tag: &str) -> Vec<u8> {
-    format!(r#"{{"schemaVersion":"1","tag":"{tag}","roles":[{{"id":"r1","name":"R"}}]}}"#).into_bytes()
+    format!(r#"{{"schemaVersion":"1","tag":"{tag}","roles":[{{"id":"r1","name":"R"}}]}}"#)
+        .into_bytes()
 }
 
 pub async fn create(repository: &Repository, tenant: &TenantId, tag: &str) -> Created {
     try_create(repository, tenant, tag).await.unwrap()
 }
 
-pub async fn try_create(repository: &Repository, tenant: &TenantId, tag: &str) -> Result<Created, Error> {
-    let request = CreateManifest { content: content(tag), ..CreateManifest::default() };
+pub async fn try_create(
+    repository: &Repository,
+    tenant: &TenantId,
+    tag: &str,
+) -> Result<Created, Error> {
+    let request = CreateManifest {
+        content: content(tag),
+        ..CreateManifest::default()
+    };
     repository.create_manifest(tenant, request).await
 }
 
@@ -153,7 +198,10 @@ pub async fn create_many(repository: &Repository, tenant: &TenantId, count: usiz
 }
 
 pub async fn apply(repository: &Repository, tenant: &TenantId, version: u64) {
-    let resources = BTreeMap::from([("roles".to_owned(), BTreeMap::from([("r1".to_owned(), "x1".to_owned())]))]);
+    let resources = BTreeMap::from([(
+        "roles".to_owned(),
+        BTreeMap::from([("r1".to_owned(), "x1".to_owned())]),
+    )]);
     let request = RecordApply {
         version: Seq::new(version),
         resources,
@@ -169,14 +217,47 @@ pub async fn drain(repository: &Repository) -> Drained {
 }
 
 pub async fn recover(repository: &Repository, tenant: &TenantId) -> Recovery {
-    repository.recover_from_s3(tenant, &RecoveryRequest::default()).await.unwrap()
+    repository
+        .recover_from_s3(tenant, &RecoveryRequest::default())
+        .await
+        .unwrap()
 }
 
 pub async fn recover_all(repository: &Repository) -> Vec<Recovery> {
-    let report = repository.recover_all(&RecoveryRequest::default(), &driftline::hybrid::Progress::default()).await;
+    let report = repository
+        .recover_all(
+            &RecoveryRequest::default(),
+            &driftline::hybrid::Progress::default(),
+        )
+        .await;
     let report = report.unwrap();
     assert_eq!(report.unfinished, None);
-    report.tenants.into_iter().map(|(_, outcome)| outcome.unwrap()).collect()
+    report
+        .tenants
+        .into_iter()
+        .map(|(_, outcome)| outcome.unwrap())
+        .collect()
+}
+
+/// Puts a valid snapshot of another history where a version of `acme` belongs.
+pub async fn put_strangers_snapshot(world: &World, version: usize) -> Entry {
+    let elsewhere = World::new();
+    let (database, repository) = elsewhere.claimed().await;
+    for _ in 0..version {
+        create(&repository, &tenant("acme"), "strange").await;
+    }
+    let seq = Seq::new(version as u64);
+    let entry = database
+        .entry(&tenant("acme"), Stream::Manifests, seq)
+        .await
+        .unwrap()
+        .unwrap()
+        .entry;
+    world.memory.insert(
+        &snapshot_key(&tenant("acme"), Stream::Manifests, seq, entry.meta.epoch),
+        Snapshot::write(&entry),
+    );
+    entry
 }
 
 /// Puts an object over whatever is there.
@@ -190,11 +271,11 @@ pub async fn overwrite(store: &MemorySnapshotStore, key: &str, bytes: Vec<u8>) {
 
 /// Waits (in simulated time) until `condition` holds.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..10_000 {
+    for _ in 0..20_000 {
         if condition().await {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     panic!("{what} did not come about");
 }

@@ -30,7 +30,7 @@ impl PostgresDatabase {
     /// On a connection of its own, which ends with the call: the lock of a migration that failed goes with it.
     pub(super) async fn run_migrations(&self) -> StoreResult<()> {
         let action = Action::new(ACTION);
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options())
+        let mut connection = PgConnection::connect_with(&self.connections.pool().connect_options())
             .await
             .map_err(|error| translate(action, Phase::Open, error))?;
         let done = migrator()

@@ -29,6 +29,7 @@
 //! **Lost answers.** An error says whether the change could have happened all the same: see [`crate::ports::Fault`]. Dropping
 //! a call's future leaves a write there whole or not at all, and everything else undone or done whole.
 
+mod connections;
 mod error;
 mod manifest_store;
 mod migrations;
@@ -41,15 +42,14 @@ mod types;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+use self::connections::{Connections, TRUSTED_IDLE};
 use crate::ports::StoreResult;
-
-/// A connection that was idle for longer is tried before it is used: the server may have gone.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// How a [`PostgresDatabase`] connects.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Default for PostgresOptions {
 /// The database on Postgres. Cheap to clone: clones share their connections.
 #[derive(Clone)]
 pub struct PostgresDatabase {
-    pool: PgPool,
+    connections: Arc<Connections>,
     /// Statements are prepared by name and kept.
     prepared: bool,
 }
@@ -118,20 +118,20 @@ impl PostgresDatabase {
             })
             .connect_lazy_with(connection);
         Ok(Self {
-            pool,
+            connections: Arc::new(Connections::new(pool)),
             prepared: capacity != Some(0),
         })
     }
 
     /// Closes the connections, after the calls that still use them.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }
 
 impl fmt::Debug for PostgresDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = self.pool.connect_options();
+        let options = self.connections.pool().connect_options();
         f.debug_struct("PostgresDatabase")
             .field("host", &options.get_host())
             .field("port", &options.get_port())

@@ -135,13 +135,9 @@ impl Restore for PostgresRestore {
     ) -> StoreResult<()> {
         let tenant = self.tenant;
         let action = Action::on("commit the restore", &tenant);
-        let current = self
-            .session
-            .one(
-                action,
-                sqlx::query("SELECT d.bucket_id FROM driftline.database d"),
-            )
-            .await?;
+        // Others take the database's row first and a tenant's then; waiting for it here could become a deadlock.
+        let current = "SELECT d.bucket_id FROM driftline.database d FOR SHARE NOWAIT";
+        let current = self.session.one(action, sqlx::query(current)).await?;
         let current =
             Fields::of(&current, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
         if current.is_none_or(|current| current.0 != bucket.0) {

@@ -38,12 +38,11 @@ macro_rules! identity_columns {
     };
 }
 
-/// The watermarks of the database's bucket, from `s` (shadowing, may be absent) and `d` (database).
+/// The watermarks, from `s` (shadowing, which may be absent).
 macro_rules! watermark_columns {
     () => {
-        "CASE WHEN s.bucket_id = d.bucket_id THEN s.manifests_watermark ELSE 0 END AS manifests_watermark, \
-         CASE WHEN s.bucket_id = d.bucket_id THEN s.applies_watermark ELSE 0 END AS applies_watermark, \
-         CASE WHEN s.bucket_id = d.bucket_id THEN s.decisions_watermark ELSE 0 END AS decisions_watermark"
+        "coalesce(s.manifests_watermark, 0) AS manifests_watermark, coalesce(s.applies_watermark, 0) AS applies_watermark, \
+         coalesce(s.decisions_watermark, 0) AS decisions_watermark"
     };
 }
 

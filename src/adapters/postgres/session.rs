@@ -1,12 +1,12 @@
 //! How statements are run: alone, or in a transaction that sees one tenant or all.
 
 use futures::TryStreamExt;
-use sqlx::pool::PoolConnection;
+use sqlx::Postgres;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
 use super::PostgresDatabase;
+use super::connections::Open;
 use super::error::{Action, Phase, translate};
 use crate::domain::TenantId;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
@@ -25,21 +25,11 @@ pub(super) enum Scope<'a> {
 
 /// An open transaction. Dropping it undoes it.
 pub(super) struct Session {
-    transaction: Transaction<'static, Postgres>,
+    open: Open,
     prepared: bool,
 }
 
 impl PostgresDatabase {
-    pub(super) async fn acquire(
-        &self,
-        action: Action<'_>,
-    ) -> StoreResult<PoolConnection<Postgres>> {
-        self.pool
-            .acquire()
-            .await
-            .map_err(|error| translate(action, Phase::Open, error))
-    }
-
     /// Runs a statement that answers with one row and is a transaction by itself. `phase` tells whether it writes.
     pub(super) async fn call(
         &self,
@@ -50,22 +40,23 @@ impl PostgresDatabase {
         if !self.prepared {
             return self.call_in_transaction(action, phase, statement).await;
         }
-        let mut connection = self.acquire(action).await?;
-        let mut rows = statement.fetch(&mut *connection);
+        let lane = self.connections.take().await;
+        let mut lane = lane.map_err(|error| translate(action, Phase::Open, error))?;
+        let mut rows = statement.fetch(&mut *lane.connection);
         let row = match rows.try_next().await {
             Ok(Some(row)) => row,
             Ok(None) => return Err(no_row(action)),
             Err(error) => return Err(translate(action, phase, error)),
         };
         // The row is sent before the commit: what comes after it is the commit's own answer.
-        let phase = if phase == Phase::Sent {
-            Phase::Committing
-        } else {
-            phase
+        let phase = match phase {
+            Phase::Open => Phase::Open,
+            Phase::Sent | Phase::Committing => Phase::Committing,
         };
-        rows.try_next()
-            .await
-            .map_err(|error| translate(action, phase, error))?;
+        let end = rows.try_next().await;
+        drop(rows);
+        end.map_err(|error| translate(action, phase, error))?;
+        self.connections.keep(lane);
         Ok(row)
     }
 
@@ -77,15 +68,7 @@ impl PostgresDatabase {
         phase: Phase,
         statement: Statement<'_>,
     ) -> StoreResult<PgRow> {
-        let connection = self
-            .pool
-            .begin()
-            .await
-            .map_err(|error| translate(action, Phase::Open, error))?;
-        let mut session = Session {
-            transaction: connection,
-            prepared: false,
-        };
+        let mut session = self.open(action, "BEGIN".to_owned()).await?;
         let row = session.one(action, statement).await?;
         if phase != Phase::Open {
             session.commit(action).await?;
@@ -102,10 +85,13 @@ impl PostgresDatabase {
             }
             Scope::All => "BEGIN; SELECT set_config('driftline.scope', 'all', true)".to_owned(),
         };
-        let transaction = self.pool.begin_with(AssertSqlSafe(begin)).await;
-        let transaction = transaction.map_err(|error| translate(action, Phase::Open, error))?;
+        self.open(action, begin).await
+    }
+
+    async fn open(&self, action: Action<'_>, begin: String) -> StoreResult<Session> {
+        let open = self.connections.begin(begin).await;
         Ok(Session {
-            transaction,
+            open: open.map_err(|error| translate(action, Phase::Open, error))?,
             prepared: self.prepared,
         })
     }
@@ -119,7 +105,7 @@ impl Session {
     ) -> StoreResult<Vec<PgRow>> {
         let rows = statement
             .persistent(self.prepared)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut *self.open.transaction)
             .await;
         rows.map_err(|error| translate(action, Phase::Open, error))
     }
@@ -131,7 +117,7 @@ impl Session {
     ) -> StoreResult<Option<PgRow>> {
         let row = statement
             .persistent(self.prepared)
-            .fetch_optional(&mut *self.transaction)
+            .fetch_optional(&mut *self.open.transaction)
             .await;
         row.map_err(|error| translate(action, Phase::Open, error))
     }
@@ -154,7 +140,7 @@ impl Session {
     ) -> StoreResult<u64> {
         let result = statement
             .persistent(self.prepared)
-            .execute(&mut *self.transaction)
+            .execute(&mut *self.open.transaction)
             .await;
         result
             .map(|done| done.rows_affected())
@@ -162,7 +148,8 @@ impl Session {
     }
 
     pub(super) async fn commit(self, action: Action<'_>) -> StoreResult<()> {
-        self.transaction
+        self.open
+            .transaction
             .commit()
             .await
             .map_err(|error| translate(action, Phase::Committing, error))

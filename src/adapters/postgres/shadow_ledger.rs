@@ -18,12 +18,10 @@ use crate::ports::{
     StoreResult, TenantStatus, Work, WorkerId,
 };
 
-/// Something is pending: from `t` (tenant), `s` (shadowing) and `d` (database).
+/// Something is pending: from `t` (tenant) and `s` (shadowing).
 macro_rules! pending {
     () => {
-        "(s.bucket_id IS DISTINCT FROM d.bucket_id
-            AND t.manifests_head + t.applies_head + t.decisions_head > 0
-        OR t.manifests_head > s.manifests_watermark
+        "(t.manifests_head > s.manifests_watermark
         OR t.applies_head > s.applies_watermark
         OR t.decisions_head > s.decisions_watermark)"
     };
@@ -33,7 +31,7 @@ macro_rules! pending {
 const LEASE: &str = concat!(
     "WITH taken AS (
         SELECT s.tenant, s.served_at
-        FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant CROSS JOIN driftline.database d
+        FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant
         WHERE s.halted IS NULL AND NOT t.awaiting_recovery
             AND (s.lease_until IS NULL OR s.lease_until <= clock_timestamp() OR s.lease_owner = $1)
             AND (s.retry_at IS NULL OR s.retry_at <= clock_timestamp())
@@ -81,17 +79,18 @@ const PENDING: &str = "SELECT * FROM (
     ORDER BY e.seq";
 
 /// Under the row's lock: the bucket is still this one, and the row at that number has that chain.
-const ADVANCE: &str = "UPDATE driftline.shadowing s SET bucket_id = $2,
-    manifests_watermark = greatest(CASE WHEN s.bucket_id = $2 THEN s.manifests_watermark ELSE 0 END,
-        CASE WHEN $3 = 0 THEN $4 ELSE 0 END),
-    applies_watermark = greatest(CASE WHEN s.bucket_id = $2 THEN s.applies_watermark ELSE 0 END,
-        CASE WHEN $3 = 1 THEN $4 ELSE 0 END),
-    decisions_watermark = greatest(CASE WHEN s.bucket_id = $2 THEN s.decisions_watermark ELSE 0 END,
-        CASE WHEN $3 = 2 THEN $4 ELSE 0 END)
-    WHERE s.tenant = $1
-        AND EXISTS (SELECT FROM driftline.database d WHERE d.bucket_id = $2)
+const ADVANCE: &str = "UPDATE driftline.shadowing s SET
+    manifests_watermark = greatest(s.manifests_watermark, CASE WHEN $3 = 0 THEN $4 ELSE 0 END),
+    applies_watermark = greatest(s.applies_watermark, CASE WHEN $3 = 1 THEN $4 ELSE 0 END),
+    decisions_watermark = greatest(s.decisions_watermark, CASE WHEN $3 = 2 THEN $4 ELSE 0 END)
+    WHERE s.tenant = $1 AND s.bucket_id = $2
         AND ($6 OR EXISTS (SELECT FROM driftline.entry e
             WHERE e.tenant = $1 AND e.stream = $3::smallint AND e.seq = $4::bigint AND e.chain = $5))";
+
+/// A row that belongs to no bucket yet is given the database's, if that is this one. The lock keeps it so until the commit.
+const ADOPT: &str = "WITH current AS MATERIALIZED (SELECT FROM driftline.database d WHERE d.bucket_id = $2 FOR SHARE)
+    UPDATE driftline.shadowing s SET bucket_id = $2
+    WHERE s.tenant = $1 AND s.bucket_id IS NULL AND EXISTS (SELECT FROM current)";
 
 const LOWER: &str = "UPDATE driftline.shadowing SET
     manifests_watermark = CASE WHEN $3 = 0 THEN least(manifests_watermark, $4) ELSE manifests_watermark END,
@@ -104,7 +103,7 @@ const LOCK: &str = "SELECT t.epoch FROM driftline.tenant t WHERE t.tenant = $1 F
 const WATERMARKS: &str = concat!(
     "SELECT ",
     watermark_columns!(),
-    " FROM driftline.shadowing s CROSS JOIN driftline.database d WHERE s.tenant = $1"
+    " FROM driftline.shadowing s WHERE s.tenant = $1"
 );
 
 /// Rows that are not what they were when they were compared.
@@ -120,7 +119,7 @@ const STATUS: &str = concat!(
         greatest(t.manifests_head - w.manifests_watermark, 0) + greatest(t.applies_head - w.applies_watermark, 0)
             + greatest(t.decisions_head - w.decisions_watermark, 0) AS entries,
         coalesce(r.bytes, 0) AS bytes, r.oldest_at
-    FROM driftline.tenant t CROSS JOIN driftline.database d
+    FROM driftline.tenant t
     LEFT JOIN driftline.shadowing s ON s.tenant = t.tenant
     CROSS JOIN LATERAL (SELECT ",
     watermark_columns!(),
@@ -145,7 +144,7 @@ const BACKLOG: &str = concat!(
         SELECT s.halted IS NOT NULL OR t.awaiting_recovery AS stopped,
             coalesce(s.lease_until > clock_timestamp(), false) AS leased,
             coalesce(s.retry_at > clock_timestamp(), false) AS backing_off
-        FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant CROSS JOIN driftline.database d
+        FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant
         WHERE ",
     pending!(),
     ") p"
@@ -232,14 +231,23 @@ impl ShadowLedger for PostgresDatabase {
     ) -> StoreResult<bool> {
         let action = Action::on("advance the watermark", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(ADVANCE)
-            .bind(tenant.as_str())
-            .bind(PgUuid(bucket.0))
-            .bind(mark.stream.code())
-            .bind(mark.seq.to_i64())
-            .bind(PgDigest(mark.chain))
-            .bind(mark.seq == Seq::default() && mark.chain == genesis(tenant, mark.stream));
-        let moved = session.execute(action, statement).await? == 1;
+        let advance = || {
+            sqlx::query(ADVANCE)
+                .bind(tenant.as_str())
+                .bind(PgUuid(bucket.0))
+                .bind(mark.stream.code())
+                .bind(mark.seq.to_i64())
+                .bind(PgDigest(mark.chain))
+                .bind(mark.seq == Seq::default() && mark.chain == genesis(tenant, mark.stream))
+        };
+        let mut moved = session.execute(action, advance()).await? == 1;
+        if !moved {
+            let adopt = sqlx::query(ADOPT)
+                .bind(tenant.as_str())
+                .bind(PgUuid(bucket.0));
+            moved = session.execute(action, adopt).await? == 1
+                && session.execute(action, advance()).await? == 1;
+        }
         session.commit(action).await?;
         Ok(moved)
     }

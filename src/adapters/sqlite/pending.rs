@@ -84,9 +84,12 @@ pub(super) async fn at_risk(
     action: impl Fn() -> String,
 ) -> StoreResult<AtRisk> {
     let mut query = sqlx::query(
-        "SELECT count(*), coalesce(sum(length(content)), 0), min(committed_at) AS committed_at FROM entry
-         WHERE tenant = ?
-             AND (stream = 0 AND seq > ? OR stream = 1 AND seq > ? OR stream = 2 AND seq > ?)",
+        "SELECT count(*), coalesce(sum(bytes), 0), min(committed_at) AS committed_at FROM (
+             SELECT length(content) AS bytes, committed_at FROM entry WHERE tenant = ?1 AND stream = 0 AND seq > ?2
+             UNION ALL
+             SELECT length(content), committed_at FROM entry WHERE tenant = ?1 AND stream = 1 AND seq > ?3
+             UNION ALL
+             SELECT length(content), committed_at FROM entry WHERE tenant = ?1 AND stream = 2 AND seq > ?4)",
     )
     .bind(row.state.tenant.as_str().to_owned());
     for (_, watermark) in row.shadowing.watermarks.iter() {

@@ -25,7 +25,9 @@ pub(super) struct Elements {
 
 /// The member whose key is written `label` (with quotation marks and colon): its key, and the range of its value.
 fn find(members: &[Member], output: &[u8], label: &[u8]) -> Option<(Key, Range<usize>)> {
-    let member = members.iter().find(|member| output[member.span.start..member.span.end].starts_with(label))?;
+    let member = members
+        .iter()
+        .find(|member| output[member.span.start..member.span.end].starts_with(label))?;
     Some((member.key, member.span.start + label.len()..member.span.end))
 }
 
@@ -37,7 +39,10 @@ fn is_string(value: &Range<usize>, output: &[u8]) -> bool {
 pub(super) fn resource_id(members: &[Member], output: &[u8]) -> Option<ResourceId> {
     let (key, value) = find(members, output, b"\"id\":")?;
     let text = value.start + 1..value.end - 1;
-    is_string(&value, output).then(|| ResourceId { text, offset: key.offset() })
+    is_string(&value, output).then(|| ResourceId {
+        text,
+        offset: key.offset(),
+    })
 }
 
 /// Checks the members of a manifest's top level.
@@ -47,7 +52,10 @@ pub(super) fn check_schema_version(members: &[Member], output: &[u8]) -> Parsed<
     if is_string(&value, output) {
         return Ok(());
     }
-    Err(Failure::new(ContentErrorKind::SchemaVersionNotAString, key.offset()).within("schemaVersion"))
+    Err(
+        Failure::new(ContentErrorKind::SchemaVersionNotAString, key.offset())
+            .within("schemaVersion"),
+    )
 }
 
 impl Elements {
@@ -71,7 +79,9 @@ impl Elements {
         for (index, id) in self.ids.iter().enumerate() {
             let text = &output[id.text.clone()];
             if !seen.insert(text) {
-                let kind = ContentErrorKind::DuplicateResourceId { id: Unescaped::new(text).text() };
+                let kind = ContentErrorKind::DuplicateResourceId {
+                    id: Unescaped::new(text).text(),
+                };
                 return Err(Failure::new(kind, id.offset).within("id").within(index));
             }
         }

@@ -145,7 +145,11 @@ impl fmt::Display for Place<'_> {
         if !self.0.pointer.is_empty() {
             write!(f, " at `{}`", Shown(&self.0.pointer))?;
         }
-        self.0.position.map_or(Ok(()), |Position { line, column, .. }| write!(f, " (line {line}, column {column})"))
+        self.0
+            .position
+            .map_or(Ok(()), |Position { line, column, .. }| {
+                write!(f, " (line {line}, column {column})")
+            })
     }
 }
 
@@ -156,9 +160,17 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 200;
         for char in self.0.chars().take(LONGEST) {
-            if char.is_control() { write!(f, "{}", char.escape_default())? } else { write!(f, "{char}")? }
+            if char.is_control() {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                write!(f, "{char}")?;
+            }
         }
-        f.write_str(if self.0.chars().nth(LONGEST).is_some() { "…" } else { "" })
+        f.write_str(if self.0.chars().nth(LONGEST).is_some() {
+            "…"
+        } else {
+            ""
+        })
     }
 }
 
@@ -180,7 +192,11 @@ pub(super) type Parsed<T> = Result<T, Failure>;
 impl Failure {
     #[cold]
     pub(super) fn new(kind: ContentErrorKind, offset: impl Into<Option<usize>>) -> Self {
-        Self(Box::new(Fault { kind, offset: offset.into(), path: Vec::new() }))
+        Self(Box::new(Fault {
+            kind,
+            offset: offset.into(),
+            path: Vec::new(),
+        }))
     }
 
     #[cold]
@@ -191,7 +207,9 @@ impl Failure {
     /// The failure as seen from around it: it happened in the member `token`, or the element of that index.
     #[cold]
     pub(super) fn within(mut self, token: impl fmt::Display) -> Self {
-        self.0.path.push(token.to_string().replace('~', "~0").replace('/', "~1"));
+        self.0
+            .path
+            .push(token.to_string().replace('~', "~0").replace('/', "~1"));
         self
     }
 
@@ -212,9 +230,21 @@ impl Failure {
         let position = offset.map(|offset| {
             let before = String::from_utf8_lossy(raw.get(..offset).unwrap_or(raw));
             let line = 1 + before.matches('\n').count();
-            let column = 1 + before.chars().rev().take_while(|char| *char != '\n').count();
-            Position { offset, line, column }
+            let column = 1 + before
+                .chars()
+                .rev()
+                .take_while(|char| *char != '\n')
+                .count();
+            Position {
+                offset,
+                line,
+                column,
+            }
         });
-        ContentError(Box::new(Report { kind, pointer, position }))
+        ContentError(Box::new(Report {
+            kind,
+            pointer,
+            position,
+        }))
     }
 }

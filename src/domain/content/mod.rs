@@ -64,7 +64,10 @@ impl Content {
 
     /// Wraps bytes read back from a database row with the checksum stored beside them; they are not hashed again.
     pub const fn trusted(canonical: Bytes, checksum: Digest) -> Self {
-        Self { bytes: canonical, checksum }
+        Self {
+            bytes: canonical,
+            checksum,
+        }
     }
 
     /// The canonical bytes.
@@ -102,14 +105,19 @@ impl Content {
     fn to_value_by_member(&self) -> Option<Value> {
         type Members<'a> = std::collections::BTreeMap<String, &'a serde_json::value::RawValue>;
         let members: Members<'_> = serde_json::from_slice(&self.bytes).ok()?;
-        let members = members.into_iter().map(|(key, raw)| Some((key, Value::deserialize(raw).ok()?)));
+        let members = members
+            .into_iter()
+            .map(|(key, raw)| Some((key, Value::deserialize(raw).ok()?)));
         members.collect::<Option<_>>().map(Value::Object)
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("len", &self.len()).field("checksum", &self.checksum).finish_non_exhaustive()
+        f.debug_struct("Content")
+            .field("len", &self.len())
+            .field("checksum", &self.checksum)
+            .finish_non_exhaustive()
     }
 }
 

@@ -24,7 +24,12 @@ impl Decimal {
     /// The value of a well-formed JSON number; `None` if it has more significant digits than any ES6 number.
     fn of(text: &str) -> Option<Self> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let mut value = Self { negative: text.starts_with('-'), digits: [0; MOST_DIGITS], len: 0, exponent: 0 };
+        let mut value = Self {
+            negative: text.starts_with('-'),
+            digits: [0; MOST_DIGITS],
+            len: 0,
+            exponent: 0,
+        };
         let mut in_fraction = false;
         let mut zeros = 0;
         for byte in mantissa.bytes() {
@@ -52,17 +57,28 @@ impl Decimal {
 
     /// The nearest double.
     fn nearest(&self) -> f64 {
-        let digits = self.digits[..self.len].iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(*digit));
+        let digits = self.digits[..self.len]
+            .iter()
+            .fold(0_u64, |sum, digit| sum * 10 + u64::from(*digit));
         let sign = if self.negative { "-" } else { "" };
-        format!("{sign}0.{digits}e{}", self.exponent).parse().unwrap_or(f64::NAN)
+        format!("{sign}0.{digits}e{}", self.exponent)
+            .parse()
+            .unwrap_or(f64::NAN)
     }
 }
 
 /// The value of an exponent, or the nearest `i64`.
 fn saturating(exponent: &str) -> i64 {
     let digits = exponent.trim_start_matches(['+', '-']);
-    let size = digits.bytes().fold(0_i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
-    if exponent.starts_with('-') { -size } else { size }
+    let size = digits.bytes().fold(0_i64, |sum, digit| {
+        sum.saturating_mul(10)
+            .saturating_add(i64::from(digit - b'0'))
+    });
+    if exponent.starts_with('-') {
+        -size
+    } else {
+        size
+    }
 }
 
 /// Whether a well-formed number with these integer and fraction digits, and no exponent, is canonical as it is written.
@@ -71,12 +87,17 @@ fn saturating(exponent: &str) -> i64 {
 /// has just these digits; and from 10^-6 up to 10^21 ES6 writes them without an exponent.
 pub(super) fn is_canonical(integer: &[u8], fraction: &[u8]) -> bool {
     let is_small = integer == b"0" && fraction.starts_with(b"000000");
-    integer.len() + fraction.len() <= 15 && fraction.last().is_some_and(|digit| *digit != b'0') && !is_small
+    integer.len() + fraction.len() <= 15
+        && fraction.last().is_some_and(|digit| *digit != b'0')
+        && !is_small
 }
 
 /// The canonical form of the well-formed JSON number `written`, perhaps in `buffer`; refused when its value would
 /// change.
-pub(super) fn canonical<'a>(written: &'a str, buffer: &'a mut ryu_js::Buffer) -> Result<&'a str, ContentErrorKind> {
+pub(super) fn canonical<'a>(
+    written: &'a str,
+    buffer: &'a mut ryu_js::Buffer,
+) -> Result<&'a str, ContentErrorKind> {
     /// Up to here the standard parser sees every zero and the whole exponent; beyond it the exponent may be cut.
     const SHORT: usize = 1024;
     let mut nearest = written.parse().unwrap_or(f64::NAN);
@@ -93,10 +114,17 @@ pub(super) fn canonical<'a>(written: &'a str, buffer: &'a mut ryu_js::Buffer) ->
     if value.is_some() && nearest.is_finite() && Decimal::of(would_be) == value {
         return Ok(would_be);
     }
-    Err(ContentErrorKind::InexactNumber { written: shortened(written), would_be: would_be.to_owned() })
+    Err(ContentErrorKind::InexactNumber {
+        written: shortened(written),
+        would_be: would_be.to_owned(),
+    })
 }
 
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 60;
-    if text.len() <= LONGEST { text.to_owned() } else { text.chars().take(LONGEST).chain(['…']).collect() }
+    if text.len() <= LONGEST {
+        text.to_owned()
+    } else {
+        text.chars().take(LONGEST).chain(['…']).collect()
+    }
 }

@@ -24,14 +24,23 @@ pub(super) struct Key {
 /// Maps the bytes of UTF-8 so that their order is that of UTF-16: U+E000–U+FFFF (lead bytes EE and EF) come after the
 /// supplementary characters (lead bytes F0–F4), whose surrogates are lower.
 const fn weight(byte: u8) -> u8 {
-    if byte == 0xEE || byte == 0xEF { byte + 0x10 } else { byte }
+    if byte == 0xEE || byte == 0xEF {
+        byte + 0x10
+    } else {
+        byte
+    }
 }
 
 impl Key {
     /// A key that is ASCII without escapes and has fewer than eight bytes; `word` holds them and what follows.
     pub(super) const fn short(word: u64, start: usize, len: usize) -> Self {
         let prefix = word.swap_bytes() & !(u64::MAX >> (8 * len));
-        Self { prefix, start, end: start + len, plain: true }
+        Self {
+            prefix,
+            start,
+            end: start + len,
+            plain: true,
+        }
     }
 
     /// Any key; `escaped` tells whether it has escapes.
@@ -48,7 +57,12 @@ impl Key {
                 u64::from_be_bytes(first)
             }
         };
-        Self { prefix, start, end, plain }
+        Self {
+            prefix,
+            start,
+            end,
+            plain,
+        }
     }
 
     /// The inside of the key's raw string.
@@ -68,7 +82,9 @@ impl Key {
             if self.plain && other.plain {
                 left.cmp(right)
             } else {
-                Unescaped::new(left).map(weight).cmp(Unescaped::new(right).map(weight))
+                Unescaped::new(left)
+                    .map(weight)
+                    .cmp(Unescaped::new(right).map(weight))
             }
         })
     }
@@ -114,17 +130,32 @@ impl Reordering {
 
     /// Closes an object that is out of order and has the members `members`; `span` is its range between the braces,
     /// with the count of objects closed before it. The later one of two equal keys is returned as an error.
-    pub(super) fn close(&mut self, span: Span, members: &mut [Member], raw: &[u8]) -> Result<(), Key> {
-        members.sort_unstable_by(|a, b| a.key.compare(&b.key, raw).then(a.span.start.cmp(&b.span.start)));
+    pub(super) fn close(
+        &mut self,
+        span: Span,
+        members: &mut [Member],
+        raw: &[u8],
+    ) -> Result<(), Key> {
+        members.sort_unstable_by(|a, b| {
+            a.key
+                .compare(&b.key, raw)
+                .then(a.span.start.cmp(&b.span.start))
+        });
         for pair in members.windows(2) {
             if pair[0].key.compare(&pair[1].key, raw).is_eq() {
                 return Err(pair[1].key);
             }
         }
         let first = self.members.len();
-        self.members.extend(members.iter().map(|member| member.span));
+        self.members
+            .extend(members.iter().map(|member| member.span));
         let members = first..self.members.len();
-        self.objects.push(Unordered { start: span.start, end: span.end, objects: span.objects, members });
+        self.objects.push(Unordered {
+            start: span.start,
+            end: span.end,
+            objects: span.objects,
+            members,
+        });
         Ok(())
     }
 
@@ -133,22 +164,44 @@ impl Reordering {
         if self.objects.is_empty() {
             return output;
         }
-        let mut ordered = Backwards { at: output.len(), bytes: vec![0; output.len()] };
-        self.write(&output, Span { start: 0, end: output.len(), objects: self.len() }, &mut ordered);
+        let mut ordered = Backwards {
+            at: output.len(),
+            bytes: vec![0; output.len()],
+        };
+        self.write(
+            &output,
+            Span {
+                start: 0,
+                end: output.len(),
+                objects: self.len(),
+            },
+            &mut ordered,
+        );
         ordered.bytes
     }
 
     /// Writes a range of the output. From its end to its start, because objects are known by their ends.
     fn write(&self, output: &[u8], mut span: Span, ordered: &mut Backwards) {
-        while let Some(object) = self.objects[..span.objects].last().filter(|object| object.start >= span.start) {
+        while let Some(object) = self.objects[..span.objects]
+            .last()
+            .filter(|object| object.start >= span.start)
+        {
             ordered.prepend(&output[object.end..span.end]);
-            for (index, member) in self.members[object.members.clone()].iter().rev().enumerate() {
+            for (index, member) in self.members[object.members.clone()]
+                .iter()
+                .rev()
+                .enumerate()
+            {
                 if index > 0 {
                     ordered.prepend(b",");
                 }
                 self.write(output, *member, ordered);
             }
-            span = Span { start: span.start, end: object.start, objects: object.objects };
+            span = Span {
+                start: span.start,
+                end: object.start,
+                objects: object.objects,
+            };
         }
         ordered.prepend(&output[span.start..span.end]);
     }

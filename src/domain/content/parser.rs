@@ -35,7 +35,14 @@ fn checked(raw: &[u8], rules: Rules, limit: usize) -> Parsed<Vec<u8>> {
 }
 
 fn within(size: usize, limit: usize) -> Parsed<()> {
-    if size <= limit { Ok(()) } else { Err(Failure::new(ContentErrorKind::TooLarge { size, limit }, None)) }
+    if size <= limit {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            ContentErrorKind::TooLarge { size, limit },
+            None,
+        ))
+    }
 }
 
 /// The fault of bytes that are UTF-8 only up to `end`; the text before them tells where in the document that is.
@@ -178,8 +185,14 @@ impl<'a> Parser<'a> {
                         std::cmp::Ordering::Greater => false,
                     };
                 }
-                at = self.value(value, depth + 1).map_err(|failure| failure.within(self.name(key)))?;
-                let span = Span { start: member, end: self.position(at), objects: self.reordering.len() };
+                at = self
+                    .value(value, depth + 1)
+                    .map_err(|failure| failure.within(self.name(key)))?;
+                let span = Span {
+                    start: member,
+                    end: self.position(at),
+                    objects: self.reordering.len(),
+                };
                 self.members.push(Member { key, span });
                 at = self.skip_space(at);
                 match self.raw.get(at) {
@@ -190,8 +203,14 @@ impl<'a> Parser<'a> {
             }
         }
         if !ascending {
-            let span = Span { start, end: self.position(at), objects };
-            self.reordering.close(span, &mut self.members[first..], self.raw).map_err(|key| self.duplicate(key))?;
+            let span = Span {
+                start,
+                end: self.position(at),
+                objects,
+            };
+            self.reordering
+                .close(span, &mut self.members[first..], self.raw)
+                .map_err(|key| self.duplicate(key))?;
         }
         if self.manifest && (depth == 1 || depth == 3) {
             self.close_manifest_object(first, at, depth)?;
@@ -222,7 +241,9 @@ impl<'a> Parser<'a> {
         self.resource_id = None;
         for index in 0_usize.. {
             let start = at;
-            at = self.value(at, depth + 1).map_err(|failure| failure.within(index))?;
+            at = self
+                .value(at, depth + 1)
+                .map_err(|failure| failure.within(index))?;
             if self.manifest && depth == 2 {
                 elements.add(index, start, self.resource_id.take());
             }

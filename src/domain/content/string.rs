@@ -10,7 +10,9 @@ const HIGH_BITS: u64 = 0x80 * ONES;
 
 /// The eight bytes from `at`, the first one lowest, if there are that many.
 pub(super) fn word(raw: &[u8], at: usize) -> Option<u64> {
-    raw.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+    raw.get(at..)?
+        .first_chunk()
+        .map(|chunk| u64::from_le_bytes(*chunk))
 }
 
 /// Marks, in their highest bit, the bytes of `word` at which a plain run of a string ends. The lowest mark is exact,
@@ -41,7 +43,12 @@ pub(super) fn run_end(raw: &[u8], mut at: usize) -> usize {
         at += 8;
     }
     let is_plain = |byte: &&u8| **byte >= 0x20 && !matches!(byte, b'"' | b'\\');
-    at + raw.get(at..).unwrap_or_default().iter().take_while(is_plain).count()
+    at + raw
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(is_plain)
+        .count()
 }
 
 /// Whether a backslash before this byte is an escape that the canonical form writes the same way.
@@ -60,17 +67,24 @@ pub(super) fn escape(raw: &[u8], at: usize) -> Parsed<(char, usize)> {
         Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
         Some(b'u') => return unicode_escape(raw, at),
         None => return Err(Failure::syntax("the rest of an escape", raw.len())),
-        Some(_) => return Err(Failure::syntax("an escape that JSON knows (such as `\\n`, `\\\\` or `\\u0041`)", at)),
+        Some(_) => {
+            return Err(Failure::syntax(
+                "an escape that JSON knows (such as `\\n`, `\\\\` or `\\u0041`)",
+                at,
+            ));
+        }
     };
     Ok((char, at + 2))
 }
 
 fn unicode_escape(raw: &[u8], at: usize) -> Parsed<(char, usize)> {
-    let first = code_unit(raw, at).ok_or_else(|| Failure::syntax("four hexadecimal digits after `\\u`", at))?;
+    let first = code_unit(raw, at)
+        .ok_or_else(|| Failure::syntax("four hexadecimal digits after `\\u`", at))?;
     if let Some(char) = char::from_u32(first) {
         return Ok((char, at + 6));
     }
-    let second = code_unit(raw, at + 6).filter(|second| first < 0xDC00 && matches!(second, 0xDC00..=0xDFFF));
+    let second =
+        code_unit(raw, at + 6).filter(|second| first < 0xDC00 && matches!(second, 0xDC00..=0xDFFF));
     second
         .and_then(|second| char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00)))
         .map(|char| (char, at + 12))
@@ -80,7 +94,9 @@ fn unicode_escape(raw: &[u8], at: usize) -> Parsed<(char, usize)> {
 /// The UTF-16 code unit of the `\u` escape at `at`, if that is what stands there.
 fn code_unit(raw: &[u8], at: usize) -> Option<u32> {
     let digits = raw.get(at..at + 6)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
+    digits.iter().try_fold(0, |unit, digit| {
+        Some(unit * 16 + char::from(*digit).to_digit(16)?)
+    })
 }
 
 /// Appends `char` as the canonical form writes it inside a string.
@@ -109,7 +125,12 @@ pub(super) struct Unescaped<'a> {
 
 impl<'a> Unescaped<'a> {
     pub(super) const fn new(raw: &'a [u8]) -> Self {
-        Self { raw, at: 0, pending: [0; 4], left: 0..0 }
+        Self {
+            raw,
+            at: 0,
+            pending: [0; 4],
+            left: 0..0,
+        }
     }
 
     /// The whole text; for messages.
@@ -130,7 +151,8 @@ impl Iterator for Unescaped<'_> {
             self.at += 1;
             return Some(byte);
         }
-        let (char, next) = escape(self.raw, self.at).unwrap_or((char::REPLACEMENT_CHARACTER, self.raw.len()));
+        let (char, next) =
+            escape(self.raw, self.at).unwrap_or((char::REPLACEMENT_CHARACTER, self.raw.len()));
         self.at = next;
         self.left = 1..char.encode_utf8(&mut self.pending).len();
         Some(self.pending[0])

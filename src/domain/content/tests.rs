@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::ContentErrorKind::{
-    DuplicateKey, DuplicateResourceId, HalfCollection, InvalidUtf8, LoneSurrogate, MissingSchemaVersion, NotAnObject,
-    SchemaVersionNotAString, Syntax, TooDeep, TooLarge,
+    DuplicateKey, DuplicateResourceId, HalfCollection, InvalidUtf8, LoneSurrogate,
+    MissingSchemaVersion, NotAnObject, SchemaVersionNotAString, Syntax, TooDeep, TooLarge,
 };
 use super::*;
 
@@ -31,26 +31,47 @@ fn refusal(raw: impl AsRef<[u8]>) -> ContentError {
 
 fn refused(raw: &str, kind: &ContentErrorKind, pointer: &str, offset: usize) {
     let error = refusal(raw);
-    assert_eq!((error.kind(), error.pointer(), error.offset()), (kind, pointer, Some(offset)), "{raw}");
+    assert_eq!(
+        (error.kind(), error.pointer(), error.offset()),
+        (kind, pointer, Some(offset)),
+        "{raw}"
+    );
 }
 
 fn inexact(written: &str, would_be: &str) -> ContentErrorKind {
-    ContentErrorKind::InexactNumber { written: written.into(), would_be: would_be.into() }
+    ContentErrorKind::InexactNumber {
+        written: written.into(),
+        would_be: would_be.into(),
+    }
 }
 
 #[test]
 fn the_vectors_hold() {
-    let vectors: Value = serde_json::from_str(include_str!("../../../tests/data/checksum.json")).unwrap();
+    let vectors: Value =
+        serde_json::from_str(include_str!("../../../tests/data/checksum.json")).unwrap();
     let cases = vectors["cases"].as_array().unwrap();
     let mut checksums = HashMap::new();
     for case in cases {
         let text = case["text"].as_str().unwrap();
-        assert_eq!(canonical(text), case["canonical_text"].as_str().unwrap(), "{case}");
+        assert_eq!(
+            canonical(text),
+            case["canonical_text"].as_str().unwrap(),
+            "{case}"
+        );
         let content = object(text).unwrap();
-        assert_eq!(content.checksum().to_string(), case["expected"]["sha256"].as_str().unwrap(), "{case}");
+        assert_eq!(
+            content.checksum().to_string(),
+            case["expected"]["sha256"].as_str().unwrap(),
+            "{case}"
+        );
         checksums.insert(case["id"].as_str().unwrap(), content.checksum());
     }
-    let other = |case: &Value, relation: &str| case[relation].as_str().and_then(|id| checksums.get(id)).copied();
+    let other = |case: &Value, relation: &str| {
+        case[relation]
+            .as_str()
+            .and_then(|id| checksums.get(id))
+            .copied()
+    };
     let mut compared = 0;
     for case in cases {
         let own = checksums[case["id"].as_str().unwrap()];
@@ -68,7 +89,10 @@ fn the_vectors_hold() {
 #[test]
 fn white_space_goes_and_nothing_else() {
     for (raw, expected) in [
-        (" \t\r\n{ \"a\" :\n[ 1 ,\t2 , { } , [ ] ] }\r\n", r#"{"a":[1,2,{},[]]}"#),
+        (
+            " \t\r\n{ \"a\" :\n[ 1 ,\t2 , { } , [ ] ] }\r\n",
+            r#"{"a":[1,2,{},[]]}"#,
+        ),
         ("{}", "{}"),
         ("[\n]", "[]"),
         (" null ", "null"),
@@ -83,13 +107,22 @@ fn white_space_goes_and_nothing_else() {
 #[test]
 fn strings_have_one_spelling() {
     for (raw, expected) in [
-        (r#""\u0000\u0001\u001F\u001f""#, r#""\u0000\u0001\u001f\u001f""#),
+        (
+            r#""\u0000\u0001\u001F\u001f""#,
+            r#""\u0000\u0001\u001f\u001f""#,
+        ),
         (r#""\u0008\u0009\u000A\u000c\u000d""#, r#""\b\t\n\f\r""#),
         (r#""\b\t\n\f\r\"\\\/""#, r#""\b\t\n\f\r\"\\/""#),
         (r#""\u0022\u005c\u002f\u0041""#, r#""\"\\/A""#),
         (r#""\u00E9\u20AC\uD834\uDD1E\uffff""#, "\"é€𝄞\u{ffff}\""),
-        ("\"\u{7f}\u{80}\u{2028}\u{2029}é€𝄞\"", "\"\u{7f}\u{80}\u{2028}\u{2029}é€𝄞\""),
-        (r#""line\nline\n\"quoted\"\n""#, r#""line\nline\n\"quoted\"\n""#),
+        (
+            "\"\u{7f}\u{80}\u{2028}\u{2029}é€𝄞\"",
+            "\"\u{7f}\u{80}\u{2028}\u{2029}é€𝄞\"",
+        ),
+        (
+            r#""line\nline\n\"quoted\"\n""#,
+            r#""line\nline\n\"quoted\"\n""#,
+        ),
         (r#""12345678""#, r#""12345678""#),
         (r#""1234567\u0038\n9""#, r#""12345678\n9""#),
         (r#""""#, r#""""#),
@@ -102,13 +135,31 @@ fn strings_have_one_spelling() {
 fn a_string_ends_wherever_its_special_byte_stands() {
     for len in 0..40 {
         let plain = "x".repeat(len);
-        assert_eq!(canonical(&format!("[\"{plain}\",\"é{plain}\"]")), format!("[\"{plain}\",\"é{plain}\"]"));
-        assert_eq!(canonical(&format!("\"{plain}\\u000a{plain}\"")), format!("\"{plain}\\n{plain}\""));
+        assert_eq!(
+            canonical(&format!("[\"{plain}\",\"é{plain}\"]")),
+            format!("[\"{plain}\",\"é{plain}\"]")
+        );
+        assert_eq!(
+            canonical(&format!("\"{plain}\\u000a{plain}\"")),
+            format!("\"{plain}\\n{plain}\"")
+        );
         for control in ['\0', '\n', '\u{1f}'] {
             let expected = "control characters to be escaped in a string";
-            refused(&format!("\"{plain}{control}\""), &Syntax { expected }, "", len + 1);
+            refused(
+                &format!("\"{plain}{control}\""),
+                &Syntax { expected },
+                "",
+                len + 1,
+            );
         }
-        refused(&format!("\"{plain}"), &Syntax { expected: "the end of a string" }, "", len + 1);
+        refused(
+            &format!("\"{plain}"),
+            &Syntax {
+                expected: "the end of a string",
+            },
+            "",
+            len + 1,
+        );
     }
 }
 
@@ -117,25 +168,37 @@ fn keys_are_sorted_by_utf_16_code_units() {
     for (raw, expected) in [
         (r#"{"b":1,"a":2}"#, r#"{"a":2,"b":1}"#),
         (r#"{"a":1,"b":2,"":3}"#, r#"{"":3,"a":1,"b":2}"#),
-        (r#"{"peach":1,"péché":2,"pêche":3,"sin":4}"#, r#"{"peach":1,"péché":2,"pêche":3,"sin":4}"#),
+        (
+            r#"{"peach":1,"péché":2,"pêche":3,"sin":4}"#,
+            r#"{"peach":1,"péché":2,"pêche":3,"sin":4}"#,
+        ),
         // U+E000–U+FFFF come after the supplementary characters, also far into a key.
         (
             "{\"\u{e000}\":1,\"\u{ffff}\":2,\"😀\":3,\"\u{d7ff}\":4}",
             "{\"\u{d7ff}\":4,\"😀\":3,\"\u{e000}\":1,\"\u{ffff}\":2}",
         ),
-        ("{\"long-prefix-\u{ff5e}\":1,\"long-prefix-😀\":2}", "{\"long-prefix-😀\":2,\"long-prefix-\u{ff5e}\":1}"),
+        (
+            "{\"long-prefix-\u{ff5e}\":1,\"long-prefix-😀\":2}",
+            "{\"long-prefix-😀\":2,\"long-prefix-\u{ff5e}\":1}",
+        ),
         // Escapes are compared as what they stand for: the quotation mark and controls before letters, not with `\`.
         (
             r#"{"A":1,"\"":2,"\n":3,"\\":4,"\u0000":5,"[":6,"]":7}"#,
             r#"{"\u0000":5,"\n":3,"\"":2,"A":1,"[":6,"\\":4,"]":7}"#,
         ),
         (r#"{"\u0062":1,"\u0061":2}"#, r#"{"a":2,"b":1}"#),
-        (r#"{"a\u0000b":1,"a\u0000":2,"a":3}"#, r#"{"a":3,"a\u0000":2,"a\u0000b":1}"#),
+        (
+            r#"{"a\u0000b":1,"a\u0000":2,"a":3}"#,
+            r#"{"a":3,"a\u0000":2,"a\u0000b":1}"#,
+        ),
         (
             r#"{"abcdefgh2":1,"abcdefgh10":2,"abcdefgh":3,"abcdefg":4}"#,
             r#"{"abcdefg":4,"abcdefgh":3,"abcdefgh10":2,"abcdefgh2":1}"#,
         ),
-        (r#"{"abcdefgh\u0000":1,"abcdefgh":2}"#, r#"{"abcdefgh":2,"abcdefgh\u0000":1}"#),
+        (
+            r#"{"abcdefgh\u0000":1,"abcdefgh":2}"#,
+            r#"{"abcdefgh":2,"abcdefgh\u0000":1}"#,
+        ),
     ] {
         assert_eq!(canonical(raw), expected);
         assert_eq!(canonical(expected), expected);
@@ -145,23 +208,41 @@ fn keys_are_sorted_by_utf_16_code_units() {
 #[test]
 fn objects_out_of_order_may_be_nested_anyhow() {
     for (raw, expected) in [
-        (r#"{"b":{"d":1,"c":2},"a":{"f":3,"e":4}}"#, r#"{"a":{"e":4,"f":3},"b":{"c":2,"d":1}}"#),
-        (r#"{"a":{"f":3,"e":4},"b":{"d":1,"c":2}}"#, r#"{"a":{"e":4,"f":3},"b":{"c":2,"d":1}}"#),
+        (
+            r#"{"b":{"d":1,"c":2},"a":{"f":3,"e":4}}"#,
+            r#"{"a":{"e":4,"f":3},"b":{"c":2,"d":1}}"#,
+        ),
+        (
+            r#"{"a":{"f":3,"e":4},"b":{"d":1,"c":2}}"#,
+            r#"{"a":{"e":4,"f":3},"b":{"c":2,"d":1}}"#,
+        ),
         (
             r#"{"b":[{"d":1,"c":{}},5,{"d":1,"c":2}],"a":{"x":{"f":3,"e":4}}}"#,
             r#"{"a":{"x":{"e":4,"f":3}},"b":[{"c":{},"d":1},5,{"c":2,"d":1}]}"#,
         ),
-        (r#"[ { "b" : 1.0 , "a" : "\u0041" } , { "b" : [ ] , "a" : 1e2 } ]"#, r#"[{"a":"A","b":1},{"a":100,"b":[]}]"#),
+        (
+            r#"[ { "b" : 1.0 , "a" : "\u0041" } , { "b" : [ ] , "a" : 1e2 } ]"#,
+            r#"[{"a":"A","b":1},{"a":100,"b":[]}]"#,
+        ),
     ] {
         assert_eq!(canonical(raw), expected);
     }
     // 127 objects in each other, each out of order.
-    let raw = (0..127).fold("0".to_owned(), |inner, depth| format!("{{\"b\":{inner},\"a\":{depth}}}"));
-    let expected = (0..127).fold("0".to_owned(), |inner, depth| format!("{{\"a\":{depth},\"b\":{inner}}}"));
+    let raw = (0..127).fold("0".to_owned(), |inner, depth| {
+        format!("{{\"b\":{inner},\"a\":{depth}}}")
+    });
+    let expected = (0..127).fold("0".to_owned(), |inner, depth| {
+        format!("{{\"a\":{depth},\"b\":{inner}}}")
+    });
     assert_eq!(canonical(&raw), expected);
-    let keys: Vec<String> = (0..5000).map(|key| format!("\"key-{key:05}\":{key}")).collect();
+    let keys: Vec<String> = (0..5000)
+        .map(|key| format!("\"key-{key:05}\":{key}"))
+        .collect();
     let reversed: Vec<String> = keys.iter().rev().cloned().collect();
-    assert_eq!(canonical(&format!("{{{}}}", reversed.join(","))), format!("{{{}}}", keys.join(",")));
+    assert_eq!(
+        canonical(&format!("{{{}}}", reversed.join(","))),
+        format!("{{{}}}", keys.join(","))
+    );
 }
 
 #[test]
@@ -174,20 +255,44 @@ fn a_key_that_its_object_has_already_is_refused() {
         (r#"{"a":1,"\u0061":2}"#, "/a", 7),
         (r#"{"c":0,"é":1,"b":0,"\u00e9":2}"#, "/é", 20),
         (r#"{"😀":1,"\ud83d\ude00":2}"#, "/😀", 10),
-        (r#"{"long-enough-a":1,"long-enough-a":2}"#, "/long-enough-a", 19),
-        (r#"[0,{"x/y":{"m~n":[{"k":1,"k":2}]}}]"#, "/1/x~1y/m~0n/0/k", 25),
+        (
+            r#"{"long-enough-a":1,"long-enough-a":2}"#,
+            "/long-enough-a",
+            19,
+        ),
+        (
+            r#"[0,{"x/y":{"m~n":[{"k":1,"k":2}]}}]"#,
+            "/1/x~1y/m~0n/0/k",
+            25,
+        ),
     ] {
         refused(raw, &DuplicateKey, pointer, offset);
     }
     // The later one is named also among many, which are not sorted stably.
-    for (first, second) in (0..40).map(|first| (first, 199 - 3 * first)).filter(|(first, second)| first < second) {
-        let mut members: Vec<String> = (0..200).map(|key| format!("\"{:03}\":0", key * 77 % 200)).collect();
+    for (first, second) in (0..40)
+        .map(|first| (first, 199 - 3 * first))
+        .filter(|(first, second)| first < second)
+    {
+        let mut members: Vec<String> = (0..200)
+            .map(|key| format!("\"{:03}\":0", key * 77 % 200))
+            .collect();
         members[second] = members[first].clone();
         let pointer = format!("/{:03}", first * 77 % 200);
-        refused(&format!("{{{}}}", members.join(",")), &DuplicateKey, &pointer, 1 + second * 8);
+        refused(
+            &format!("{{{}}}", members.join(",")),
+            &DuplicateKey,
+            &pointer,
+            1 + second * 8,
+        );
     }
-    assert_eq!(canonical(r#"{"a":{"a":{"a":1}}}"#), r#"{"a":{"a":{"a":1}}}"#);
-    assert_eq!(canonical("{\"e\u{301}\":1,\"é\":2,\"E\":3,\"e\":4}"), "{\"E\":3,\"e\":4,\"e\u{301}\":1,\"é\":2}");
+    assert_eq!(
+        canonical(r#"{"a":{"a":{"a":1}}}"#),
+        r#"{"a":{"a":{"a":1}}}"#
+    );
+    assert_eq!(
+        canonical("{\"e\u{301}\":1,\"é\":2,\"E\":3,\"e\":4}"),
+        "{\"E\":3,\"e\":4,\"e\u{301}\":1,\"é\":2}"
+    );
 }
 
 #[test]
@@ -261,25 +366,61 @@ fn numbers_that_would_change_are_refused() {
         // Two shortest decimals are equally near: ES6 takes the even one.
         ("153976627634165.13", "153976627634165.12"),
     ] {
-        refused(&format!("{{\"a\":[0,{raw}]}}"), &inexact(raw, would_be), "/a/1", 8);
+        refused(
+            &format!("{{\"a\":[0,{raw}]}}"),
+            &inexact(raw, would_be),
+            "/a/1",
+            8,
+        );
     }
     let error = refusal(format!("[{}]", "1".repeat(100_000)));
-    assert_eq!(error.kind(), &inexact(&format!("{}…", "1".repeat(60)), "Infinity"));
+    assert_eq!(
+        error.kind(),
+        &inexact(&format!("{}…", "1".repeat(60)), "Infinity")
+    );
     let zeros = "0".repeat(100_000);
-    for raw in [format!("1{zeros}"), format!("0.{zeros}1"), format!("1{zeros}e-99000"), format!("1{zeros}1e-100001")] {
-        assert!(matches!(refusal(&raw).kind(), ContentErrorKind::InexactNumber { .. }));
+    for raw in [
+        format!("1{zeros}"),
+        format!("0.{zeros}1"),
+        format!("1{zeros}e-99000"),
+        format!("1{zeros}1e-100001"),
+    ] {
+        assert!(matches!(
+            refusal(&raw).kind(),
+            ContentErrorKind::InexactNumber { .. }
+        ));
     }
 }
 
 #[test]
 fn half_of_a_surrogate_pair_is_refused() {
-    for escapes in
-        [r"\ud800", r"\uDC00", r"\ud83d\ud83d", r"\ud83dx", r"\ud83d\n", r"\ude00\ud83d", r"\uD83D\u0041", r"\udfff"]
-    {
-        refused(&format!("{{\"a\":[\"{escapes}\"]}}"), &LoneSurrogate, "/a/0", 7);
-        refused(&format!("{{\"a\":{{\"{escapes}\":1}}}}"), &LoneSurrogate, "/a", 7);
+    for escapes in [
+        r"\ud800",
+        r"\uDC00",
+        r"\ud83d\ud83d",
+        r"\ud83dx",
+        r"\ud83d\n",
+        r"\ude00\ud83d",
+        r"\uD83D\u0041",
+        r"\udfff",
+    ] {
+        refused(
+            &format!("{{\"a\":[\"{escapes}\"]}}"),
+            &LoneSurrogate,
+            "/a/0",
+            7,
+        );
+        refused(
+            &format!("{{\"a\":{{\"{escapes}\":1}}}}"),
+            &LoneSurrogate,
+            "/a",
+            7,
+        );
     }
-    assert_eq!(canonical(r#""\ud83d\ude00\uDBFF\uDFFF""#), "\"😀\u{10ffff}\"");
+    assert_eq!(
+        canonical(r#""\ud83d\ude00\uDBFF\uDFFF""#),
+        "\"😀\u{10ffff}\""
+    );
 }
 
 #[test]
@@ -288,7 +429,12 @@ fn nesting_ends_at_128_levels() {
         let nested = |depth: usize| format!("{}0{}", open.repeat(depth), close.repeat(depth));
         assert_eq!(canonical(&nested(128)), nested(128));
         refused(&nested(129), &TooDeep, &token.repeat(128), 128 * open.len());
-        refused(&open.repeat(2_000_000), &TooDeep, &token.repeat(128), 128 * open.len());
+        refused(
+            &open.repeat(2_000_000),
+            &TooDeep,
+            &token.repeat(128),
+            128 * open.len(),
+        );
     }
     let error = object(&format!("{{\"a\":{}{}}}", "[".repeat(128), "]".repeat(128))).unwrap_err();
     assert_eq!(error.kind(), &TooDeep);
@@ -385,7 +531,11 @@ fn bytes_that_are_not_utf_8_are_refused_where_they_stand() {
         (b"\xff\xfe{\0}\0", "", 0),
     ] {
         let error = refusal(raw);
-        assert_eq!((error.kind(), error.pointer(), error.offset()), (&InvalidUtf8, pointer, Some(offset)), "{raw:?}");
+        assert_eq!(
+            (error.kind(), error.pointer(), error.offset()),
+            (&InvalidUtf8, pointer, Some(offset)),
+            "{raw:?}"
+        );
     }
 }
 
@@ -393,23 +543,48 @@ fn bytes_that_are_not_utf_8_are_refused_where_they_stand() {
 fn content_is_an_object() {
     for raw in ["[]", "[[1,{\"id\":\"x\"}]]", "1", "\"a\"", "null", " [ ] "] {
         for error in [object(raw).unwrap_err(), manifest(raw).unwrap_err()] {
-            assert_eq!((error.kind(), error.pointer(), error.offset()), (&NotAnObject, "", None), "{raw}");
+            assert_eq!(
+                (error.kind(), error.pointer(), error.offset()),
+                (&NotAnObject, "", None),
+                "{raw}"
+            );
         }
     }
     for raw in ["[", "nope", "{\"a\"", ""] {
-        assert!(matches!(object(raw).unwrap_err().kind(), Syntax { .. }), "{raw}");
+        assert!(
+            matches!(object(raw).unwrap_err().kind(), Syntax { .. }),
+            "{raw}"
+        );
     }
-    assert_eq!(object(r#" {"schemaVersion":1,"a":[{"id":"x"},{"id":"x"},5]} "#).unwrap().len(), 49);
+    assert_eq!(
+        object(r#" {"schemaVersion":1,"a":[{"id":"x"},{"id":"x"},5]} "#)
+            .unwrap()
+            .len(),
+        49
+    );
 }
 
 #[test]
 fn a_manifest_has_a_schema_version() {
-    for raw in [r#"{"schemaVersion":"1.0"}"#, r#"{"schemaVersion":""}"#, r#"{"a":1,"schema\u0056ersion":"2","b":1}"#] {
+    for raw in [
+        r#"{"schemaVersion":"1.0"}"#,
+        r#"{"schemaVersion":""}"#,
+        r#"{"a":1,"schema\u0056ersion":"2","b":1}"#,
+    ] {
         manifest(raw).unwrap();
     }
-    for raw in ["{}", r#"{"SchemaVersion":"1"}"#, r#"{"a":{"schemaVersion":"1"}}"#, r#"{"schemaVersion\u0000":"1"}"#] {
+    for raw in [
+        "{}",
+        r#"{"SchemaVersion":"1"}"#,
+        r#"{"a":{"schemaVersion":"1"}}"#,
+        r#"{"schemaVersion\u0000":"1"}"#,
+    ] {
         let error = manifest(raw).unwrap_err();
-        assert_eq!((error.kind(), error.pointer(), error.offset()), (&MissingSchemaVersion, "", None), "{raw}");
+        assert_eq!(
+            (error.kind(), error.pointer(), error.offset()),
+            (&MissingSchemaVersion, "", None),
+            "{raw}"
+        );
     }
     for value in ["1", "null", "[\"1\"]", "{\"a\":\"1\"}", "true"] {
         let error = manifest(&format!("{{ \"schemaVersion\" : {value} }}")).unwrap_err();
@@ -437,7 +612,10 @@ fn settings_are_free() {
         r#""id":"x","a":["id"]"#,
         r#""a":[{"Id":"x"},{"id\u0000":"x"},{"\"id":"x"},1]"#,
     ] {
-        for raw in [format!("{{{member},\"schemaVersion\":\"1\"}}"), format!("{{\"schemaVersion\":\"1\",{member}}}")] {
+        for raw in [
+            format!("{{{member},\"schemaVersion\":\"1\"}}"),
+            format!("{{\"schemaVersion\":\"1\",{member}}}"),
+        ] {
             manifest(&raw).unwrap_or_else(|error| panic!("{raw}: {error}"));
         }
     }
@@ -448,17 +626,35 @@ fn the_ids_of_a_collection_are_unique() {
     let long = "x".repeat(300);
     for (roles, id, pointer) in [
         (r#"[{"id":"a"},{"id":"a"}]"#, "a", "/roles/1/id"),
-        (r#"[{"id":"a"},{"id":"b"},{"id":"c"},{"id":"b"},{"id":"a"}]"#, "b", "/roles/3/id"),
+        (
+            r#"[{"id":"a"},{"id":"b"},{"id":"c"},{"id":"b"},{"id":"a"}]"#,
+            "b",
+            "/roles/3/id",
+        ),
         (r#"[{"id":""},{"x":[],"id":""}]"#, "", "/roles/1/id"),
-        (r#"[{"b":1,"id":"aé\"","a":[{"id":"z"}]},{"\u0069d":"\u0061\u00e9\u0022"}]"#, "aé\"", "/roles/1/id"),
-        (&format!(r#"[{{"id":"{long}"}},{{"id":"{long}"}}]"#), &long, "/roles/1/id"),
+        (
+            r#"[{"b":1,"id":"aé\"","a":[{"id":"z"}]},{"\u0069d":"\u0061\u00e9\u0022"}]"#,
+            "aé\"",
+            "/roles/1/id",
+        ),
+        (
+            &format!(r#"[{{"id":"{long}"}},{{"id":"{long}"}}]"#),
+            &long,
+            "/roles/1/id",
+        ),
     ] {
         let error = manifest(&format!(r#"{{"schemaVersion":"1","roles":{roles}}}"#)).unwrap_err();
-        assert_eq!((error.kind(), error.pointer()), (&DuplicateResourceId { id: id.into() }, pointer), "{roles}");
+        assert_eq!(
+            (error.kind(), error.pointer()),
+            (&DuplicateResourceId { id: id.into() }, pointer),
+            "{roles}"
+        );
     }
-    let raw = r#"{"schemaVersion":"1","a":[{"id":"x"}],"b":[ {"id":"x"} , {"id":"X"}, {"id":"x "} ]}"#;
+    let raw =
+        r#"{"schemaVersion":"1","a":[{"id":"x"}],"b":[ {"id":"x"} , {"id":"X"}, {"id":"x "} ]}"#;
     manifest(raw).unwrap();
-    let error = manifest(r#"{"schemaVersion":"1","a/b":[{"id":"x"}, {"n":1, "id":"x"}]}"#).unwrap_err();
+    let error =
+        manifest(r#"{"schemaVersion":"1","a/b":[{"id":"x"}, {"n":1, "id":"x"}]}"#).unwrap_err();
     assert_eq!((error.pointer(), error.offset()), ("/a~1b/1/id", Some(48)));
 }
 
@@ -487,14 +683,27 @@ fn a_collection_is_whole() {
 
 #[test]
 fn the_limit_holds_for_the_raw_text_and_for_the_canonical_form() {
-    let parse = |raw: &str, limit| Content::parse_object(raw.as_bytes(), limit).map_err(|error| error.kind().clone());
+    let parse = |raw: &str, limit| {
+        Content::parse_object(raw.as_bytes(), limit).map_err(|error| error.kind().clone())
+    };
     let spaced = r#"{ "a": 1 }"#;
     assert_eq!(parse(spaced, 10).unwrap().len(), 7);
     assert_eq!(parse(spaced, 9), Err(TooLarge { size: 10, limit: 9 }));
     let growing = r#"{"a":1e20}"#;
     assert_eq!(parse(growing, 27).unwrap().len(), 27);
-    assert_eq!(parse(growing, 26), Err(TooLarge { size: 27, limit: 26 }));
-    assert_eq!(Content::parse_manifest(growing.as_bytes(), 9).unwrap_err().kind(), &TooLarge { size: 10, limit: 9 });
+    assert_eq!(
+        parse(growing, 26),
+        Err(TooLarge {
+            size: 27,
+            limit: 26
+        })
+    );
+    assert_eq!(
+        Content::parse_manifest(growing.as_bytes(), 9)
+            .unwrap_err()
+            .kind(),
+        &TooLarge { size: 10, limit: 9 }
+    );
 }
 
 #[test]
@@ -504,10 +713,19 @@ fn content_keeps_the_bytes_that_were_hashed() {
     assert_eq!(content.as_bytes(), bytes);
     assert_eq!(content.checksum(), Digest::of(bytes));
     assert_eq!(Content::from_stored(content.bytes().clone()), content);
-    assert_eq!(Content::trusted(content.bytes().clone(), content.checksum()), content);
-    assert_eq!(content.to_value().unwrap(), serde_json::json!({"schemaVersion": "1.0", "roles": []}));
+    assert_eq!(
+        Content::trusted(content.bytes().clone(), content.checksum()),
+        content
+    );
+    assert_eq!(
+        content.to_value().unwrap(),
+        serde_json::json!({"schemaVersion": "1.0", "roles": []})
+    );
     let debug = format!("{content:?}");
-    assert!(debug.contains(&content.checksum().to_string()) && !debug.contains("roles"), "{debug}");
+    assert!(
+        debug.contains(&content.checksum().to_string()) && !debug.contains("roles"),
+        "{debug}"
+    );
 }
 
 #[test]
@@ -516,7 +734,10 @@ fn what_was_stored_is_hashed_and_not_read() {
     assert_eq!(content.checksum(), Digest::of(b"{ not json"));
     assert!(content.to_value().is_err());
     let trusted = Content::trusted(Bytes::new(), Digest::of(b"other"));
-    assert_eq!((trusted.checksum(), trusted.is_empty()), (Digest::of(b"other"), true));
+    assert_eq!(
+        (trusted.checksum(), trusted.is_empty()),
+        (Digest::of(b"other"), true)
+    );
 }
 
 #[test]

@@ -31,7 +31,11 @@ struct Document {
 impl BucketIdentity {
     /// The object's bytes.
     pub fn to_bytes(self) -> Bytes {
-        let Self { bucket_id, database_id, generation } = self;
+        let Self {
+            bucket_id,
+            database_id,
+            generation,
+        } = self;
         Bytes::from(format!(
             "{{\n\"bucketId\":\"{bucket_id}\",\n\"databaseId\":\"{database_id}\",\n\"generation\":{generation},\n\"format\":\"{FORMAT}\"\n}}\n"
         ))
@@ -39,11 +43,20 @@ impl BucketIdentity {
 
     /// Reads the object.
     pub fn parse(bytes: &[u8]) -> Result<Self, Damage> {
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|error| Damage::malformed(BUCKET_KEY, error))?;
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|error| Damage::malformed(BUCKET_KEY, error.to_string()))?;
         check_format(BUCKET_KEY, FORMAT, &document.format)?;
-        let Document { bucket_id, database_id, generation, .. } = document;
-        Ok(Self { bucket_id, database_id, generation })
+        let Document {
+            bucket_id,
+            database_id,
+            generation,
+            ..
+        } = document;
+        Ok(Self {
+            bucket_id,
+            database_id,
+            generation,
+        })
     }
 }
 
@@ -55,12 +68,20 @@ mod tests {
     fn it_survives_its_bytes() {
         let identity = BucketIdentity {
             bucket_id: BucketId(uuid::Uuid::from_u128(1)),
-            database_id: DatabaseId { id: uuid::Uuid::from_u128(2), timeline: 1 },
+            database_id: DatabaseId {
+                id: uuid::Uuid::from_u128(2),
+                timeline: 1,
+            },
             generation: Epoch::new(3),
         };
         assert_eq!(BucketIdentity::parse(&identity.to_bytes()), Ok(identity));
         assert!(BucketIdentity::parse(b"{}").is_err());
-        let newer = String::from_utf8(identity.to_bytes().to_vec()).unwrap().replace("bucket.v1", "bucket.v2");
-        assert!(matches!(BucketIdentity::parse(newer.as_bytes()), Err(Damage { .. })));
+        let newer = String::from_utf8(identity.to_bytes().to_vec())
+            .unwrap()
+            .replace("bucket.v1", "bucket.v2");
+        assert!(matches!(
+            BucketIdentity::parse(newer.as_bytes()),
+            Err(Damage { .. })
+        ));
     }
 }

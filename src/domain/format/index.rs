@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::json;
 use super::{Damage, Snapshot, check_format, index_key, page_key, snapshot_key};
-use crate::domain::{Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp, genesis};
+use crate::domain::{
+    Digest, EntryId, EntryMeta, Epoch, InvalidDigest, Seq, ShortText, Stream, TenantId, Timestamp,
+    genesis,
+};
 
 const INDEX_FORMAT: &str = "driftline.index.v1";
 const PAGE_FORMAT: &str = "driftline.page.v1";
@@ -103,19 +106,36 @@ struct Document {
 impl IndexEntry {
     /// The index entry for a snapshot that lies under `prefix`.
     pub fn of(prefix: &str, snapshot: &Snapshot) -> Self {
-        Self::new(prefix, snapshot.entry.meta.clone(), snapshot.object_size, snapshot.object_sha256)
+        Self::new(
+            prefix,
+            snapshot.entry.meta.clone(),
+            snapshot.object_size,
+            snapshot.object_sha256,
+        )
     }
 
     /// The index entry for an entry whose object under `prefix` has this size and digest.
     pub fn new(prefix: &str, mut meta: EntryMeta, object_size: u64, object_sha256: Digest) -> Self {
-        let s3_key = format!("{prefix}{}", snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch));
+        let s3_key = format!(
+            "{prefix}{}",
+            snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch)
+        );
         meta.size_bytes = object_size;
-        Self { meta, s3_key, object_sha256 }
+        Self {
+            meta,
+            s3_key,
+            object_sha256,
+        }
     }
 
     /// The object's key, relative to the prefix.
     pub fn key(&self) -> String {
-        snapshot_key(&self.meta.tenant, self.meta.stream, self.meta.seq, self.meta.epoch)
+        snapshot_key(
+            &self.meta.tenant,
+            self.meta.stream,
+            self.meta.seq,
+            self.meta.epoch,
+        )
     }
 
     fn to_document(&self) -> EntryDocument {
@@ -152,7 +172,11 @@ impl IndexEntry {
             message: document.message,
             size_bytes: document.size_bytes,
         };
-        Self { meta, s3_key: document.s3_key, object_sha256: document.object_sha256 }
+        Self {
+            meta,
+            s3_key: document.s3_key,
+            object_sha256: document.object_sha256,
+        }
     }
 }
 
@@ -178,7 +202,9 @@ impl Index {
 
     /// The chain at the newest number.
     pub fn latest_chain(&self) -> Digest {
-        self.entries.last().map_or(self.prev_chain, |entry| entry.meta.chain)
+        self.entries
+            .last()
+            .map_or(self.prev_chain, |entry| entry.meta.chain)
     }
 
     /// The entry with this number, if no page holds it.
@@ -205,14 +231,20 @@ impl Index {
     pub fn seal(&mut self) -> Vec<Page> {
         let mut pages = Vec::new();
         while self.entries.len() as u64 >= PAGE_SIZE {
-            let rest = self.entries.split_off(usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX));
+            let rest = self
+                .entries
+                .split_off(usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX));
             let entries = std::mem::replace(&mut self.entries, rest);
             self.sealed_pages += 1;
             let prev_chain = self.prev_chain;
             if let Some(newest) = entries.last() {
                 self.prev_chain = newest.meta.chain;
             }
-            pages.push(Page { number: self.sealed_pages, prev_chain, entries });
+            pages.push(Page {
+                number: self.sealed_pages,
+                prev_chain,
+                entries,
+            });
         }
         pages
     }
@@ -233,7 +265,12 @@ impl Index {
             "{{\n\"communityId\":\"{}\",\n\"latestVersion\":{latest},\n\"totalVersions\":{latest},\n\
              \"totalSizeBytes\":{},\n\"updatedAt\":\"{}\",\n\"format\":\"{INDEX_FORMAT}\",\n\"epoch\":{},\n\
              \"sealedPages\":{},\n\"prevChain\":\"{}\",\n",
-            self.tenant, self.total_size_bytes, self.updated_at, self.epoch, self.sealed_pages, self.prev_chain
+            self.tenant,
+            self.total_size_bytes,
+            self.updated_at,
+            self.epoch,
+            self.sealed_pages,
+            self.prev_chain
         );
         finish(text, &self.entries)
     }
@@ -247,7 +284,9 @@ impl Index {
             tenant: tenant.clone(),
             stream,
             epoch: document.epoch,
-            total_size_bytes: document.total_size_bytes.ok_or_else(|| missing("totalSizeBytes"))?,
+            total_size_bytes: document
+                .total_size_bytes
+                .ok_or_else(|| missing("totalSizeBytes"))?,
             updated_at: document.updated_at.ok_or_else(|| missing("updatedAt"))?,
             sealed_pages: document.sealed_pages,
             prev_chain: document.prev_chain,
@@ -258,9 +297,14 @@ impl Index {
         }
         let first = index.sealed_pages * PAGE_SIZE + 1;
         check_entries(&key, tenant, first, index.prev_chain, &index.entries)?;
-        let total = document.total_versions.ok_or_else(|| missing("totalVersions"))?;
+        let total = document
+            .total_versions
+            .ok_or_else(|| missing("totalVersions"))?;
         if document.latest_version != index.latest() || total != index.latest().get() {
-            return Err(Damage::malformed(&key, "latestVersion or totalVersions is not the number of its entries"));
+            return Err(Damage::malformed(
+                &key,
+                "latestVersion or totalVersions is not the number of its entries",
+            ));
         }
         Ok(index)
     }
@@ -287,13 +331,27 @@ impl Page {
     }
 
     /// Reads a page and verifies `selfSha256`, the numbering and the chain within it.
-    pub fn parse(tenant: &TenantId, stream: Stream, number: u64, bytes: &[u8]) -> Result<Self, Damage> {
+    pub fn parse(
+        tenant: &TenantId,
+        stream: Stream,
+        number: u64,
+        bytes: &[u8],
+    ) -> Result<Self, Damage> {
         let key = page_key(tenant, stream, number);
         let document = open(&key, PAGE_FORMAT, tenant, bytes)?;
         let first = document.sealed_pages * PAGE_SIZE + 1;
-        let page = Self { number, prev_chain: document.prev_chain, entries: entries(stream, document.versions) };
-        if page.entries.len() as u64 != PAGE_SIZE || document.sealed_pages.checked_add(1) != Some(number) {
-            return Err(Damage::malformed(&key, format!("{PAGE_SIZE} entries of page {number} are expected")));
+        let page = Self {
+            number,
+            prev_chain: document.prev_chain,
+            entries: entries(stream, document.versions),
+        };
+        if page.entries.len() as u64 != PAGE_SIZE
+            || document.sealed_pages.checked_add(1) != Some(number)
+        {
+            return Err(Damage::malformed(
+                &key,
+                format!("{PAGE_SIZE} entries of page {number} are expected"),
+            ));
         }
         if number == 1 {
             Damage::check(&key, "prevChain", genesis(tenant, stream), page.prev_chain)?;
@@ -310,12 +368,18 @@ impl Page {
 
     /// The chain at its newest entry.
     pub fn latest_chain(&self) -> Digest {
-        self.entries.last().map_or(self.prev_chain, |entry| entry.meta.chain)
+        self.entries
+            .last()
+            .map_or(self.prev_chain, |entry| entry.meta.chain)
     }
 }
 
 fn entries(stream: Stream, newest_first: Vec<EntryDocument>) -> Vec<IndexEntry> {
-    newest_first.into_iter().rev().map(|document| IndexEntry::from_document(stream, document)).collect()
+    newest_first
+        .into_iter()
+        .rev()
+        .map(|document| IndexEntry::from_document(stream, document))
+        .collect()
 }
 
 fn check_entries(
@@ -334,7 +398,12 @@ fn check_entries(
                 format!("number {} of {}", meta.seq, meta.tenant),
             ));
         }
-        Damage::check(key, "a recomputed chain", meta.chain, meta.expected_chain(chain))?;
+        Damage::check(
+            key,
+            "a recomputed chain",
+            meta.chain,
+            meta.expected_chain(chain),
+        )?;
         chain = meta.chain;
     }
     Ok(())
@@ -358,21 +427,31 @@ fn finish(mut text: String, entries: &[IndexEntry]) -> Bytes {
 
 fn open(key: &str, format: &str, tenant: &TenantId, bytes: &[u8]) -> Result<Document, Damage> {
     let malformed = |reason: &str| Damage::malformed(key, reason);
-    let covered = bytes.len().checked_sub(TAIL).ok_or_else(|| malformed("it is too short for an index"))?;
+    let covered = bytes
+        .len()
+        .checked_sub(TAIL)
+        .ok_or_else(|| malformed("it is too short for an index"))?;
     let (body, tail) = bytes.split_at(covered);
     let digest = std::str::from_utf8(tail)
         .ok()
         .and_then(|tail| tail.strip_prefix(SELF)?.strip_suffix("\"\n}\n"))
         .ok_or_else(|| malformed("it does not end with selfSha256"))?;
-    let expected = digest.parse().map_err(|error| Damage::malformed(key, error))?;
+    let expected: Digest = digest
+        .parse()
+        .map_err(|error: InvalidDigest| Damage::malformed(key, error.to_string()))?;
     Damage::check(key, "selfSha256", expected, Digest::of(body))?;
-    let document: Document = serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error))?;
+    let document: Document =
+        serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error.to_string()))?;
     check_format(key, format, &document.format)?;
     if document.sealed_pages > MAX_PAGES {
         return Err(malformed("sealedPages is beyond every history"));
     }
     if document.community_id != *tenant {
-        return Err(Damage::misplaced(key, tenant, &document.community_id));
+        return Err(Damage::misplaced(
+            key,
+            tenant.as_str(),
+            document.community_id.as_str(),
+        ));
     }
     Ok(document)
 }

@@ -49,8 +49,7 @@ pub fn tenant_of(key: &str) -> Option<TenantId> {
 /// The stream that an object of a tenant belongs to.
 pub fn stream_of(key: &str) -> Option<Stream> {
     match key.split_once('/')?.1.split_once('/') {
-        None => Some(Stream::Manifests),
-        Some(("versions" | "index", _)) => Some(Stream::Manifests),
+        None | Some(("versions" | "index", _)) => Some(Stream::Manifests),
         Some(("applies", _)) => Some(Stream::Applies),
         Some(("decisions", _)) => Some(Stream::Decisions),
         Some(_) => None,
@@ -61,15 +60,17 @@ pub fn stream_of(key: &str) -> Option<Stream> {
 pub fn parse_snapshot_key(key: &str) -> Option<(Stream, Seq, Epoch)> {
     let tenant = tenant_of(key)?;
     let name = &key[tenant.as_str().len() + 1..];
-    let (stream, name) =
-        Stream::ALL.into_iter().find_map(|stream| Some((stream, name.strip_prefix(snapshots(stream))?)))?;
+    let (stream, name) = Stream::ALL
+        .into_iter()
+        .find_map(|stream| Some((stream, name.strip_prefix(snapshots(stream))?)))?;
     let name = name.strip_suffix(".json")?;
     let (seq, epoch) = match name.split_once(".e") {
         Some((seq, epoch)) => (seq, epoch.parse().ok()?),
         None => (name, 1),
     };
     let (seq, epoch) = (Seq::new(seq.parse().ok()?), Epoch::new(epoch));
-    (seq.get() > 0 && snapshot_key(&tenant, stream, seq, epoch) == key).then_some((stream, seq, epoch))
+    (seq.get() > 0 && snapshot_key(&tenant, stream, seq, epoch) == key)
+        .then_some((stream, seq, epoch))
 }
 
 #[cfg(test)]
@@ -79,13 +80,26 @@ mod tests {
     #[test]
     fn keys_are_padded_and_carry_later_epochs() {
         let tenant: TenantId = "acme".parse().unwrap();
-        let key = |stream, seq, epoch| snapshot_key(&tenant, stream, Seq::new(seq), Epoch::new(epoch));
+        let key =
+            |stream, seq, epoch| snapshot_key(&tenant, stream, Seq::new(seq), Epoch::new(epoch));
         assert_eq!(key(Stream::Manifests, 13, 1), "acme/versions/v000013.json");
-        assert_eq!(key(Stream::Manifests, 13, 2), "acme/versions/v000013.e2.json");
-        assert_eq!(key(Stream::Applies, 1_234_567, 1), "acme/applies/a1234567.json");
+        assert_eq!(
+            key(Stream::Manifests, 13, 2),
+            "acme/versions/v000013.e2.json"
+        );
+        assert_eq!(
+            key(Stream::Applies, 1_234_567, 1),
+            "acme/applies/a1234567.json"
+        );
         assert_eq!(index_key(&tenant, Stream::Manifests), "acme/index.json");
-        assert_eq!(index_key(&tenant, Stream::Decisions), "acme/decisions/index.json");
-        assert_eq!(page_key(&tenant, Stream::Applies, 1), "acme/applies/index/p000001.json");
+        assert_eq!(
+            index_key(&tenant, Stream::Decisions),
+            "acme/decisions/index.json"
+        );
+        assert_eq!(
+            page_key(&tenant, Stream::Applies, 1),
+            "acme/applies/index/p000001.json"
+        );
     }
 
     #[test]

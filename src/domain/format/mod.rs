@@ -13,7 +13,9 @@ mod tests;
 
 pub use bucket::BucketIdentity;
 pub use index::{Index, IndexEntry, PAGE_SIZE, Page};
-pub use keys::{BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, tenant_of};
+pub use keys::{
+    BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, tenant_of,
+};
 pub use snapshot::Snapshot;
 
 use super::Digest;
@@ -71,30 +73,62 @@ pub enum Problem {
 
 impl Damage {
     pub(crate) fn new(object: &str, problem: Problem) -> Self {
-        Self { object: object.to_owned(), problem }
+        Self {
+            object: object.to_owned(),
+            problem,
+        }
     }
 
-    pub(crate) fn malformed(object: &str, reason: impl ToString) -> Self {
-        Self::new(object, Problem::Malformed(reason.to_string()))
+    pub(crate) fn malformed(object: &str, reason: impl Into<String>) -> Self {
+        Self::new(object, Problem::Malformed(reason.into()))
     }
 
-    pub(crate) fn check(object: &str, what: &'static str, expected: Digest, actual: Digest) -> Result<(), Self> {
+    pub(crate) fn check(
+        object: &str,
+        what: &'static str,
+        expected: Digest,
+        actual: Digest,
+    ) -> Result<(), Self> {
         if expected == actual {
             return Ok(());
         }
-        Err(Self::new(object, Problem::Mismatch { what, expected, actual }))
+        Err(Self::new(
+            object,
+            Problem::Mismatch {
+                what,
+                expected,
+                actual,
+            },
+        ))
     }
 
     pub(crate) fn diverged(object: &str, database: Digest, bucket: Digest) -> Self {
         Self::new(object, Problem::Diverged { database, bucket })
     }
 
-    pub(crate) fn misplaced(object: &str, expected: impl ToString, found: impl ToString) -> Self {
-        Self::new(object, Problem::Misplaced { expected: expected.to_string(), found: found.to_string() })
+    pub(crate) fn misplaced(
+        object: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            object,
+            Problem::Misplaced {
+                expected: expected.into(),
+                found: found.into(),
+            },
+        )
     }
 }
 
 /// Refuses a `format` tag of another kind or of a newer version than `known`.
 fn check_format(object: &str, known: &str, found: &str) -> Result<(), Damage> {
-    if known == found { Ok(()) } else { Err(Damage::new(object, Problem::UnknownFormat(found.to_owned()))) }
+    if known == found {
+        Ok(())
+    } else {
+        Err(Damage::new(
+            object,
+            Problem::UnknownFormat(found.to_owned()),
+        ))
+    }
 }

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 
 use super::{Damage, check_format, snapshot_key};
 use crate::domain::content::Content;
-use crate::domain::{Digest, Entry, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp};
+use crate::domain::{
+    Digest, Entry, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp,
+};
 
 const FORMAT: &str = "driftline.snapshot.v1";
 
@@ -45,8 +47,19 @@ struct Document<'a> {
 impl Snapshot {
     /// Writes the entry's object: a function of the entry.
     pub fn write(entry: &Entry) -> Bytes {
-        let EntryMeta { tenant, seq, id, epoch, checksum, chain, created_at, committed_at, created_by, message, .. } =
-            &entry.meta;
+        let EntryMeta {
+            tenant,
+            seq,
+            id,
+            epoch,
+            checksum,
+            chain,
+            created_at,
+            committed_at,
+            created_by,
+            message,
+            ..
+        } = &entry.meta;
         let content = entry.content.as_bytes();
         let mut head = String::with_capacity(768 + content.len());
         // Writing to a String cannot fail.
@@ -67,14 +80,30 @@ impl Snapshot {
 
     /// Reads the object at `key`, and verifies that its content has its checksum and that it is the entry that the key
     /// names. The chain is the caller's to check: it takes the entry before.
-    pub fn parse(tenant: &TenantId, stream: Stream, key: &str, bytes: &Bytes) -> Result<Self, Damage> {
-        let text = std::str::from_utf8(bytes).map_err(|error| Damage::malformed(key, error))?;
-        let document: Document<'_> = serde_json::from_str(text).map_err(|error| Damage::malformed(key, error))?;
+    pub fn parse(
+        tenant: &TenantId,
+        stream: Stream,
+        key: &str,
+        bytes: &Bytes,
+    ) -> Result<Self, Damage> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Damage::malformed(key, error.to_string()))?;
+        let document: Document<'_> = serde_json::from_str(text)
+            .map_err(|error| Damage::malformed(key, error.to_string()))?;
         check_format(key, FORMAT, &document.format)?;
         let content = Content::from_stored(bytes.slice_ref(document.content.get().as_bytes()));
-        Damage::check(key, "the content's SHA-256", document.checksum, content.checksum())?;
+        Damage::check(
+            key,
+            "the content's SHA-256",
+            document.checksum,
+            content.checksum(),
+        )?;
         if document.community_id != *tenant {
-            return Err(Damage::misplaced(key, tenant, &document.community_id));
+            return Err(Damage::misplaced(
+                key,
+                tenant.as_str(),
+                document.community_id.as_str(),
+            ));
         }
         let named = snapshot_key(tenant, stream, document.version, document.epoch);
         if named != key {
@@ -95,7 +124,11 @@ impl Snapshot {
             size_bytes: content.len() as u64,
         };
         let (object_sha256, object_size) = (Digest::of(bytes), bytes.len() as u64);
-        Ok(Self { entry: Entry { meta, content }, object_sha256, object_size })
+        Ok(Self {
+            entry: Entry { meta, content },
+            object_sha256,
+            object_size,
+        })
     }
 }
 

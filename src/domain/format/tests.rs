@@ -3,7 +3,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::content::Content;
-use crate::domain::{Digest, Entry, EntryId, EntryMeta, Epoch, Seq, Stream, TenantId, Timestamp, genesis};
+use crate::domain::{
+    Digest, Entry, EntryId, EntryMeta, Epoch, Seq, Stream, TenantId, Timestamp, genesis,
+};
 
 fn tenant() -> TenantId {
     "acme".parse().unwrap()
@@ -28,7 +30,9 @@ fn history(count: u64, epoch_of: impl Fn(u64) -> u64) -> Vec<Entry> {
                 chain,
                 created_at: at(0),
                 committed_at: at(i64::try_from(number).unwrap()),
-                created_by: number.is_multiple_of(2).then(|| "ops \"night\"".parse().unwrap()),
+                created_by: number
+                    .is_multiple_of(2)
+                    .then(|| "ops \"night\"".parse().unwrap()),
                 message: None,
                 size_bytes: content.len() as u64,
             };
@@ -43,14 +47,24 @@ fn index_of(entries: &[Entry]) -> (Index, Vec<Page>) {
     let mut index = Index::empty(&tenant(), Stream::Manifests, Epoch::FIRST, Timestamp::EPOCH);
     for entry in entries {
         let bytes = Snapshot::write(entry);
-        index.push(IndexEntry::new("p/", entry.meta.clone(), bytes.len() as u64, Digest::of(&bytes)));
+        index.push(IndexEntry::new(
+            "p/",
+            entry.meta.clone(),
+            bytes.len() as u64,
+            Digest::of(&bytes),
+        ));
     }
     let pages = index.seal();
     (index, pages)
 }
 
 fn key_of(entry: &Entry) -> String {
-    snapshot_key(&entry.meta.tenant, entry.meta.stream, entry.meta.seq, entry.meta.epoch)
+    snapshot_key(
+        &entry.meta.tenant,
+        entry.meta.stream,
+        entry.meta.seq,
+        entry.meta.epoch,
+    )
 }
 
 #[test]
@@ -69,7 +83,11 @@ fn the_content_of_a_snapshot_stands_alone_on_its_line() {
     let entry = &history(1, |_| 1)[0];
     let bytes = Snapshot::write(entry);
     let text = std::str::from_utf8(&bytes).unwrap();
-    let line = text.lines().skip_while(|line| *line != "\"content\":").nth(1).unwrap();
+    let line = text
+        .lines()
+        .skip_while(|line| *line != "\"content\":")
+        .nth(1)
+        .unwrap();
     assert_eq!(Digest::of(line.as_bytes()), entry.meta.checksum);
     insta::assert_snapshot!(text);
 }
@@ -88,9 +106,16 @@ fn a_snapshot_written_in_another_layout_is_the_same_entry() {
 fn a_snapshot_elsewhere_or_of_another_tenant_is_refused() {
     let entry = &history(2, |_| 1)[1];
     let bytes = Snapshot::write(entry);
-    for (tenant, key) in [("acme", "acme/versions/v000001.json"), ("other", "other/versions/v000002.json")] {
-        let damage = Snapshot::parse(&tenant.parse().unwrap(), Stream::Manifests, key, &bytes).unwrap_err();
-        assert!(matches!(damage.problem, Problem::Misplaced { .. }), "{damage}");
+    for (tenant, key) in [
+        ("acme", "acme/versions/v000001.json"),
+        ("other", "other/versions/v000002.json"),
+    ] {
+        let damage =
+            Snapshot::parse(&tenant.parse().unwrap(), Stream::Manifests, key, &bytes).unwrap_err();
+        assert!(
+            matches!(damage.problem, Problem::Misplaced { .. }),
+            "{damage}"
+        );
     }
 }
 
@@ -101,9 +126,13 @@ fn an_index_and_its_pages_read_back() {
         let (index, pages) = index_of(&entries);
         assert_eq!(index.sealed_pages, count / PAGE_SIZE);
         assert_eq!(index.latest(), Seq::new(count));
-        assert_eq!(Index::parse(&tenant(), Stream::Manifests, &index.to_bytes()).unwrap(), index);
+        assert_eq!(
+            Index::parse(&tenant(), Stream::Manifests, &index.to_bytes()).unwrap(),
+            index
+        );
         for page in &pages {
-            let read = Page::parse(&tenant(), Stream::Manifests, page.number, &page.to_bytes()).unwrap();
+            let read =
+                Page::parse(&tenant(), Stream::Manifests, page.number, &page.to_bytes()).unwrap();
             assert_eq!(read, *page);
         }
         for entry in &entries {
@@ -137,14 +166,23 @@ fn every_flipped_byte_of_an_index_a_page_and_a_snapshot_is_found() {
     for place in 0..bytes.len() {
         let mut flipped = bytes.to_vec();
         flipped[place] ^= 1;
-        assert!(Index::parse(&tenant(), Stream::Manifests, &flipped).is_err(), "index byte {place}");
+        assert!(
+            Index::parse(&tenant(), Stream::Manifests, &flipped).is_err(),
+            "index byte {place}"
+        );
     }
     let (_, pages) = index_of(&entries);
     let bytes = pages[0].to_bytes();
-    for place in (0..bytes.len()).step_by(31).chain(bytes.len() - 80..bytes.len()) {
+    for place in (0..bytes.len())
+        .step_by(31)
+        .chain(bytes.len() - 80..bytes.len())
+    {
         let mut flipped = bytes.to_vec();
         flipped[place] ^= 1;
-        assert!(Page::parse(&tenant(), Stream::Manifests, 1, &flipped).is_err(), "page byte {place}");
+        assert!(
+            Page::parse(&tenant(), Stream::Manifests, 1, &flipped).is_err(),
+            "page byte {place}"
+        );
     }
     // A snapshot is found out by the index's digest of it.
     let bytes = Snapshot::write(&entries[0]);
@@ -168,11 +206,19 @@ fn a_page_of_another_number_or_with_a_broken_chain_is_refused() {
 #[test]
 fn an_index_of_a_newer_format_says_so() {
     let (index, _) = index_of(&history(1, |_| 1));
-    let text = String::from_utf8(index.to_bytes().to_vec()).unwrap().replace("index.v1", "index.v2");
+    let text = String::from_utf8(index.to_bytes().to_vec())
+        .unwrap()
+        .replace("index.v1", "index.v2");
     let body = &text[..text.find("\"selfSha256\"").unwrap()];
-    let newer = format!("{body}\"selfSha256\":\"{}\"\n}}\n", Digest::of(body.as_bytes()));
+    let newer = format!(
+        "{body}\"selfSha256\":\"{}\"\n}}\n",
+        Digest::of(body.as_bytes())
+    );
     let damage = Index::parse(&tenant(), Stream::Manifests, newer.as_bytes()).unwrap_err();
-    assert_eq!(damage.problem, Problem::UnknownFormat("driftline.index.v2".to_owned()));
+    assert_eq!(
+        damage.problem,
+        Problem::UnknownFormat("driftline.index.v2".to_owned())
+    );
 }
 
 proptest! {

@@ -41,8 +41,14 @@ impl Inventory {
     /// The newest entry.
     pub(super) fn head(&self, tenant: &TenantId, stream: Stream) -> Head {
         match self.entries.last() {
-            Some(last) => Head { seq: last.named.meta.seq, chain: last.named.meta.chain },
-            None => Head { seq: Seq::default(), chain: genesis(tenant, stream) },
+            Some(last) => Head {
+                seq: last.named.meta.seq,
+                chain: last.named.meta.chain,
+            },
+            None => Head {
+                seq: Seq::default(),
+                chain: genesis(tenant, stream),
+            },
         }
     }
 
@@ -54,8 +60,14 @@ impl Inventory {
 
     /// The newest epoch in it.
     pub(super) fn epoch(&self) -> Epoch {
-        let named = self.entries.iter().map(|entry| entry.named.meta.epoch).max();
-        named.max(self.index.as_ref().map(|index| index.epoch)).unwrap_or_default()
+        let named = self
+            .entries
+            .iter()
+            .map(|entry| entry.named.meta.epoch)
+            .max();
+        named
+            .max(self.index.as_ref().map(|index| index.epoch))
+            .unwrap_or_default()
     }
 }
 
@@ -77,10 +89,15 @@ pub(super) async fn take(
         if let Some((found, seq, epoch)) = parse_snapshot_key(key)
             && found == stream
         {
-            candidates.entry(seq).or_default().push((epoch, key.clone()));
+            candidates
+                .entry(seq)
+                .or_default()
+                .push((epoch, key.clone()));
         }
     }
-    candidates.values_mut().for_each(|epochs| epochs.sort());
+    for epochs in candidates.values_mut() {
+        epochs.sort();
+    }
     let mut worked_around = Vec::new();
     // The listing says which indexes exist, and a GET says it again for those that it does not show.
     let (index, etag) = match bucket.index(tenant, stream).await {
@@ -92,20 +109,48 @@ pub(super) async fn take(
         }
         Err(error) => return Err(error),
     };
-    let mut walk = Walk { bucket, tenant, stream, candidates, entries: Vec::new(), memory, worked_around, failures: Vec::new() };
+    let mut walk = Walk {
+        bucket,
+        tenant,
+        stream,
+        candidates,
+        entries: Vec::new(),
+        memory,
+        worked_around,
+        failures: Vec::new(),
+    };
     if let Some(index) = &index {
         walk.pages(index).await?;
-        walk.entries.extend(index.entries.iter().map(|named| Recoverable { named: named.clone(), content: None }));
+        walk.entries
+            .extend(index.entries.iter().map(|named| Recoverable {
+                named: named.clone(),
+                content: None,
+            }));
     }
     // What an older epoch wrote after the index had moved on never became history.
     let floor = index.as_ref().map_or(Epoch::default(), |index| index.epoch);
     walk.follow(Seq::new(u64::MAX), floor).await?;
     let orphans = walk.orphans();
-    let Walk { entries, mut worked_around, failures, .. } = walk;
+    let Walk {
+        entries,
+        mut worked_around,
+        failures,
+        ..
+    } = walk;
     if index.is_none() && etag.is_none() && !entries.is_empty() {
-        worked_around.push(Damage::new(&index_key(tenant, stream), crate::domain::format::Problem::Missing));
+        worked_around.push(Damage::new(
+            &index_key(tenant, stream),
+            crate::domain::format::Problem::Missing,
+        ));
     }
-    Ok(Inventory { index, etag, entries, orphans, worked_around, failures })
+    Ok(Inventory {
+        index,
+        etag,
+        entries,
+        orphans,
+        worked_around,
+        failures,
+    })
 }
 
 struct Walk<'a> {
@@ -121,7 +166,10 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn chain(&self) -> Digest {
-        self.entries.last().map_or_else(|| genesis(self.tenant, self.stream), |last| last.named.meta.chain)
+        self.entries.last().map_or_else(
+            || genesis(self.tenant, self.stream),
+            |last| last.named.meta.chain,
+        )
     }
 
     /// The entries of the sealed pages. Where a page is damaged its snapshots are followed instead.
@@ -141,12 +189,16 @@ impl Walk<'_> {
             };
             match read {
                 Ok(page) => {
-                    let named = page.entries.into_iter().map(|named| Recoverable { named, content: None });
+                    let named = page.entries.into_iter().map(|named| Recoverable {
+                        named,
+                        content: None,
+                    });
                     self.entries.extend(named);
                 }
                 Err(damage) => {
                     self.worked_around.extend(damage);
-                    self.follow(Seq::new(number * PAGE_SIZE), Epoch::default()).await?;
+                    self.follow(Seq::new(number * PAGE_SIZE), Epoch::default())
+                        .await?;
                     if (self.entries.len() as u64) < number * PAGE_SIZE {
                         // Later entries cannot be tied to this history without those that are lost here.
                         break;
@@ -154,7 +206,12 @@ impl Walk<'_> {
                 }
             }
         }
-        Damage::check(&index_key(self.tenant, self.stream), "prevChain", index.prev_chain, self.chain())?;
+        Damage::check(
+            &index_key(self.tenant, self.stream),
+            "prevChain",
+            index.prev_chain,
+            self.chain(),
+        )?;
         Ok(())
     }
 
@@ -165,11 +222,20 @@ impl Walk<'_> {
             if next > until {
                 return Ok(());
             }
-            let Some(keys) = self.candidates.get(&next).cloned() else { return Ok(()) };
+            let Some(keys) = self.candidates.get(&next).cloned() else {
+                return Ok(());
+            };
             let mut found = None;
             for (_, key) in keys.iter().rev().filter(|(epoch, _)| *epoch >= floor) {
-                match self.bucket.unnamed_snapshot(self.tenant, self.stream, key).await {
-                    Ok(Some(snapshot)) if snapshot.entry.meta.expected_chain(self.chain()) == snapshot.entry.meta.chain => {
+                match self
+                    .bucket
+                    .unnamed_snapshot(self.tenant, self.stream, key)
+                    .await
+                {
+                    Ok(Some(snapshot))
+                        if snapshot.entry.meta.expected_chain(self.chain())
+                            == snapshot.entry.meta.chain =>
+                    {
                         found = Some(snapshot);
                         break;
                     }
@@ -182,7 +248,10 @@ impl Walk<'_> {
             let named = IndexEntry::of(self.bucket.store().prefix(), &snapshot);
             let kept = self.memory.checked_sub(snapshot.entry.meta.size_bytes);
             self.memory = kept.unwrap_or_default();
-            self.entries.push(Recoverable { named, content: kept.map(|_| snapshot.entry.content) });
+            self.entries.push(Recoverable {
+                named,
+                content: kept.map(|_| snapshot.entry.content),
+            });
         }
     }
 
@@ -193,7 +262,10 @@ impl Walk<'_> {
         };
         self.candidates
             .iter()
-            .flat_map(|(seq, keys)| keys.iter().filter(move |(epoch, _)| named(*seq) != Some(*epoch)))
+            .flat_map(|(seq, keys)| {
+                keys.iter()
+                    .filter(move |(epoch, _)| named(*seq) != Some(*epoch))
+            })
             .map(|(_, key)| key.clone())
             .collect()
     }

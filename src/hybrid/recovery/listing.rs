@@ -23,13 +23,29 @@ pub(super) struct Lister<'a> {
 impl<'a> Lister<'a> {
     /// Every tenant.
     pub(super) fn all(store: &'a dyn SnapshotStore) -> Self {
-        Self { store, prefix: String::new(), read: VecDeque::new(), last: None, more: true }
+        Self {
+            store,
+            prefix: String::new(),
+            read: VecDeque::new(),
+            last: None,
+            more: true,
+        }
     }
 
     /// The objects of one tenant.
-    pub(super) async fn of(store: &'a dyn SnapshotStore, tenant: &TenantId) -> StoreResult<Vec<String>> {
-        let mut lister = Self { prefix: format!("{tenant}/"), ..Self::all(store) };
-        Ok(lister.next().await?.map(|(_, keys)| keys).unwrap_or_default())
+    pub(super) async fn of(
+        store: &'a dyn SnapshotStore,
+        tenant: &TenantId,
+    ) -> StoreResult<Vec<String>> {
+        let mut lister = Self {
+            prefix: format!("{tenant}/"),
+            ..Self::all(store)
+        };
+        Ok(lister
+            .next()
+            .await?
+            .map(|(_, keys)| keys)
+            .unwrap_or_default())
     }
 
     /// The next tenant; `None` at the end.
@@ -38,7 +54,9 @@ impl<'a> Lister<'a> {
         loop {
             while let Some(key) = self.read.pop_front() {
                 // What belongs to no tenant is none of recovery's business.
-                let Some(tenant) = tenant_of(&key) else { continue };
+                let Some(tenant) = tenant_of(&key) else {
+                    continue;
+                };
                 match &mut group {
                     Some((name, keys)) if *name == tenant => keys.push(key),
                     Some(_) => {
@@ -51,12 +69,16 @@ impl<'a> Lister<'a> {
             if !self.more {
                 return Ok(group);
             }
-            let listing = self.store.list(&self.prefix, self.last.as_deref(), PAGE).await?;
+            let listing = self
+                .store
+                .list(&self.prefix, self.last.as_deref(), PAGE)
+                .await?;
             self.more = listing.more && !listing.objects.is_empty();
             if let Some(last) = listing.objects.last() {
                 self.last = Some(last.key.clone());
             }
-            self.read.extend(listing.objects.into_iter().map(|object| object.key));
+            self.read
+                .extend(listing.objects.into_iter().map(|object| object.key));
         }
     }
 }

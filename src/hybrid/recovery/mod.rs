@@ -92,7 +92,15 @@ impl<'a> Context<'a> {
         let database = sides.database.identity().await?;
         let takeover = Takeover::new(sides, &database).await?;
         let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
-        Ok(Self { sides, settings, requests, progress, request, database, takeover })
+        Ok(Self {
+            sides,
+            settings,
+            requests,
+            progress,
+            request,
+            database,
+            takeover,
+        })
     }
 
     /// Whether every tenant gets a new epoch: the bucket is not this database's, or the database awaits recovery.
@@ -126,7 +134,10 @@ pub(crate) async fn all(
     let everyone = context.everyone();
     if everyone && !request.dry_run {
         // Also with no tenant to restore: whoever shadowed to this bucket before is fenced off.
-        context.takeover.epoch(None, highest_epoch(&context).await?).await?;
+        context
+            .takeover
+            .epoch(None, highest_epoch(&context).await?)
+            .await?;
     }
     let mut seen = BTreeSet::new();
     let mut lister = Some(Lister::all(sides.snapshots.as_ref()));
@@ -138,12 +149,15 @@ pub(crate) async fn all(
             match rest.next().await? {
                 Some((tenant, keys)) => {
                     let context = &context;
-                    running.push(async move { (one(context, &tenant, &keys).await, tenant) }.boxed());
+                    running
+                        .push(async move { (one(context, &tenant, &keys).await, tenant) }.boxed());
                 }
                 None => lister = None,
             }
         }
-        let Some((outcome, tenant)) = running.next().await else { break };
+        let Some((outcome, tenant)) = running.next().await else {
+            break;
+        };
         seen.insert(tenant.clone());
         report.tenants.push((tenant, outcome));
     }
@@ -154,7 +168,11 @@ pub(crate) async fn all(
         let page = sides.database.tenants(after.as_ref(), 1000).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.tenant.clone());
-        let unseen: Vec<_> = page.into_iter().map(|state| state.tenant).filter(|name| !seen.contains(name)).collect();
+        let unseen: Vec<_> = page
+            .into_iter()
+            .map(|state| state.tenant)
+            .filter(|name| !seen.contains(name))
+            .collect();
         let outcomes: Vec<_> = stream::iter(unseen)
             .map(|name| {
                 let context = &context;
@@ -163,15 +181,25 @@ pub(crate) async fn all(
             .buffer_unordered(settings.concurrent_tenants)
             .collect()
             .await;
-        report.tenants.extend(outcomes.into_iter().map(|(outcome, name)| (name, outcome)));
+        report
+            .tenants
+            .extend(outcomes.into_iter().map(|(outcome, name)| (name, outcome)));
     }
-    report.tenants.sort_by(|(left, _), (right, _)| left.cmp(right));
+    report
+        .tenants
+        .sort_by(|(left, _), (right, _)| left.cmp(right));
     if everyone && !request.dry_run {
-        let failed = report.tenants.iter().filter(|(_, outcome)| outcome.is_err()).count();
+        let failed = report
+            .tenants
+            .iter()
+            .filter(|(_, outcome)| outcome.is_err())
+            .count();
         report.unfinished = if failed == 0 {
             context.takeover.finish().await?
         } else {
-            Some(format!("{failed} tenants failed; they and new tenants take no writes until a recovery succeeds"))
+            Some(format!(
+                "{failed} tenants failed; they and new tenants take no writes until a recovery succeeds"
+            ))
         };
     }
     Ok(report)
@@ -179,7 +207,9 @@ pub(crate) async fn all(
 
 /// Recovers everything after a failover, on nobody's behalf.
 pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result<()> {
-    tracing::warn!("the database's timeline moved on: recovering from the bucket before it takes writes");
+    tracing::warn!(
+        "the database's timeline moved on: recovering from the bucket before it takes writes"
+    );
     let request = RecoveryRequest::default();
     let report = all(sides, settings, &request, &Progress::default()).await?;
     for (tenant, outcome) in &report.tenants {
@@ -192,8 +222,11 @@ pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result
         }
     }
     match report.unfinished {
-        Some(reason) => Err(Error::new(ErrorKind::Refused, format!("recover after a failover: {reason}"))
-            .hint("run `driftline recover --all-tenants` to see each tenant")),
+        Some(reason) => Err(Error::new(
+            ErrorKind::Refused,
+            format!("recover after a failover: {reason}"),
+        )
+        .hint("run `driftline recover --all-tenants` to see each tenant")),
         None => Ok(()),
     }
 }
@@ -206,22 +239,38 @@ async fn one(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Resul
 
 async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Recovery> {
     let mut plan = Plan::make(context, tenant, keys).await?;
-    let awaiting = plan.seen.as_ref().map_or(context.everyone(), |state| state.awaiting_recovery);
-    if plan.state == RecoveryState::Nothing && !(awaiting && context.database.ownership == Ownership::AwaitingRecovery) {
+    let awaiting = plan
+        .seen
+        .as_ref()
+        .map_or(context.everyone(), |state| state.awaiting_recovery);
+    if plan.state == RecoveryState::Nothing
+        && !(awaiting && context.database.ownership == Ownership::AwaitingRecovery)
+    {
         return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: neither the database nor the bucket knows it"))
             .hint("`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"));
     }
     if plan.state == RecoveryState::Diverged && !context.request.dry_run {
-        let at = plan.failures.last().map(ToString::to_string).unwrap_or_default();
-        return Err(Error::new(ErrorKind::DivergentHistory, format!("recover {tenant}: {at}"))
-            .hint("nothing was changed; both histories are kept as they are"));
+        let at = plan
+            .failures
+            .last()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        return Err(Error::new(
+            ErrorKind::DivergentHistory,
+            format!("recover {tenant}: {at}"),
+        )
+        .hint("nothing was changed; both histories are kept as they are"));
     }
     let target = target::find(context, &plan).await?;
     let renew = context.everyone()
         || plan.is_cut_off()
         || matches!(plan.state, RecoveryState::Empty | RecoveryState::Behind);
     let mut recovery = if context.request.dry_run {
-        let epoch = if renew { plan.epoch().next() } else { plan.epoch() };
+        let epoch = if renew {
+            plan.epoch().next()
+        } else {
+            plan.epoch()
+        };
         describe(&plan, &plan.outcome(epoch))
     } else {
         let outcome = restore::run(context, &mut plan, renew, awaiting).await?;
@@ -241,8 +290,16 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
         new_version: None,
         epoch: outcome.epoch,
         failures: plan.failures.clone(),
-        worked_around: plan.streams.iter().flat_map(|(_, inventory)| inventory.worked_around.clone()).collect(),
-        orphans: plan.streams.iter().flat_map(|(_, inventory)| inventory.orphans.clone()).collect(),
+        worked_around: plan
+            .streams
+            .iter()
+            .flat_map(|(_, inventory)| inventory.worked_around.clone())
+            .collect(),
+        orphans: plan
+            .streams
+            .iter()
+            .flat_map(|(_, inventory)| inventory.orphans.clone())
+            .collect(),
         void_references: plan.void_references.clone(),
     }
 }
@@ -257,11 +314,17 @@ async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
     let mut lister = Lister::all(context.sides.snapshots.as_ref());
     while let Some((tenant, keys)) = lister.next().await? {
         for stream in Stream::ALL {
-            let Ok(Some((index, _))) = bucket.index(&tenant, stream).await else { continue };
+            let Ok(Some((index, _))) = bucket.index(&tenant, stream).await else {
+                continue;
+            };
             highest = highest.max(index.epoch);
         }
-        let named = keys.iter().filter_map(|key| crate::domain::format::parse_snapshot_key(key));
-        highest = named.map(|(_, _, epoch)| epoch).fold(highest, std::cmp::max);
+        let named = keys
+            .iter()
+            .filter_map(|key| crate::domain::format::parse_snapshot_key(key));
+        highest = named
+            .map(|(_, _, epoch)| epoch)
+            .fold(highest, std::cmp::max);
     }
     Ok(highest)
 }
@@ -279,8 +342,15 @@ mod inventory_of {
 
     /// Every manifest that the bucket can bring back, oldest first, whatever became of the index.
     pub(crate) async fn recoverable(sides: &Sides, tenant: &TenantId) -> Result<Vec<IndexEntry>> {
-        let keys = Lister::of(sides.snapshots.as_ref(), tenant).await.map_err(BucketError::from)?;
-        let inventory = inventory::take(&sides.bucket(), tenant, Stream::Manifests, &keys, 0).await?;
-        Ok(inventory.entries.into_iter().map(|entry| entry.named).collect())
+        let keys = Lister::of(sides.snapshots.as_ref(), tenant)
+            .await
+            .map_err(BucketError::from)?;
+        let inventory =
+            inventory::take(&sides.bucket(), tenant, Stream::Manifests, &keys, 0).await?;
+        Ok(inventory
+            .entries
+            .into_iter()
+            .map(|entry| entry.named)
+            .collect())
     }
 }

@@ -8,8 +8,8 @@ use super::Context;
 use super::inventory::{self, Inventory};
 use crate::domain::format::Damage;
 use crate::domain::{
-    Activation, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp, VersionRef,
-    references,
+    Activation, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState,
+    Timestamp, VersionRef, references,
 };
 use crate::hybrid::bucket::BucketError;
 use crate::ports::{Error, RecoveryState};
@@ -36,22 +36,41 @@ type Rows = BTreeMap<Seq, Digest>;
 
 impl Plan {
     /// Takes stock of both sides and verifies every object that would be restored.
-    pub(super) async fn make(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Self, Error> {
+    pub(super) async fn make(
+        context: &Context<'_>,
+        tenant: &TenantId,
+        keys: &[String],
+    ) -> Result<Self, Error> {
         let seen = context.sides.database.tenant(tenant).await?;
         let bucket = context.sides.bucket();
-        let [manifests, applies, decisions] = futures::future::join_all(
-            Stream::ALL.into_iter().map(|stream| inventory::take(&bucket, tenant, stream, keys, context.settings.recovery_memory)),
-        )
-        .await
-        .try_into()
-        .map_err(|_| Error::new(crate::ports::ErrorKind::Internal, "take stock of three streams"))?;
+        let [manifests, applies, decisions] =
+            futures::future::join_all(Stream::ALL.into_iter().map(|stream| {
+                inventory::take(
+                    &bucket,
+                    tenant,
+                    stream,
+                    keys,
+                    context.settings.recovery_memory,
+                )
+            }))
+            .await
+            .try_into()
+            .map_err(|_| {
+                Error::new(
+                    crate::ports::ErrorKind::Internal,
+                    "take stock of three streams",
+                )
+            })?;
         let streams = PerStream::from([manifests?, applies?, decisions?]);
         let mut plan = Self {
             tenant: tenant.clone(),
             seen,
             state: RecoveryState::Nothing,
             restore: PerStream::from_fn(|_| Vec::new()),
-            failures: streams.iter().flat_map(|(_, inventory)| inventory.failures.clone()).collect(),
+            failures: streams
+                .iter()
+                .flat_map(|(_, inventory)| inventory.failures.clone())
+                .collect(),
             streams,
             void_references: Vec::new(),
             activation: None,
@@ -68,18 +87,27 @@ impl Plan {
         let (mut ahead, mut behind, mut any) = (false, false, false);
         for stream in Stream::ALL {
             let rows = match &self.seen {
-                Some(state) if state.heads[stream].seq > Seq::default() => rows(context, &self.tenant, stream).await?,
+                Some(state) if state.heads[stream].seq > Seq::default() => {
+                    rows(context, &self.tenant, stream).await?
+                }
                 _ => Rows::new(),
             };
             let inventory = &self.streams[stream];
-            let head = self.seen.as_ref().map_or(Seq::default(), |state| state.heads[stream].seq);
+            let head = self
+                .seen
+                .as_ref()
+                .map_or(Seq::default(), |state| state.heads[stream].seq);
             any |= !inventory.entries.is_empty();
             for entry in &inventory.entries {
                 let meta = &entry.named.meta;
                 match rows.get(&meta.seq) {
                     Some(chain) if *chain != meta.chain => {
                         self.state = RecoveryState::Diverged;
-                        self.failures.push(Damage::diverged(&entry.named.key(), *chain, meta.chain));
+                        self.failures.push(Damage::diverged(
+                            &entry.named.key(),
+                            *chain,
+                            meta.chain,
+                        ));
                         return Ok(());
                     }
                     Some(_) => {}
@@ -91,8 +119,11 @@ impl Plan {
                 && state.heads[stream].chain != chain
             {
                 self.state = RecoveryState::Diverged;
-                let key = &inventory.entries[usize::try_from(head.get() - 1).unwrap_or_default()].named.key();
-                self.failures.push(Damage::diverged(key, state.heads[stream].chain, chain));
+                let key = &inventory.entries[usize::try_from(head.get() - 1).unwrap_or_default()]
+                    .named
+                    .key();
+                self.failures
+                    .push(Damage::diverged(key, state.heads[stream].chain, chain));
                 return Ok(());
             }
             behind |= !self.restore[stream].is_empty();
@@ -146,7 +177,10 @@ impl Plan {
             for (seq, content) in contents {
                 self.streams[stream].entries[place(seq)].content = Some(content);
             }
-            let void = read_entries.into_iter().filter(|(_, to)| !self.resolves(*to)).map(|(seq, _)| (stream, seq));
+            let void = read_entries
+                .into_iter()
+                .filter(|(_, to)| !self.resolves(*to))
+                .map(|(seq, _)| (stream, seq));
             let void: Vec<_> = void.collect();
             self.void_references.extend(void);
             self.restore[stream] = good;
@@ -160,20 +194,40 @@ impl Plan {
         match self.streams[Stream::Manifests].chain_at(reference.version) {
             Some(chain) => chain == reference.chain,
             // Beyond what the bucket knows only the database can tell; it holds the row or its head does not reach there.
-            None => self.seen.as_ref().is_some_and(|state| state.heads[Stream::Manifests].seq >= reference.version),
+            None => self
+                .seen
+                .as_ref()
+                .is_some_and(|state| state.heads[Stream::Manifests].seq >= reference.version),
         }
     }
 
     /// The newest epoch on either side.
     pub(super) fn epoch(&self) -> Epoch {
-        let bucket = self.streams.iter().map(|(_, inventory)| inventory.epoch()).max().unwrap_or_default();
-        bucket.max(self.seen.as_ref().map_or(Epoch::default(), |state| state.epoch))
+        let bucket = self
+            .streams
+            .iter()
+            .map(|(_, inventory)| inventory.epoch())
+            .max()
+            .unwrap_or_default();
+        bucket.max(
+            self.seen
+                .as_ref()
+                .map_or(Epoch::default(), |state| state.epoch),
+        )
     }
 
     /// Whether an index is in a later epoch than the database: a recovery was cut off.
     pub(super) fn is_cut_off(&self) -> bool {
-        let database = self.seen.as_ref().map_or(Epoch::default(), |state| state.epoch);
-        self.streams.iter().any(|(_, inventory)| inventory.index.as_ref().is_some_and(|index| index.epoch > database))
+        let database = self
+            .seen
+            .as_ref()
+            .map_or(Epoch::default(), |state| state.epoch);
+        self.streams.iter().any(|(_, inventory)| {
+            inventory
+                .index
+                .as_ref()
+                .is_some_and(|index| index.epoch > database)
+        })
     }
 
     /// Entries to restore over all streams.
@@ -183,7 +237,10 @@ impl Plan {
 
     /// The tenant's state once everything is restored.
     pub(super) fn outcome(&self, epoch: Epoch) -> TenantState {
-        let mut state = self.seen.clone().unwrap_or_else(|| TenantState::new(self.tenant.clone(), epoch));
+        let mut state = self
+            .seen
+            .clone()
+            .unwrap_or_else(|| TenantState::new(self.tenant.clone(), epoch));
         state.epoch = epoch;
         state.awaiting_recovery = false;
         state.last_committed_at = state.last_committed_at.max(self.newest_commit);
@@ -193,7 +250,11 @@ impl Plan {
                 state.heads[stream] = head;
             }
         }
-        let newer = |found: &Activation| state.activation.is_none_or(|known| found.decision > known.decision);
+        let newer = |found: &Activation| {
+            state
+                .activation
+                .is_none_or(|known| found.decision > known.decision)
+        };
         if let Some(activation) = self.activation.filter(newer) {
             state.activation = Some(activation);
         }
@@ -207,10 +268,19 @@ pub(super) fn place(seq: Seq) -> usize {
 }
 
 /// The entry, from memory or from the bucket.
-pub(super) async fn read(context: &Context<'_>, entry: &inventory::Recoverable) -> Result<Entry, BucketError> {
+pub(super) async fn read(
+    context: &Context<'_>,
+    entry: &inventory::Recoverable,
+) -> Result<Entry, BucketError> {
     if let Some(content) = &entry.content {
-        let meta = EntryMeta { size_bytes: content.len() as u64, ..entry.named.meta.clone() };
-        return Ok(Entry { meta, content: content.clone() });
+        let meta = EntryMeta {
+            size_bytes: content.len() as u64,
+            ..entry.named.meta.clone()
+        };
+        return Ok(Entry {
+            meta,
+            content: content.clone(),
+        });
     }
     let _permit = context.requests.acquire().await;
     Ok(context.sides.bucket().snapshot(&entry.named).await?.entry)
@@ -220,7 +290,11 @@ async fn rows(context: &Context<'_>, tenant: &TenantId, stream: Stream) -> Resul
     let mut rows = Rows::new();
     let mut before = None;
     loop {
-        let page = context.sides.database.history(tenant, stream, before, 1000).await?;
+        let page = context
+            .sides
+            .database
+            .history(tenant, stream, before, 1000)
+            .await?;
         before = page.last().map(|meta| meta.seq);
         let full = page.len() == 1000;
         rows.extend(page.into_iter().map(|meta| (meta.seq, meta.chain)));

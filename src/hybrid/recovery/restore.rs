@@ -15,14 +15,26 @@ const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 const CHUNK_ROWS: usize = 256;
 
 /// Restores the tenant, in a new epoch if `renew`, and returns its state afterwards.
-pub(super) async fn run(context: &Context<'_>, plan: &mut Plan, renew: bool, awaiting: bool) -> Result<TenantState> {
+pub(super) async fn run(
+    context: &Context<'_>,
+    plan: &mut Plan,
+    renew: bool,
+    awaiting: bool,
+) -> Result<TenantState> {
     let epoch = if renew {
-        context.takeover.epoch(Some(&plan.tenant), plan.epoch()).await?
+        context
+            .takeover
+            .epoch(Some(&plan.tenant), plan.epoch())
+            .await?
     } else {
         plan.seen.as_ref().map_or(Epoch::FIRST, |state| state.epoch)
     };
     let outcome = plan.outcome(epoch);
-    let halted = context.sides.database.status(Some(&plan.tenant), None, 1).await?;
+    let halted = context
+        .sides
+        .database
+        .status(Some(&plan.tenant), None, 1)
+        .await?;
     let halted = halted.first().is_some_and(|status| status.halted.is_some());
     if !renew && !awaiting && !halted && plan.restored() == 0 {
         return Ok(outcome);
@@ -33,16 +45,29 @@ pub(super) async fn run(context: &Context<'_>, plan: &mut Plan, renew: bool, awa
     }
     let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
     if !unmoved(plan.seen.as_ref(), restore.state()) {
-        return Err(Error::new(ErrorKind::Stale, format!("recover {}: it was written to meanwhile", plan.tenant))
-            .hint("run the recovery again"));
+        return Err(Error::new(
+            ErrorKind::Stale,
+            format!("recover {}: it was written to meanwhile", plan.tenant),
+        )
+        .hint("run the recovery again"));
     }
     insert(context, plan, restore.as_mut()).await?;
     let bucket = context.takeover.bucket().await.ok_or_else(|| {
-        Error::new(ErrorKind::Stale, format!("recover {}: the bucket is nobody's", plan.tenant)).hint("run the recovery again")
+        Error::new(
+            ErrorKind::Stale,
+            format!("recover {}: the bucket is nobody's", plan.tenant),
+        )
+        .hint("run the recovery again")
     })?;
-    let named = PerStream::from_fn(|stream| match renew {
-        true => plan.streams[stream].head(&plan.tenant, stream).seq,
-        false => plan.streams[stream].index.as_ref().map_or(Seq::default(), Index::latest),
+    let named = PerStream::from_fn(|stream| {
+        if renew {
+            plan.streams[stream].head(&plan.tenant, stream).seq
+        } else {
+            plan.streams[stream]
+                .index
+                .as_ref()
+                .map_or(Seq::default(), Index::latest)
+        }
     });
     restore.commit(&outcome, bucket, &named).await?;
     crash::point("recover-commit");
@@ -53,7 +78,10 @@ pub(super) async fn run(context: &Context<'_>, plan: &mut Plan, renew: bool, awa
 fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
     match (seen, now) {
         (Some(seen), Some(now)) => {
-            TenantState { awaiting_recovery: now.awaiting_recovery, ..seen.clone() } == *now
+            TenantState {
+                awaiting_recovery: now.awaiting_recovery,
+                ..seen.clone()
+            } == *now
         }
         // Marking an unknown tenant as awaiting recovery creates its lock row, without any entry.
         (None, Some(now)) => now.heads.iter().all(|(_, head)| head.seq == Seq::default()),
@@ -68,8 +96,14 @@ async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<(
     for stream in Stream::ALL {
         let inventory = &plan.streams[stream];
         let (known, mut index) = match &inventory.index {
-            Some(index) => (index.entries.len() + usize::try_from(index.sealed_pages).unwrap_or(0) * 128, index.clone()),
-            None => (0, Index::empty(&plan.tenant, stream, epoch, context.sides.now())),
+            Some(index) => (
+                index.entries.len() + usize::try_from(index.sealed_pages).unwrap_or(0) * 128,
+                index.clone(),
+            ),
+            None => (
+                0,
+                Index::empty(&plan.tenant, stream, epoch, context.sides.now()),
+            ),
         };
         for entry in &inventory.entries[known.min(inventory.entries.len())..] {
             index.push(entry.named.clone());
@@ -82,8 +116,11 @@ async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<(
         let key = index_key(&plan.tenant, stream);
         let etag = plan.streams[stream].etag.as_ref();
         if bucket.swap(&key, &index.to_bytes(), etag).await? == Swapped::Moved {
-            return Err(Error::new(ErrorKind::Stale, format!("recover {}: {key} changed meanwhile", plan.tenant))
-                .hint("a replicator or another recovery is at work; run this again"));
+            return Err(Error::new(
+                ErrorKind::Stale,
+                format!("recover {}: {key} changed meanwhile", plan.tenant),
+            )
+            .hint("a replicator or another recovery is at work; run this again"));
         }
     }
     Ok(())
@@ -103,7 +140,10 @@ async fn seal(context: &Context<'_>, index: &mut Index) -> Result<Option<Damage>
                 let same = same.is_ok_and(|there| there.latest_chain() == page.latest_chain());
                 if !same {
                     let reason = "it is not the page that the snapshots make up; the index was written without pages";
-                    return Ok(Some(Damage::new(&key, Problem::Malformed(reason.to_owned()))));
+                    return Ok(Some(Damage::new(
+                        &key,
+                        Problem::Malformed(reason.to_owned()),
+                    )));
                 }
             }
         }

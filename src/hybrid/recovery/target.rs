@@ -3,9 +3,13 @@
 use super::Context;
 use super::plan::{Plan, place, read};
 use crate::domain::content::Content;
-use crate::domain::{Activation, Decision, EntryId, Entry, Seq, ShortText, Stream, TenantId, VersionRef};
+use crate::domain::{
+    Activation, Decision, Entry, EntryId, Seq, ShortText, Stream, TenantId, VersionRef,
+};
 use crate::hybrid::history;
-use crate::ports::{Appended, Error, ErrorKind, Expectation, NewEntry, RecoverTarget, Recovery, Result};
+use crate::ports::{
+    Appended, Error, ErrorKind, Expectation, NewEntry, RecoverTarget, Recovery, Result,
+};
 
 /// Who recovers when nobody says.
 const RECOVERER: &str = "disaster-recovery";
@@ -33,8 +37,11 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
         RecoverTarget::Newest => return Ok(Target::Keep),
     };
     let missing = || {
-        Error::new(ErrorKind::NotFound, format!("recover {}: there is no version {version}", plan.tenant))
-            .hint("`driftline manifest history` shows the versions")
+        Error::new(
+            ErrorKind::NotFound,
+            format!("recover {}: there is no version {version}", plan.tenant),
+        )
+        .hint("`driftline manifest history` shows the versions")
     };
     if version == Seq::default() {
         return Err(missing());
@@ -43,7 +50,12 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
         Some(entry) => {
             read(context, entry).await?;
         }
-        None if context.sides.database.entry(&plan.tenant, Stream::Manifests, version).await?.is_some() => {}
+        None if context
+            .sides
+            .database
+            .entry(&plan.tenant, Stream::Manifests, version)
+            .await?
+            .is_some() => {}
         None => return Err(missing()),
     }
     Ok(Target::Version(version))
@@ -66,8 +78,11 @@ pub(super) async fn reach(
                 Some(version) => version,
                 None if context.request.dry_run => return Ok(()),
                 None => {
-                    return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: no version was active at {at}"))
-                        .hint("times mean committedAt; `driftline manifest history` shows them"));
+                    return Err(Error::new(
+                        ErrorKind::NotFound,
+                        format!("recover {tenant}: no version was active at {at}"),
+                    )
+                    .hint("times mean committedAt; `driftline manifest history` shows them"));
                 }
             }
         }
@@ -83,9 +98,16 @@ pub(super) async fn reach(
     if recovery.active_version == version && !context.request.as_new_version {
         return Ok(());
     }
-    let stored = context.sides.database.entry(tenant, Stream::Manifests, version).await?;
+    let stored = context
+        .sides
+        .database
+        .entry(tenant, Stream::Manifests, version)
+        .await?;
     let source = stored.map(|stored| stored.entry).ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("recover {tenant}: version {version} is lost on both sides"))
+        Error::new(
+            ErrorKind::NotFound,
+            format!("recover {tenant}: version {version} is lost on both sides"),
+        )
     })?;
     let appended = if context.request.as_new_version {
         append_copy(context, tenant, &source).await?
@@ -101,50 +123,84 @@ pub(super) async fn reach(
             }
             Ok(())
         }
-        Appended::Conflict { head, .. } => {
-            Err(Error::new(ErrorKind::Stale, format!("recover {tenant}: version {} was created meanwhile", head.seq))
-                .hint("everything is restored; run the recovery again to choose the active version"))
-        }
+        Appended::Conflict { head, .. } => Err(Error::new(
+            ErrorKind::Stale,
+            format!(
+                "recover {tenant}: version {} was created meanwhile",
+                head.seq
+            ),
+        )
+        .hint("everything is restored; run the recovery again to choose the active version")),
         other => Err(history::refused(tenant, &other)),
     }
 }
 
-async fn activate(context: &Context<'_>, tenant: &TenantId, target: &Entry, head: Seq) -> Result<Appended> {
+async fn activate(
+    context: &Context<'_>,
+    tenant: &TenantId,
+    target: &Entry,
+    head: Seq,
+) -> Result<Appended> {
     let state = context.sides.database.tenant(tenant).await?;
-    let state = state.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("recover {tenant}: it is gone")))?;
+    let state = state
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("recover {tenant}: it is gone")))?;
     let head_chain = state.heads[Stream::Manifests].chain;
-    let chosen = VersionRef { version: target.meta.seq, chain: target.meta.chain };
-    let decision =
-        Decision::Activate { version: chosen.version, chain: chosen.chain, head_version: head, head_chain };
-    let activation = Activation { decision: Seq::default(), target: chosen, head_chain };
+    let chosen = VersionRef {
+        version: target.meta.seq,
+        chain: target.meta.chain,
+    };
+    let decision = Decision::Activate {
+        version: chosen.version,
+        chain: chosen.chain,
+        head_version: head,
+        head_chain,
+    };
+    let activation = Activation {
+        decision: Seq::default(),
+        target: chosen,
+        head_chain,
+    };
     let message = format!("activate version {} in place of {head}", chosen.version);
     let entry = NewEntry {
         expect: Some(Expectation::Chain(head_chain)),
         refers_to: Some(chosen),
         activation: Some(activation),
-        ..new_entry(context, Stream::Decisions, decision.to_content()?, message)?
+        ..new_entry(context, Stream::Decisions, decision.to_content()?, &message)?
     };
     Ok(context.sides.database.append(tenant, &entry).await?)
 }
 
 async fn append_copy(context: &Context<'_>, tenant: &TenantId, source: &Entry) -> Result<Appended> {
-    let message = format!("recovered from version {} with chain {}", source.meta.seq, source.meta.chain);
-    let entry = new_entry(context, Stream::Manifests, source.content.clone(), message)?;
+    let message = format!(
+        "recovered from version {} with chain {}",
+        source.meta.seq, source.meta.chain
+    );
+    let entry = new_entry(context, Stream::Manifests, source.content.clone(), &message)?;
     Ok(context.sides.database.append(tenant, &entry).await?)
 }
 
-fn new_entry(context: &Context<'_>, stream: Stream, content: Content, message: String) -> Result<NewEntry> {
+fn new_entry(
+    context: &Context<'_>,
+    stream: Stream,
+    body: Content,
+    message: &str,
+) -> Result<NewEntry> {
     let text = |text: &str| {
-        text.parse::<ShortText>().map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))
+        text.parse::<ShortText>()
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))
     };
-    let created_by = context.request.by.clone().map_or_else(|| text(RECOVERER), Ok)?;
+    let created_by = context
+        .request
+        .by
+        .clone()
+        .map_or_else(|| text(RECOVERER), Ok)?;
     Ok(NewEntry {
         stream,
         id: EntryId(context.sides.entropy.uuid()),
-        content,
+        content: body,
         created_at: context.sides.now(),
         created_by: Some(created_by),
-        message: Some(text(&message)?),
+        message: Some(text(message)?),
         expect: None,
         idempotency_key: None,
         skip_unchanged: false,

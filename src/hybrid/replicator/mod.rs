@@ -25,7 +25,8 @@ use super::settings::{Settings, Sides};
 use crate::domain::TenantId;
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
-    Backlog, DatabaseIdentity, Error, ErrorKind, LeaseRequest, ShadowFailure, StoreError, Work, WorkerId,
+    Backlog, DatabaseIdentity, Error, ErrorKind, LeaseRequest, ShadowFailure, StoreError, Work,
+    WorkerId,
 };
 
 /// Shadows pending entries.
@@ -63,7 +64,15 @@ impl Replicator {
         let worker = WorkerId(sides.entropy.uuid());
         let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
         let (wake, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        Self { sides, settings, worker, requests, wake, moved, probed: AtomicBool::new(false) }
+        Self {
+            sides,
+            settings,
+            worker,
+            requests,
+            wake,
+            moved,
+            probed: AtomicBool::new(false),
+        }
     }
 
     /// Hints that something is pending.
@@ -85,7 +94,11 @@ impl Replicator {
             let pause = match self.pass().await {
                 Ok(pass) => {
                     failures = 0;
-                    if pass.more || pass.tenants > 0 { Duration::ZERO } else { self.settings.poll_interval }
+                    if pass.more || pass.tenants > 0 {
+                        Duration::ZERO
+                    } else {
+                        self.settings.poll_interval
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, hint = error.hint_text(), "shadowing is held up");
@@ -135,16 +148,21 @@ impl Replicator {
             Err(error) => {
                 // Nobody is kept waiting for a replicator that cannot work, and everybody can see why.
                 for work in &lease.work {
-                    self.give_back(&work.state.tenant, work.attempts, Some(error.to_string())).await?;
+                    self.give_back(&work.state.tenant, work.attempts, Some(error.to_string()))
+                        .await?;
                 }
                 return Err(error);
             }
         };
         if !ready {
             for work in &lease.work {
-                self.give_back(&work.state.tenant, work.attempts, None).await?;
+                self.give_back(&work.state.tenant, work.attempts, None)
+                    .await?;
             }
-            return Ok(Pass { more: true, ..Pass::default() });
+            return Ok(Pass {
+                more: true,
+                ..Pass::default()
+            });
         }
         let tenants = lease.work.len();
         let outcomes: Vec<Result<Progress, StoreError>> = stream::iter(lease.work)
@@ -152,7 +170,10 @@ impl Replicator {
             .buffer_unordered(self.settings.concurrent_tenants)
             .collect()
             .await;
-        let mut pass = Pass { tenants, ..Pass::default() };
+        let mut pass = Pass {
+            tenants,
+            ..Pass::default()
+        };
         for outcome in outcomes {
             let progress = outcome?;
             pass.shadowed += progress.shadowed;
@@ -189,23 +210,49 @@ impl Replicator {
         if self.sides.database.probe_passed(owned.bucket_id).await? {
             return Ok(());
         }
-        let Sides { snapshots, entropy, clock, .. } = &self.sides;
-        let report = probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), ProbeLevel::Brief).await?;
+        let Sides {
+            snapshots,
+            entropy,
+            clock,
+            ..
+        } = &self.sides;
+        let report = probe::probe(
+            snapshots.as_ref(),
+            clock.as_ref(),
+            entropy.as_ref(),
+            ProbeLevel::Brief,
+        )
+        .await?;
         if !report.passed() {
-            let failed: Vec<_> = report.failures().map(|check| format!("{}: {}", check.name, check.detail)).collect();
+            let failed: Vec<_> = report
+                .failures()
+                .map(|check| format!("{}: {}", check.name, check.detail))
+                .collect();
             let failed = failed.join("; ");
             let store = self.sides.snapshots.url();
-            return Err(Error::new(ErrorKind::Refused, format!("the store {store} cannot hold snapshots: {failed}"))
-                .hint("`driftline doctor --race` shows each check; use a store with conditional writes"));
+            return Err(Error::new(
+                ErrorKind::Refused,
+                format!("the store {store} cannot hold snapshots: {failed}"),
+            )
+            .hint(
+                "`driftline doctor --race` shows each check; use a store with conditional writes",
+            ));
         }
         self.sides.database.record_probe(owned.bucket_id).await?;
         Ok(())
     }
 
     /// Runs a tenant's batch and puts its outcome on record. Only a database that fails is an error.
-    async fn work_on(&self, database: DatabaseIdentity, work: &Work) -> Result<Progress, StoreError> {
+    async fn work_on(
+        &self,
+        database: DatabaseIdentity,
+        work: &Work,
+    ) -> Result<Progress, StoreError> {
         let tenant = &work.state.tenant;
-        let idle = Progress { shadowed: 0, more: false };
+        let idle = Progress {
+            shadowed: 0,
+            more: false,
+        };
         match self.batch(database, work).await {
             Ok(progress) => {
                 self.give_back(tenant, work.attempts, None).await?;
@@ -218,14 +265,18 @@ impl Replicator {
                         "shadowing of this tenant is halted: two histories disagree");
                     self.give_back(tenant, work.attempts, None).await?;
                 } else {
-                    let message = format!("{}; the database moved meanwhile, comparing again", halt.reason);
+                    let message = format!(
+                        "{}; the database moved meanwhile, comparing again",
+                        halt.reason
+                    );
                     self.give_back(tenant, work.attempts, Some(message)).await?;
                 }
                 Ok(idle)
             }
             Err(error) => {
                 tracing::warn!(%tenant, %error, "the batch failed; the tenant backs off");
-                self.give_back(tenant, work.attempts, Some(error.to_string())).await?;
+                self.give_back(tenant, work.attempts, Some(error.to_string()))
+                    .await?;
                 Ok(idle)
             }
         }
@@ -237,14 +288,24 @@ impl Replicator {
         let found = match read {
             Ok(found) => found.map(|(found, _)| found),
             Err(super::bucket::BucketError::Store(error)) => return Err(error.into()),
-            Err(super::bucket::BucketError::Damage(damage)) => return Err(BatchError::Damage(damage, tenant.clone())),
+            Err(super::bucket::BucketError::Damage(damage)) => {
+                return Err(BatchError::Damage(Box::new(damage), tenant.clone()));
+            }
         };
         let owned = match found {
-            Some(found) if found.database_id == database.id && Some(found.bucket_id) == database.bucket_id => found,
+            Some(found)
+                if found.database_id == database.id
+                    && Some(found.bucket_id) == database.bucket_id =>
+            {
+                found
+            }
             other => {
                 // Another owner, another bucket, or none: the next look settles whose it is before anything is written.
                 self.probed.store(false, Ordering::Relaxed);
-                let now = other.map_or_else(|| "nobody's".to_owned(), |other| format!("that of {}", other.database_id));
+                let now = other.map_or_else(
+                    || "nobody's".to_owned(),
+                    |other| format!("that of {}", other.database_id),
+                );
                 return Err(BatchError::NotOwner(format!(
                     "the bucket is {now} now, not that of {}: looking again",
                     database.id
@@ -252,13 +313,32 @@ impl Replicator {
             }
         };
         let (sides, settings, requests) = (&self.sides, &self.settings, &self.requests);
-        Batch { sides, settings, requests, database, owned, work }.run().await
+        Batch {
+            sides,
+            settings,
+            requests,
+            database,
+            owned,
+            work,
+        }
+        .run()
+        .await
     }
 
-    async fn give_back(&self, tenant: &TenantId, attempts: u32, failure: Option<String>) -> Result<(), StoreError> {
-        let failure =
-            failure.map(|message| ShadowFailure { message, retry_after: self.backoff(attempts.saturating_add(1)) });
-        self.sides.database.release(tenant, self.worker, failure.as_ref()).await
+    async fn give_back(
+        &self,
+        tenant: &TenantId,
+        attempts: u32,
+        failure: Option<String>,
+    ) -> Result<(), StoreError> {
+        let failure = failure.map(|message| ShadowFailure {
+            message,
+            retry_after: self.backoff(attempts.saturating_add(1)),
+        });
+        self.sides
+            .database
+            .release(tenant, self.worker, failure.as_ref())
+            .await
     }
 
     /// The wait after this many failures in a row: exponential, capped, and spread by jitter.

@@ -10,7 +10,11 @@ impl Parser<'_> {
         if self.raw[at..].starts_with(literal) {
             return Ok(at + literal.len());
         }
-        let known = self.raw[at..].iter().zip(literal).take_while(|(found, wanted)| found == wanted).count();
+        let known = self.raw[at..]
+            .iter()
+            .zip(literal)
+            .take_while(|(found, wanted)| found == wanted)
+            .count();
         Err(Failure::syntax("`true`, `false` or `null`", at + known))
     }
 
@@ -18,7 +22,11 @@ impl Parser<'_> {
     #[inline]
     pub(super) fn string(&mut self, at: usize) -> Parsed<usize> {
         let stop = string::run_end(self.raw, at);
-        if self.raw.get(stop) == Some(&b'"') { Ok(stop + 1) } else { self.string_from(stop) }
+        if self.raw.get(stop) == Some(&b'"') {
+            Ok(stop + 1)
+        } else {
+            self.string_from(stop)
+        }
     }
 
     /// Reads a string from the end of its first plain run, which is not the end of the string.
@@ -30,7 +38,12 @@ impl Parser<'_> {
                     Some(byte) if string::is_canonical_escape(*byte) => stop + 2,
                     _ => self.rewritten_escape(stop)?,
                 },
-                Some(_) => return Err(Failure::syntax("control characters to be escaped in a string", stop)),
+                Some(_) => {
+                    return Err(Failure::syntax(
+                        "control characters to be escaped in a string",
+                        stop,
+                    ));
+                }
                 None => return Err(Failure::syntax("the end of a string", stop)),
             };
             stop = string::run_end(self.raw, next);
@@ -50,7 +63,10 @@ impl Parser<'_> {
         if let Some(word) = string::word(self.raw, start) {
             let marks = string::run_ends(word);
             let len = string::first_mark(marks);
-            if marks != 0 && self.raw[start + len] == b'"' && word & NOT_ASCII & !(u64::MAX << (8 * len)) == 0 {
+            if marks != 0
+                && self.raw[start + len] == b'"'
+                && word & NOT_ASCII & !(u64::MAX << (8 * len)) == 0
+            {
                 return Ok((Key::short(word, start, len), start + len + 1));
             }
         }
@@ -67,7 +83,10 @@ impl Parser<'_> {
             return Err(Failure::syntax("no digit after a leading zero", start + 1));
         }
         let is_negative_zero = start > at && self.raw[start] == b'0';
-        if end - start <= 15 && !is_negative_zero && !matches!(self.raw.get(end), Some(b'.' | b'e' | b'E')) {
+        if end - start <= 15
+            && !is_negative_zero
+            && !matches!(self.raw.get(end), Some(b'.' | b'e' | b'E'))
+        {
             return Ok(end);
         }
         self.other_number(at, start, end)
@@ -75,8 +94,15 @@ impl Parser<'_> {
 
     /// Where the digits end of which at least one must be at `at`.
     fn digits(&self, at: usize) -> Parsed<usize> {
-        let count = self.raw[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if count == 0 { Err(Failure::syntax("a digit", at)) } else { Ok(at + count) }
+        let count = self.raw[at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        if count == 0 {
+            Err(Failure::syntax("a digit", at))
+        } else {
+            Ok(at + count)
+        }
     }
 
     /// Reads the number at `start` from the end of its integer digits.
@@ -94,8 +120,8 @@ impl Parser<'_> {
             return Ok(end);
         }
         let mut buffer = ryu_js::Buffer::new();
-        let canonical =
-            number::canonical(&self.text[start..end], &mut buffer).map_err(|kind| Failure::new(kind, start))?;
+        let canonical = number::canonical(&self.text[start..end], &mut buffer)
+            .map_err(|kind| Failure::new(kind, start))?;
         self.flush(start);
         self.out.extend_from_slice(canonical.as_bytes());
         self.run = end;

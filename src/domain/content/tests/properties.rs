@@ -12,8 +12,17 @@ use super::super::{ContentErrorKind, canonicalize};
 
 fn config() -> ProptestConfig {
     let soak = std::env::var_os("DRIFTLINE_SOAK").is_some();
-    let (cases, rng_seed) = if soak { (50_000, RngSeed::Random) } else { (256, RngSeed::Fixed(0x6472_6966)) };
-    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+    let (cases, rng_seed) = if soak {
+        (50_000, RngSeed::Random)
+    } else {
+        (256, RngSeed::Fixed(0x6472_6966))
+    };
+    ProptestConfig {
+        cases,
+        rng_seed,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -60,8 +69,12 @@ fn number() -> impl Strategy<Value = Value> {
 }
 
 fn document() -> impl Strategy<Value = Value> {
-    let leaf =
-        prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), number(), text().prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        number(),
+        text().prop_map(Value::from)
+    ];
     leaf.prop_recursive(6, 80, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
@@ -79,7 +92,10 @@ struct Writer {
 
 impl Writer {
     fn write(value: &Value, seed: u64) -> String {
-        let mut writer = Self { state: seed, text: String::new() };
+        let mut writer = Self {
+            state: seed,
+            text: String::new(),
+        };
         writer.value(value);
         writer.text
     }
@@ -150,7 +166,11 @@ impl Writer {
                 _ if must || (escaping > 0 && self.pick(escaping * 4) == 0) => {
                     for unit in char.encode_utf16(&mut [0; 2]) {
                         let upper = self.pick(2) == 0;
-                        let escape = if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+                        let escape = if upper {
+                            format!("\\u{unit:04X}")
+                        } else {
+                            format!("\\u{unit:04x}")
+                        };
                         self.text.push_str(&escape);
                     }
                 }
@@ -161,9 +181,13 @@ impl Writer {
     }
 
     fn number(&mut self, number: &serde_json::Number) {
-        let form = ryu_js::Buffer::new().format(number.as_f64().unwrap()).to_owned();
+        let form = ryu_js::Buffer::new()
+            .format(number.as_f64().unwrap())
+            .to_owned();
         let (mantissa, exponent) = form.split_once('e').unwrap_or((&form, "0"));
-        let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+        let (sign, mantissa) = mantissa
+            .strip_prefix('-')
+            .map_or(("", mantissa), |rest| ("-", rest));
         let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = format!("{integer}{fraction}");
         let exponent = exponent.parse::<i64>().unwrap() - i64::try_from(fraction.len()).unwrap();
@@ -176,10 +200,16 @@ impl Writer {
             1 => format!("0.{leading}{digits}{trailing}E{:+}", exponent + places),
             2 => format!("0.{leading}{digits}e{}", exponent + places),
             3 if !digits.starts_with('0') => {
-                format!("{digits}{trailing}.0e{}", exponent - i64::try_from(trailing.len()).unwrap())
+                format!(
+                    "{digits}{trailing}.0e{}",
+                    exponent - i64::try_from(trailing.len()).unwrap()
+                )
             }
             4 if fraction.is_empty() => format!("{integer}.0{trailing}e{exponent:+04}"),
-            _ => format!("{integer}.{fraction}0{trailing}e{:+}", exponent + i64::try_from(fraction.len()).unwrap()),
+            _ => format!(
+                "{integer}.{fraction}0{trailing}e{:+}",
+                exponent + i64::try_from(fraction.len()).unwrap()
+            ),
         };
         self.text.push_str(&text);
     }
@@ -214,8 +244,7 @@ enum Edit {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
-    let byte =
-        || prop_oneof![4 => prop::sample::select(b"{}[]:,\"\\/ue+-.0123456789tfnbr \n\t\0".to_vec()), 1 => any::<u8>()];
+    let byte = || prop_oneof![4 => prop::sample::select(b"{}[]:,\"\\/ue+-.0123456789tfnbr \n\t\0".to_vec()), 1 => any::<u8>()];
     prop_oneof![
         4 => Just(Edit::Delete),
         4 => byte().prop_map(Edit::Put),
