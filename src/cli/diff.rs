@@ -79,9 +79,10 @@ fn show(ui: &Ui, from: &Value, patch: &[PatchOperation]) -> anyhow::Result<()> {
         let (style, line) = match operation {
             PatchOperation::Add(add) => (ui::GREEN, format!("+ {pointer}  {}", add.value)),
             PatchOperation::Remove(_) => (ui::RED, format!("- {pointer}  {before}")),
-            PatchOperation::Replace(replace) => {
-                (ui::YELLOW, format!("~ {pointer}  {before} → {}", replace.value))
-            }
+            PatchOperation::Replace(replace) => (
+                ui::YELLOW,
+                format!("~ {pointer}  {before} → {}", replace.value),
+            ),
             other => (ui::BOLD, other.to_string()),
         };
         ui.line(format_args!("{style}{line}{style:#}"))?;

@@ -2,9 +2,11 @@
 
 use std::io::Read as _;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use tokio::time::Instant;
 
 use crate::session::Session;
 

@@ -203,9 +203,9 @@ fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for (number, part) in line.split('\'').enumerate() {
         if number % 2 == 1 {
-            words.push(part)
+            words.push(part);
         } else {
-            words.extend(part.split_whitespace())
+            words.extend(part.split_whitespace());
         }
     }
     words
