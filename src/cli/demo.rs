@@ -2,6 +2,7 @@
 //!
 //! Every step runs the code that the other commands run, and checks what it claims.
 
+mod steps;
 mod story;
 
 use anyhow::Context as _;

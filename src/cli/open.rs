@@ -159,6 +159,7 @@ async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
 }
 
 #[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
 async fn sqlite(_: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
     Err(absent("SQLite", "sqlite").into())
 }
@@ -172,6 +173,7 @@ async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
 }
 
 #[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
 async fn postgres(_: &str) -> anyhow::Result<OpenedDatabase> {
     Err(absent("Postgres", "postgres").into())
 }
@@ -207,6 +209,7 @@ async fn s3(url: &str, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
 }
 
 #[cfg(not(feature = "s3"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
 async fn s3(_: &str, _: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
     Err(absent("S3", "s3").into())
 }
