@@ -1,0 +1,155 @@
+//! `status`
+
+mod document;
+
+use driftline::domain::{Stream, TenantId};
+use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus};
+
+pub use self::document::{DatabaseDocument, TenantDocument};
+use self::document::{Document, total};
+use super::open::Opened;
+use super::{Context, Exit, Ui, args, shadowing, ui};
+
+const PAGE: u32 = 1000;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  driftline status
+  driftline status --at-risk -o json
+
+At risk is what would be lost with the database: committed, and not in the bucket yet, over \
+all streams.")]
+pub struct Arguments {
+    /// Only this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<TenantId>,
+    /// Only tenants with something at risk
+    #[arg(long)]
+    at_risk: bool,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let opened = context.open().await?;
+    let identity = opened
+        .sides
+        .database
+        .identity()
+        .await
+        .map_err(Error::from)?;
+    let mut found = match &arguments.tenant {
+        Some(tenant) => {
+            let found = opened.repository.status(Some(tenant), None, 1).await?;
+            if found.is_empty() {
+                return Err(args::unknown(tenant).into());
+            }
+            found
+        }
+        None => all(opened).await?,
+    };
+    if arguments.at_risk {
+        found.retain(|status| status.at_risk.entries > 0);
+    }
+    let ui = &context.ui;
+    if ui.is_text() {
+        show(ui, &identity, &found, arguments.at_risk)?;
+    } else {
+        let tenants: Vec<_> = found.iter().map(TenantDocument::from).collect();
+        let schema = "driftline.status.v1";
+        let document = Document {
+            schema,
+            database: (&identity).into(),
+            tenants: &tenants,
+            total: total(&found),
+        };
+        ui.items(&document, &tenants)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The status of every tenant.
+pub async fn all(opened: &Opened) -> anyhow::Result<Vec<TenantStatus>> {
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = opened.repository.status(None, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(found);
+        };
+        after = Some(last.state.tenant.clone());
+        found.extend(page);
+    }
+}
+
+fn show(
+    ui: &Ui,
+    identity: &DatabaseIdentity,
+    found: &[TenantStatus],
+    at_risk: bool,
+) -> anyhow::Result<()> {
+    let ownership = match identity.ownership {
+        Ownership::Unclaimed => {
+            "unclaimed: it has not seen its bucket yet, and takes no writes before".to_owned()
+        }
+        Ownership::Claimed => {
+            let bucket = identity
+                .bucket_id
+                .map(|bucket| bucket.to_string())
+                .unwrap_or_default();
+            format!("claimed, shadowing to the bucket {bucket}")
+        }
+        Ownership::AwaitingRecovery => {
+            "awaits recovery: it takes no writes until `driftline recover --all-tenants`".to_owned()
+        }
+    };
+    ui.line(format_args!(
+        "database {}, generation {}: {ownership}",
+        identity.id, identity.generation
+    ))?;
+    if found.is_empty() {
+        return Ok(ui.line(if at_risk {
+            "nothing is at risk"
+        } else {
+            "no tenants"
+        })?);
+    }
+    let header = [
+        "TENANT",
+        "HEAD",
+        "WATERMARK",
+        "AT RISK",
+        "BYTES",
+        "OLDEST",
+        "STATE",
+    ];
+    ui.table(&header, &[1, 2, 3, 4], found.iter().map(row).collect())?;
+    let total = total(found);
+    let at_risk = ui::count(total.at_risk.entries, "entry");
+    let size = ui::bytes(total.at_risk.bytes);
+    let tenants = ui::count(u64::try_from(total.tenants)?, "tenant");
+    Ok(ui.line(format_args!(
+        "{tenants}; at risk {at_risk}, {size}; halted {}",
+        total.halted
+    ))?)
+}
+
+fn row(status: &TenantStatus) -> Vec<String> {
+    let at_risk = status.at_risk;
+    vec![
+        status.state.tenant.to_string(),
+        status.state.heads[Stream::Manifests].seq.to_string(),
+        status.watermarks[Stream::Manifests].to_string(),
+        at_risk.entries.to_string(),
+        at_risk.bytes.to_string(),
+        at_risk
+            .oldest_at
+            .map_or_else(|| "-".to_owned(), |at| at.to_string()),
+        shadowing::why(status).unwrap_or_else(|| {
+            if at_risk.entries > 0 {
+                "pending"
+            } else {
+                "shadowed"
+            }
+            .to_owned()
+        }),
+    ]
+}

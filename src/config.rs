@@ -1,0 +1,193 @@
+//! Which sides, and how they behave: flags and environment first, then a TOML file, then the defaults.
+//!
+//! Nothing here repeats a value in a message: a URL may hold a password.
+
+mod urls;
+
+use std::fmt;
+use std::path::Path;
+
+use driftline::hybrid::{OnFailover, Settings};
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use serde::Deserialize;
+
+use crate::cli::Failure;
+
+pub use self::urls::{DatabaseUrl, SnapshotsUrl};
+
+/// Read when `--config` names no other file, if it is there.
+pub const DEFAULT_FILE: &str = "driftline.toml";
+const DEFAULT_DATABASE: &str = "sqlite://.driftline/driftline.db";
+const DEFAULT_SNAPSHOTS: &str = "file://.driftline/snapshots";
+
+/// The configuration file. Every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    database: Option<String>,
+    snapshots: Option<String>,
+    on_failover: Option<Failover>,
+    sse: Option<String>,
+    endpoint: Option<String>,
+    region: Option<String>,
+    path_style: Option<bool>,
+    content_limit: Option<usize>,
+    concurrent_tenants: Option<usize>,
+    concurrent_requests: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Failover {
+    Recover,
+    Trust,
+}
+
+/// Everything that opening a repository takes.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database.
+    pub database: DatabaseUrl,
+    /// The bucket.
+    pub snapshots: SnapshotsUrl,
+    /// What only a bucket on S3 heeds.
+    pub s3: S3,
+    /// How the repository behaves.
+    pub settings: Settings,
+}
+
+/// What only a bucket on S3 heeds. The rest comes from the standard `AWS_*` variables.
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(
+    not(feature = "s3"),
+    expect(dead_code, reason = "this build has no S3")
+)]
+pub struct S3 {
+    /// `sse-s3`, or the id of a KMS key.
+    pub sse: Option<String>,
+    /// Another store than Amazon's.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// The bucket's name goes in the path.
+    pub path_style: Option<bool>,
+}
+
+impl Config {
+    /// Puts flags (or what the environment says in their place), the file and the defaults together.
+    pub fn load(
+        database: Option<&str>,
+        snapshots: Option<&str>,
+        file: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let file = read(file)?;
+        let database = database
+            .or(file.database.as_deref())
+            .unwrap_or(DEFAULT_DATABASE);
+        let snapshots = snapshots
+            .or(file.snapshots.as_deref())
+            .unwrap_or(DEFAULT_SNAPSHOTS);
+        let defaults = Settings::default();
+        let settings = Settings {
+            content_limit: file.content_limit.unwrap_or(defaults.content_limit),
+            on_failover: match file.on_failover {
+                Some(Failover::Trust) => OnFailover::Trust,
+                Some(Failover::Recover) => OnFailover::Recover,
+                None => defaults.on_failover,
+            },
+            concurrent_tenants: at_least_one(
+                "concurrent-tenants",
+                file.concurrent_tenants
+                    .unwrap_or(defaults.concurrent_tenants),
+            )?,
+            concurrent_requests: at_least_one(
+                "concurrent-requests",
+                file.concurrent_requests
+                    .unwrap_or(defaults.concurrent_requests),
+            )?,
+            ..defaults
+        };
+        Ok(Self {
+            database: database.parse()?,
+            snapshots: snapshots.parse()?,
+            s3: S3 {
+                sse: file.sse,
+                endpoint: file.endpoint,
+                region: file.region,
+                path_style: file.path_style,
+            },
+            settings,
+        })
+    }
+}
+
+fn at_least_one(key: &str, number: usize) -> Result<usize, Failure> {
+    if number > 0 {
+        return Ok(number);
+    }
+    Err(Failure::misuse(format!(
+        "read the configuration: {key} must be 1 or more"
+    )))
+}
+
+fn read(file: Option<&Path>) -> Result<File, Failure> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    if file.is_none() && !path.exists() {
+        return Ok(File::default());
+    }
+    let failed = |reason: &dyn fmt::Display| {
+        Failure::misuse(format!(
+            "read the configuration {}: {reason}",
+            path.display()
+        ))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    Figment::from(Toml::string(&text))
+        .extract()
+        .map_err(|error| {
+            use figment::error::Kind;
+            // Some kinds show the value, which may be a URL with a password in it.
+            let key = error.path.join(".");
+            match &error.kind {
+                Kind::UnknownField(key, known) => failed(&format_args!(
+                    "there is no key `{key}`; there are {}",
+                    known.join(", ")
+                )),
+                Kind::InvalidType(found, expected) => failed(&format_args!(
+                    "`{key}` is {}, but {expected} is expected",
+                    word(found)
+                )),
+                Kind::UnknownVariant(_, known) => {
+                    failed(&format_args!("`{key}` must be one of {}", known.join(", ")))
+                }
+                Kind::InvalidValue(_, expected) => failed(&format_args!(
+                    "the value of `{key}` will not do: {expected} is expected"
+                )),
+                Kind::Message(message) => failed(&first_line(message)),
+                _ => failed(&"it is not valid"),
+            }
+        })
+}
+
+/// What a value is, without showing it.
+fn word(found: &figment::error::Actual) -> &'static str {
+    use figment::error::Actual;
+    match found {
+        Actual::Bool(_) => "a boolean",
+        Actual::Unsigned(_) | Actual::Signed(_) => "a whole number",
+        Actual::Float(_) => "a number",
+        Actual::Str(_) | Actual::Char(_) => "a text",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        _ => "something else",
+    }
+}
+
+/// A TOML error shows the line it stumbled over below its first line.
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
