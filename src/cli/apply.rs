@@ -12,6 +12,7 @@ use super::args::{self, By, Tenant, WaitShadowed};
 use super::create::report_shadowing;
 use super::documents::or_dash;
 use super::input::Input;
+use super::signals::Signals;
 use super::{Context, Exit, Ui, shadowing};
 
 #[derive(Debug, clap::Subcommand)]
@@ -89,7 +90,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
         ..
     } = context;
     let tenant = arguments.tenant.tenant;
-    let resources = resources(&arguments.file, config.settings.content_limit)?;
+    let resources = resources(&arguments.file, config.settings.content_limit, signals).await?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
     let expected = opened.begin_write(ui).await?;
@@ -186,8 +187,8 @@ fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
 }
 
 /// Reads the resources as strictly as content: nothing twice, nothing of another kind.
-fn resources(file: &Input, limit: usize) -> anyhow::Result<Resources> {
-    let raw = file.read(limit)?;
+async fn resources(file: &Input, limit: usize, signals: &Signals) -> anyhow::Result<Resources> {
+    let raw = file.read(limit, signals).await?;
     let content =
         Content::parse_object(&raw, limit).map_err(|error| file.blame("", error.into()))?;
     let wrong = |pointer: &str, expected: &str| {

@@ -61,7 +61,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         ..
     } = context;
     let tenant = arguments.tenant.tenant;
-    let raw = arguments.file.read(config.settings.content_limit)?;
+    let raw = arguments
+        .file
+        .read(config.settings.content_limit, signals)
+        .await?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
     let expected = opened.begin_write(ui).await?;
