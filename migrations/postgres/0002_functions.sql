@@ -206,34 +206,37 @@ BEGIN
 END
 $$;
 
--- One entry with what is known about it; without a number, the active manifest. All columns are null when there is none.
-CREATE FUNCTION driftline.read(
-    p_tenant text,
-    p_stream smallint,
-    p_seq bigint,
-    OUT seq bigint,
-    OUT id uuid,
-    OUT epoch bigint,
-    OUT checksum bytea,
-    OUT chain bytea,
-    OUT created_at timestamptz,
-    OUT committed_at timestamptz,
-    OUT created_by text,
-    OUT message text,
-    OUT content bytea,
-    OUT active bigint,
-    OUT watermark bigint
-) LANGUAGE plpgsql AS $$
+-- One entry with what is known about it; without a number, the active manifest.
+CREATE FUNCTION driftline.read(p_tenant text, p_stream smallint, p_seq bigint)
+RETURNS TABLE (
+    seq bigint,
+    id uuid,
+    epoch bigint,
+    checksum bytea,
+    chain bytea,
+    created_at timestamptz,
+    committed_at timestamptz,
+    created_by text,
+    message text,
+    content bytea,
+    active bigint,
+    watermark bigint
+) LANGUAGE plpgsql ROWS 1 AS $$
+DECLARE
+    -- An assignment is cheaper than a statement.
+    setting CONSTANT text := set_config('driftline.tenant', p_tenant, true);
 BEGIN
-    PERFORM set_config('driftline.tenant', p_tenant, true);
+    RETURN QUERY
     SELECT e.seq, e.id, e.epoch, e.checksum, e.chain, e.created_at, e.committed_at, e.created_by, e.message, e.content,
         driftline.active_version(t.manifests_head, t.manifests_chain, t.activation_version, t.activation_head_chain),
         coalesce(CASE p_stream WHEN 0 THEN s.manifests_watermark WHEN 1 THEN s.applies_watermark
             ELSE s.decisions_watermark END, 0)
-    INTO seq, id, epoch, checksum, chain, created_at, committed_at, created_by, message, content, active, watermark
     FROM driftline.tenant t
-    JOIN driftline.entry e ON e.tenant = p_tenant AND e.stream = p_stream AND e.seq = coalesce(p_seq,
-        driftline.active_version(t.manifests_head, t.manifests_chain, t.activation_version, t.activation_head_chain))
+    -- CASE, and not COALESCE: only of the former is it known to leak nothing, and only so may the whole key be looked up
+    -- before row-level security has had its say.
+    JOIN driftline.entry e ON e.tenant = p_tenant AND e.stream = p_stream AND e.seq = CASE WHEN p_seq IS NULL THEN
+        driftline.active_version(t.manifests_head, t.manifests_chain, t.activation_version, t.activation_head_chain)
+        ELSE p_seq END
     LEFT JOIN driftline.shadowing s ON s.tenant = p_tenant
     WHERE t.tenant = p_tenant;
 END
