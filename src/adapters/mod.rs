@@ -1,12 +1,14 @@
 //! The driven ports on real technology: one folder a technology. Errors are translated here, and nothing of a driver leaks
 //! inwards.
 
+mod append_rules;
 pub mod filesystem;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "s3")]
 pub mod s3;
+mod shadow_rules;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod system;

@@ -122,6 +122,13 @@ impl fmt::Display for Stream {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PerStream<T>([T; 3]);
 
+impl<T> From<[T; 3]> for PerStream<T> {
+    /// Values in the order of [`Stream::ALL`].
+    fn from(values: [T; 3]) -> Self {
+        Self(values)
+    }
+}
+
 impl<T> PerStream<T> {
     /// Fills every stream's place with `make(stream)`.
     pub fn from_fn(mut make: impl FnMut(Stream) -> T) -> Self {

@@ -76,7 +76,7 @@ impl Default for Settings {
             concurrent_tenants: 8,
             concurrent_requests: 16,
             poll_interval: Duration::from_secs(1),
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(15),
             max_backoff: Duration::from_secs(60),
             recovery_memory: 16 * 1024 * 1024,
         }

@@ -199,6 +199,8 @@ pub struct Recovery {
     pub epoch: crate::domain::Epoch,
     /// What could not be restored, and why.
     pub failures: Vec<Damage>,
+    /// Damaged indexes and pages whose entries were found all the same.
+    pub worked_around: Vec<Damage>,
     /// Objects beyond the index that fit nowhere, left as they are.
     pub orphans: Vec<String>,
     /// Entries whose reference to a version resolves no longer; kept, without effect.

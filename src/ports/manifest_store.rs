@@ -43,7 +43,8 @@ pub struct NewEntry {
     pub message: Option<ShortText>,
     /// Append only if the head of the *manifests* is this.
     pub expect: Option<Expectation>,
-    /// The same key and checksum within [`IDEMPOTENCY_WINDOW`] answers with the entry that the first call made.
+    /// The same key and checksum within [`IDEMPOTENCY_WINDOW`] answers with the entry that the first call made. Each stream
+    /// of a tenant has its own keys.
     pub idempotency_key: Option<ShortText>,
     /// A manifest whose checksum is that of the active version is not appended.
     pub skip_unchanged: bool,

@@ -26,7 +26,9 @@ pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore};
 pub use shadow_ledger::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger, TenantStatus, Work, WorkerId,
 };
-pub use snapshot_store::{ETag, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore};
+pub use snapshot_store::{
+    ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore, Verdict,
+};
 pub use store_error::{Fault, Side, StoreError, StoreResult};
 
 /// The database: manifests, the record of what is shadowed, and recovery.

@@ -59,11 +59,13 @@ pub trait Restore: Send {
     /// The tenant's state under the lock; `None` when the database does not know it.
     fn state(&self) -> Option<&TenantState>;
 
-    /// Inserts lost entries as they are: number, epoch, times and chain stay. A number that exists already is an error.
+    /// Inserts lost entries as they are: number, epoch, times and chain stay. A number that exists already is an error with
+    /// [`super::Fault::Refused`], and after an error the restore can no longer be committed.
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()>;
 
     /// Commits: the tenant has this state (`awaiting_recovery` included), is no longer halted, and its watermarks of `bucket` are
-    /// these.
+    /// these. Fails with [`super::Fault::Unavailable`], and changes nothing, when the tenant moved since the restore began, or the
+    /// database's bucket is another one.
     async fn commit(
         self: Box<Self>,
         state: &TenantState,

@@ -132,8 +132,8 @@ pub trait ShadowLedger: Send + Sync + fmt::Debug {
     /// now.
     async fn release(&self, tenant: &TenantId, worker: WorkerId, failure: Option<&ShadowFailure>) -> StoreResult<()>;
 
-    /// Entries after `after`, in order: at most `limit`, and no more after their content exceeds `max_bytes`. The run is dense:
-    /// it ends before a row that is missing.
+    /// Entries after `after`, in order: at most `limit`, and no more after their content exceeds `max_bytes` (the entry with
+    /// which it does is the last). The run is dense: it ends before a row that is missing.
     async fn pending(
         &self,
         tenant: &TenantId,

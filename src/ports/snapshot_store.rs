@@ -58,7 +58,35 @@ pub struct Listing {
     pub more: bool,
 }
 
+/// How a condition was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It holds.
+    Pass,
+    /// Nothing depends on it; worth knowing.
+    Info,
+    /// It could not be found out.
+    Unknown,
+    /// It does not hold; driftline works all the same, with less to fall back on.
+    Warn,
+    /// It does not hold, and driftline relies on it.
+    Fail,
+}
+
+/// One condition and how it was found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The condition, in kebab case: a stable name.
+    pub name: &'static str,
+    /// How it was found to be.
+    pub verdict: Verdict,
+    /// What was seen, for an operator.
+    pub detail: String,
+}
+
 /// A bucket, seen from its prefix: keys here are relative to it.
+///
+/// A key is one or more components between single slashes; none is empty or begins with a dot.
 ///
 /// Reads see every write that was acknowledged before they began, and a PUT is atomic and durable once it is acknowledged.
 /// Implementations retry reads that fail in passing, and never retry a PUT: only the caller can tell what an unanswered one
@@ -75,7 +103,12 @@ pub trait SnapshotStore: Send + Sync + fmt::Debug {
     async fn get(&self, key: &str) -> StoreResult<Option<Object>>;
 
     /// Writes an object if the condition holds. An error with [`super::Fault::OutcomeUnknown`] may have written it.
-    async fn put(&self, key: &str, bytes: Bytes, condition: Precondition) -> StoreResult<PutOutcome>;
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        condition: Precondition,
+    ) -> StoreResult<PutOutcome>;
 
     /// Lists objects whose key starts with `prefix` and is greater than `after`, at most `limit` (1 to 1000) at a time.
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing>;
@@ -86,4 +119,9 @@ pub trait SnapshotStore: Send + Sync + fmt::Debug {
 
     /// Reaches the store and tells what it is. Fails when the bucket does not exist or may not be read.
     async fn ping(&self) -> StoreResult<BackendInfo>;
+
+    /// Finds out what only the adapter can: whether the store enforces checksums, keeps versions, encrypts. May write and
+    /// leave an object at `scratch`, a key that is the caller's own. What the store does not tell is [`Verdict::Unknown`];
+    /// an error means that it was not reached.
+    async fn inspect(&self, scratch: &str) -> StoreResult<Vec<Inspection>>;
 }

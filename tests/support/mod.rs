@@ -5,6 +5,10 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod faults;
+#[cfg(feature = "s3")]
+pub mod localstack;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod service;
+pub mod world;

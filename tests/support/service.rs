@@ -31,7 +31,10 @@ impl Service {
             .stderr(Stdio::null())
             .spawn()
             .expect("the service's supervisor starts");
-        Self { _child: child, directory }
+        Self {
+            _child: child,
+            directory,
+        }
     }
 
     /// Waits until `ready` says so; fails with the service's log after a minute.
@@ -55,5 +58,8 @@ pub fn root() -> &'static Path {
 
 /// A port that was free a moment ago.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+        .port()
 }

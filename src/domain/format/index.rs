@@ -18,6 +18,9 @@ const PAGE_FORMAT: &str = "driftline.page.v1";
 /// Entries in a sealed page.
 pub const PAGE_SIZE: u64 = 128;
 
+/// More pages than any history can have: numbers stay below 2^56.
+const MAX_PAGES: u64 = 1 << 49;
+
 /// One entry as the index names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
@@ -253,7 +256,7 @@ impl Index {
         if index.sealed_pages == 0 {
             Damage::check(&key, "prevChain", genesis(tenant, stream), index.prev_chain)?;
         }
-        let first = index.sealed_pages.saturating_mul(PAGE_SIZE).saturating_add(1);
+        let first = index.sealed_pages * PAGE_SIZE + 1;
         check_entries(&key, tenant, first, index.prev_chain, &index.entries)?;
         let total = document.total_versions.ok_or_else(|| missing("totalVersions"))?;
         if document.latest_version != index.latest() || total != index.latest().get() {
@@ -287,7 +290,7 @@ impl Page {
     pub fn parse(tenant: &TenantId, stream: Stream, number: u64, bytes: &[u8]) -> Result<Self, Damage> {
         let key = page_key(tenant, stream, number);
         let document = open(&key, PAGE_FORMAT, tenant, bytes)?;
-        let first = number.saturating_sub(1).saturating_mul(PAGE_SIZE).saturating_add(1);
+        let first = document.sealed_pages * PAGE_SIZE + 1;
         let page = Self { number, prev_chain: document.prev_chain, entries: entries(stream, document.versions) };
         if page.entries.len() as u64 != PAGE_SIZE || document.sealed_pages.checked_add(1) != Some(number) {
             return Err(Damage::malformed(&key, format!("{PAGE_SIZE} entries of page {number} are expected")));
@@ -365,6 +368,9 @@ fn open(key: &str, format: &str, tenant: &TenantId, bytes: &[u8]) -> Result<Docu
     Damage::check(key, "selfSha256", expected, Digest::of(body))?;
     let document: Document = serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error))?;
     check_format(key, format, &document.format)?;
+    if document.sealed_pages > MAX_PAGES {
+        return Err(malformed("sealedPages is beyond every history"));
+    }
     if document.community_id != *tenant {
         return Err(Damage::misplaced(key, tenant, &document.community_id));
     }

@@ -8,6 +8,8 @@ mod bucket;
 mod index;
 mod keys;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use bucket::BucketIdentity;
 pub use index::{Index, IndexEntry, PAGE_SIZE, Page};
@@ -49,6 +51,14 @@ pub enum Problem {
         /// The digest of what is there.
         actual: Digest,
     },
+    /// A valid object where the database has another valid entry.
+    #[error("its chain is {bucket}, but the database's is {database}: two histories disagree")]
+    Diverged {
+        /// The database's chain.
+        database: Digest,
+        /// The bucket's chain.
+        bucket: Digest,
+    },
     /// A valid object that belongs elsewhere.
     #[error("the object is about {found}, but {expected} is expected here")]
     Misplaced {
@@ -73,6 +83,10 @@ impl Damage {
             return Ok(());
         }
         Err(Self::new(object, Problem::Mismatch { what, expected, actual }))
+    }
+
+    pub(crate) fn diverged(object: &str, database: Digest, bucket: Digest) -> Self {
+        Self::new(object, Problem::Diverged { database, bucket })
     }
 
     pub(crate) fn misplaced(object: &str, expected: impl ToString, found: impl ToString) -> Self {

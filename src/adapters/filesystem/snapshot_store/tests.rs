@@ -1,0 +1,266 @@
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::*;
+use crate::ports::ETag;
+
+fn store() -> (tempfile::TempDir, DirectorySnapshotStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = DirectorySnapshotStore::open(directory.path().join("deep/bucket")).unwrap();
+    (directory, store)
+}
+
+async fn create(store: &DirectorySnapshotStore, key: &str, bytes: &'static str) -> PutOutcome {
+    store
+        .put(key, bytes.into(), Precondition::Absent)
+        .await
+        .unwrap()
+}
+
+fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                let key = path
+                    .strip_prefix(root)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned();
+                found.insert(key, fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn keys_cannot_leave_the_root() {
+    let (_directory, store) = store();
+    for key in [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../x",
+        "a//x",
+        "a/",
+        "./x",
+        ".driftline/tree.lock",
+        "a/\0",
+    ] {
+        let put = store
+            .put(key, "x".into(), Precondition::Absent)
+            .await
+            .unwrap_err();
+        assert_eq!(put.fault(), Fault::Refused, "{key:?}");
+        assert_eq!(
+            store.get(key).await.unwrap_err().fault(),
+            Fault::Refused,
+            "{key:?}"
+        );
+        assert_eq!(
+            store.delete(key).await.unwrap_err().fault(),
+            Fault::Refused,
+            "{key:?}"
+        );
+    }
+    assert!(store.list("../", None, 10).await.is_err());
+    assert!(
+        store
+            .list(".driftline", None, 10)
+            .await
+            .unwrap()
+            .objects
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn tenants_that_differ_only_in_case_are_refused() {
+    let (_directory, store) = store();
+    create(&store, "acme/x", "1").await;
+    let other = DirectorySnapshotStore::open(store.root()).unwrap();
+    for store in [&store, &other] {
+        let error = store
+            .put("Acme/x", "2".into(), Precondition::Absent)
+            .await
+            .unwrap_err();
+        assert_eq!(error.fault(), Fault::Refused);
+        assert!(
+            error.to_string().contains("`Acme`") && error.to_string().contains("`acme`"),
+            "{error}"
+        );
+        create(store, "acme/Y", "3").await;
+        create(store, "acme/y", "4").await;
+    }
+    assert!(!store.root().join("Acme").exists());
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_left_behind_is_neither_seen_nor_in_the_way() {
+    let (_directory, store) = store();
+    create(&store, "a/x", "before").await;
+    let object = store.root().join("a/x");
+    for stripe in 0..64 {
+        fs::write(
+            store.root().join(format!(".driftline/{stripe:02}.lock")),
+            "",
+        )
+        .unwrap();
+        let temporary = store.root().join(format!(".driftline/{stripe:02}.tmp"));
+        if stripe % 2 == 0 {
+            fs::write(temporary, "half an obj").unwrap();
+        } else {
+            // Where renaming is done by linking, it could also have died before the old name was gone.
+            fs::hard_link(&object, temporary).unwrap();
+        }
+    }
+
+    for n in 0..20 {
+        create(&store, &format!("b/{n}"), "other").await;
+    }
+    create(&store, "a/y", "after").await;
+    let listing = store.list("a/", None, 10).await.unwrap();
+    let keys: Vec<_> = listing
+        .objects
+        .iter()
+        .map(|object| object.key.as_str())
+        .collect();
+    assert_eq!(keys, ["a/x", "a/y"]);
+    assert_eq!(store.get("a/x").await.unwrap().unwrap().bytes, "before");
+    assert_eq!(store.get("a/y").await.unwrap().unwrap().bytes, "after");
+}
+
+#[tokio::test]
+async fn a_put_leaves_no_temporary_file() {
+    let (_directory, store) = store();
+    create(&store, "a/x", "1").await;
+    create(&store, "a/x", "2").await;
+    let stale = ETag("no such".to_owned());
+    store
+        .put("a/x", "3".into(), Precondition::Matches(stale))
+        .await
+        .unwrap();
+    let left: Vec<_> = files(store.root())
+        .into_keys()
+        .filter(|key| key.contains(".tmp"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_held_lock_delays_a_writer_and_nobody_else() {
+    let (_directory, store) = store();
+    create(&store, "a/x", "1").await;
+    let lock = super::super::locks::for_key(store.root(), "a/x").unwrap();
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            store
+                .put("a/x", "2".into(), Precondition::Absent)
+                .await
+                .unwrap()
+        }
+    });
+    assert_eq!(store.get("a/x").await.unwrap().unwrap().bytes, "1");
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    assert!(!writer.is_finished());
+    drop(lock);
+    assert_eq!(writer.await.unwrap(), PutOutcome::PreconditionFailed);
+}
+
+#[tokio::test]
+async fn an_object_and_others_below_it_do_not_fit_in_a_directory() {
+    let (_directory, store) = store();
+    create(&store, "a/x", "1").await;
+    let below = store
+        .put("a/x/y", "2".into(), Precondition::Absent)
+        .await
+        .unwrap_err();
+    let above = store
+        .put("a", "3".into(), Precondition::Absent)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (below.fault(), above.fault()),
+        (Fault::Refused, Fault::Refused)
+    );
+    assert!(above.to_string().contains("cannot hold both"), "{above}");
+    assert_eq!(store.get("a").await.unwrap(), None);
+    assert_eq!(store.get("a/x/y").await.unwrap(), None);
+    assert!(
+        store
+            .list("a/x/", None, 10)
+            .await
+            .unwrap()
+            .objects
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_root_that_is_gone_is_not_an_empty_bucket() {
+    let (_directory, store) = store();
+    create(&store, "a/x", "1").await;
+    fs::remove_dir_all(store.root()).unwrap();
+    assert_eq!(store.get("a/x").await.unwrap_err().fault(), Fault::Refused);
+    assert_eq!(
+        store.list("", None, 10).await.unwrap_err().fault(),
+        Fault::Refused
+    );
+    assert_eq!(
+        store.list("a/", None, 10).await.unwrap_err().fault(),
+        Fault::Refused
+    );
+    assert_eq!(store.ping().await.unwrap_err().fault(), Fault::Refused);
+    let put = store
+        .put("a/y", "2".into(), Precondition::Absent)
+        .await
+        .unwrap_err();
+    assert_eq!(put.fault(), Fault::Refused);
+    assert!(!store.root().exists());
+}
+
+#[tokio::test]
+async fn directories_that_are_removed_empty_come_back_when_needed() {
+    let (_directory, store) = store();
+    create(&store, "a/b/x", "1").await;
+    store.delete("a/b/x").await.unwrap();
+    assert!(!store.root().join("a").exists());
+    create(&store, "a/b/x", "2").await;
+    fs::remove_dir_all(store.root().join("a")).unwrap();
+    create(&store, "a/b/x", "3").await;
+    assert_eq!(store.get("a/b/x").await.unwrap().unwrap().bytes, "3");
+}
+
+#[tokio::test]
+async fn a_file_where_the_root_should_be_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "").unwrap();
+    assert_eq!(
+        DirectorySnapshotStore::open(&path).unwrap_err().fault(),
+        Fault::Refused
+    );
+    assert_eq!(
+        DirectorySnapshotStore::open(path.join("below"))
+            .unwrap_err()
+            .fault(),
+        Fault::Refused
+    );
+}
+
+#[test]
+fn the_url_names_the_directory() {
+    let (_directory, store) = store();
+    assert!(
+        store.url().starts_with("file:///") && store.url().ends_with("/deep/bucket"),
+        "{}",
+        store.url()
+    );
+}

@@ -1,0 +1,155 @@
+//! Ownership and restores, in memory.
+//!
+//! A restore is staged and applied at its commit, which fails when the tenant changed since the restore began: what a lock
+//! would have held back has defeated it instead.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::{MemoryDatabase, Tables, Tenant, error, lock};
+use crate::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
+use crate::ports::{DatabaseIdentity, Fault, Ownership, RecoveryStore, Restore, StoreResult};
+
+impl Tables {
+    /// Makes `bucket` the current one, with at least this generation. Another bucket has proven nothing yet.
+    fn take(&mut self, bucket: BucketId, generation: Epoch) {
+        if self.identity.bucket_id != Some(bucket) {
+            for tenant in self.tenants.values_mut() {
+                tenant.shadowing.watermarks = PerStream::default();
+            }
+        }
+        self.identity.bucket_id = Some(bucket);
+        self.identity.generation = self.identity.generation.max(generation);
+    }
+}
+
+#[async_trait]
+impl RecoveryStore for MemoryDatabase {
+    async fn identity(&self) -> StoreResult<DatabaseIdentity> {
+        Ok(self.tables().identity)
+    }
+
+    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        let mut tables = self.tables();
+        tables.take(bucket, generation);
+        tables.identity.ownership = Ownership::Claimed;
+        Ok(())
+    }
+
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+        let mut tables = self.tables();
+        if let Some(tenant) = tenant {
+            let generation = tables.identity.generation;
+            let row = tables
+                .tenants
+                .entry(tenant.clone())
+                .or_insert_with(|| Tenant::new(TenantState::new(tenant.clone(), generation)));
+            row.state.awaiting_recovery = true;
+            return Ok(());
+        }
+        tables.identity.ownership = Ownership::AwaitingRecovery;
+        for tenant in tables.tenants.values_mut() {
+            tenant.state.awaiting_recovery = true;
+        }
+        Ok(())
+    }
+
+    async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        self.tables().take(bucket, generation);
+        Ok(())
+    }
+
+    async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
+        let begun = self
+            .tables()
+            .tenants
+            .get(tenant)
+            .map(|tenant| tenant.state.clone());
+        Ok(Box::new(MemoryRestore {
+            tables: Arc::clone(&self.tables),
+            tenant: tenant.clone(),
+            begun,
+            staged: BTreeMap::new(),
+            failed: false,
+        }))
+    }
+}
+
+struct MemoryRestore {
+    tables: Arc<Mutex<Tables>>,
+    tenant: TenantId,
+    begun: Option<TenantState>,
+    staged: BTreeMap<(Stream, Seq), Entry>,
+    failed: bool,
+}
+
+#[async_trait]
+impl Restore for MemoryRestore {
+    fn state(&self) -> Option<&TenantState> {
+        self.begun.as_ref()
+    }
+
+    async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        let tables = lock(&self.tables);
+        let row = tables.tenants.get(&self.tenant);
+        for entry in entries {
+            let (stream, seq) = (entry.meta.stream, entry.meta.seq);
+            let exists = row.is_some_and(|row| row.get(stream, seq).is_some());
+            if exists
+                || entry.meta.tenant != self.tenant
+                || self.staged.contains_key(&(stream, seq))
+            {
+                self.failed = true;
+                let message = format!(
+                    "restore {stream} {seq} of tenant {}: the number exists already",
+                    self.tenant
+                );
+                return Err(error(Fault::Refused, message));
+            }
+            self.staged.insert((stream, seq), entry.clone());
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        self: Box<Self>,
+        state: &TenantState,
+        bucket: BucketId,
+        watermarks: &PerStream<Seq>,
+    ) -> StoreResult<()> {
+        let tenant = &self.tenant;
+        if self.failed {
+            return Err(error(
+                Fault::Refused,
+                format!("commit restore of tenant {tenant}: an insert had failed"),
+            ));
+        }
+        let mut tables = lock(&self.tables);
+        let current = tables.tenants.get(tenant).map(|row| &row.state);
+        if current != self.begun.as_ref() {
+            return Err(error(
+                Fault::Unavailable,
+                format!("commit restore of tenant {tenant}: the tenant moved"),
+            ));
+        }
+        if tables.identity.bucket_id != Some(bucket) {
+            let message = format!(
+                "commit restore of tenant {tenant}: the database has another bucket than {bucket}"
+            );
+            return Err(error(Fault::Unavailable, message));
+        }
+        let row = tables
+            .tenants
+            .entry(tenant.clone())
+            .or_insert_with(|| Tenant::new(state.clone()));
+        row.state = state.clone();
+        row.shadowing.watermarks = *watermarks;
+        row.shadowing.halted = None;
+        for ((stream, seq), entry) in self.staged {
+            row.entries[stream].insert(seq, entry);
+        }
+        Ok(())
+    }
+}

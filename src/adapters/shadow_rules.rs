@@ -1,0 +1,102 @@
+//! How a tenant's shadowing stands, as a pure function of its record: what may be leased, what a release changes.
+
+use crate::domain::{Halt, PerStream, Seq, Stream, TenantState, Timestamp};
+use crate::ports::{Backlog, ShadowFailure, WorkerId};
+
+/// One tenant's shadowing on record. The watermarks belong to the database's current bucket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shadowing {
+    /// What is proven to be in the bucket.
+    pub watermarks: PerStream<Seq>,
+    /// Who has the tenant, and until when.
+    pub lease: Option<(WorkerId, Timestamp)>,
+    /// Failures in a row.
+    pub attempts: u32,
+    /// The last of them.
+    pub last_error: Option<String>,
+    /// When the tenant is tried again.
+    pub retry_at: Option<Timestamp>,
+    /// Shadowing stopped.
+    pub halted: Option<Halt>,
+}
+
+/// What keeps a tenant that has something pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing is pending.
+    Idle,
+    /// Nothing keeps it.
+    Ready,
+    /// This worker has it.
+    Leased(WorkerId),
+    /// It failed and waits for its next try.
+    BackingOff,
+    /// It is halted, or awaits recovery.
+    Stopped,
+}
+
+impl Shadowing {
+    /// How the tenant stands at `now`.
+    pub(crate) fn standing(&self, state: &TenantState, now: Timestamp) -> Standing {
+        if Stream::ALL
+            .into_iter()
+            .all(|stream| state.heads[stream].seq <= self.watermarks[stream])
+        {
+            Standing::Idle
+        } else if state.awaiting_recovery || self.halted.is_some() {
+            Standing::Stopped
+        } else if let Some((worker, _)) = self.lease.filter(|(_, until)| *until > now) {
+            Standing::Leased(worker)
+        } else if self.retry_at.is_some_and(|at| at > now) {
+            Standing::BackingOff
+        } else {
+            Standing::Ready
+        }
+    }
+
+    /// Whether `worker` may take the tenant at `now`.
+    pub(crate) fn is_free_for(
+        &self,
+        worker: WorkerId,
+        state: &TenantState,
+        now: Timestamp,
+    ) -> bool {
+        match self.standing(state, now) {
+            Standing::Ready => true,
+            Standing::Leased(holder) => {
+                holder == worker && self.retry_at.is_none_or(|at| at <= now)
+            }
+            Standing::Idle | Standing::BackingOff | Standing::Stopped => false,
+        }
+    }
+
+    /// Gives the tenant back, if `worker` has it; the answer tells.
+    pub(crate) fn release(
+        &mut self,
+        worker: WorkerId,
+        failure: Option<&ShadowFailure>,
+        now: Timestamp,
+    ) -> bool {
+        if self.lease.is_none_or(|(holder, _)| holder != worker) {
+            return false;
+        }
+        self.lease = None;
+        self.attempts = failure.map_or(0, |_| self.attempts.saturating_add(1));
+        self.last_error = failure.map(|failure| failure.message.clone());
+        self.retry_at = failure.map(|failure| now.saturating_add(failure.retry_after));
+        true
+    }
+}
+
+impl Backlog {
+    /// Counts one tenant.
+    pub(crate) fn count(&mut self, standing: Standing) {
+        match standing {
+            Standing::Idle => {}
+            Standing::Ready => self.ready += 1,
+            Standing::Leased(_) => self.leased += 1,
+            Standing::BackingOff => self.backing_off += 1,
+            Standing::Stopped => self.stopped += 1,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Who the database is, and whether it may write.
+
+use async_trait::async_trait;
+use tracing::instrument;
+
+use super::queries::{self, identity};
+use super::restore::SqliteRestore;
+use super::writes::{execute, save_state};
+use super::{SqliteDatabase, commit};
+use crate::domain::{BucketId, Epoch, TenantId, TenantState};
+use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
+
+impl SqliteDatabase {
+    /// Makes `bucket` the current one, with at least this generation, and the database claimed if `claim` says so. Another
+    /// bucket has proven nothing yet.
+    async fn take(&self, bucket: BucketId, generation: Epoch, claim: bool) -> StoreResult<()> {
+        let action = || format!("take bucket {bucket} with generation {generation}");
+        let mut transaction = self.begin(action).await?;
+        if identity(&mut transaction, action).await?.bucket_id != Some(bucket) {
+            let reset = sqlx::query(
+                "UPDATE tenant SET manifests_watermark = 0, applies_watermark = 0, decisions_watermark = 0",
+            );
+            execute(&mut transaction, reset, action).await?;
+        }
+        let query = sqlx::query(
+            "UPDATE database SET bucket_id = ?, generation = max(generation, ?),
+                 ownership = CASE WHEN ? THEN 'claimed' ELSE ownership END",
+        )
+        .bind(bucket.0.as_bytes().to_vec())
+        .bind(generation.to_i64())
+        .bind(claim);
+        execute(&mut transaction, query, action).await?;
+        commit(transaction, action).await
+    }
+}
+
+#[async_trait]
+impl RecoveryStore for SqliteDatabase {
+    #[instrument(name = "db.database.identity", skip_all)]
+    async fn identity(&self) -> StoreResult<DatabaseIdentity> {
+        let action = || "read the database's identity".to_owned();
+        let mut transaction = self.snapshot(action).await?;
+        identity(&mut transaction, action).await
+    }
+
+    #[instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        self.take(bucket, generation, true).await
+    }
+
+    #[instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+        let action = || "await recovery".to_owned();
+        let mut transaction = self.begin(action).await?;
+        if let Some(name) = tenant {
+            let generation = identity(&mut transaction, action).await?.generation;
+            let known = queries::tenant(&mut transaction, name, action).await?;
+            let mut state = known.map_or_else(
+                || TenantState::new(name.clone(), generation),
+                |row| row.state,
+            );
+            state.awaiting_recovery = true;
+            save_state(&mut transaction, &state, action).await?;
+        } else {
+            let database = sqlx::query("UPDATE database SET ownership = 'awaiting_recovery'");
+            execute(&mut transaction, database, action).await?;
+            execute(
+                &mut transaction,
+                sqlx::query("UPDATE tenant SET awaiting_recovery = 1"),
+                action,
+            )
+            .await?;
+        }
+        commit(transaction, action).await
+    }
+
+    #[instrument(name = "db.database.take_generation", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        self.take(bucket, generation, false).await
+    }
+
+    #[instrument(name = "db.tenant.restore", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
+        let action = || format!("begin the restore of tenant {tenant}");
+        let mut transaction = self.begin(action).await?;
+        let state = queries::tenant(&mut transaction, tenant, action)
+            .await?
+            .map(|row| row.state);
+        Ok(Box::new(SqliteRestore::new(
+            transaction,
+            tenant.clone(),
+            state,
+        )))
+    }
+}

@@ -1,0 +1,93 @@
+//! Lost entries come back, in a transaction that holds the file's write lock: nobody else writes until it ends.
+
+use async_trait::async_trait;
+use tracing::instrument;
+
+use super::queries::identity;
+use super::writes::{execute, insert_entry, save_state};
+use super::{Tx, commit, error};
+use crate::domain::{BucketId, Entry, PerStream, Seq, TenantId, TenantState};
+use crate::ports::{Fault, Restore, StoreResult};
+
+pub(super) struct SqliteRestore {
+    transaction: Tx,
+    tenant: TenantId,
+    state: Option<TenantState>,
+    failed: bool,
+}
+
+impl SqliteRestore {
+    pub(super) fn new(transaction: Tx, tenant: TenantId, state: Option<TenantState>) -> Self {
+        Self {
+            transaction,
+            tenant,
+            state,
+            failed: false,
+        }
+    }
+}
+
+#[async_trait]
+impl Restore for SqliteRestore {
+    fn state(&self) -> Option<&TenantState> {
+        self.state.as_ref()
+    }
+
+    #[instrument(name = "db.entry.restore", skip_all, fields(tenant = %self.tenant, entries = entries.len()), err(level = "debug"))]
+    async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        // SQLite undoes the failed statement only; what came before it must not be committed either. That holds for a call
+        // that is dropped half-way as well.
+        let failed_before = std::mem::replace(&mut self.failed, true);
+        for entry in entries {
+            let meta = &entry.meta;
+            let action = || {
+                format!(
+                    "restore {} {} of tenant {}",
+                    meta.stream, meta.seq, meta.tenant
+                )
+            };
+            if meta.tenant != self.tenant {
+                let message = format!("{}: the restore is of tenant {}", action(), self.tenant);
+                return Err(error::new(Fault::Refused, message));
+            }
+            insert_entry(&mut self.transaction, meta, &entry.content, action).await?;
+        }
+        self.failed = failed_before;
+        Ok(())
+    }
+
+    #[instrument(name = "db.tenant.restored", skip_all, fields(tenant = %self.tenant), err(level = "debug"))]
+    async fn commit(
+        mut self: Box<Self>,
+        state: &TenantState,
+        bucket: BucketId,
+        watermarks: &PerStream<Seq>,
+    ) -> StoreResult<()> {
+        let tenant = self.tenant.clone();
+        let action = || format!("restore tenant {tenant}");
+        if self.failed {
+            return Err(error::new(
+                Fault::Refused,
+                format!("{}: an insert had failed", action()),
+            ));
+        }
+        if identity(&mut self.transaction, action).await?.bucket_id != Some(bucket) {
+            let message = format!(
+                "{}: the database has another bucket than {bucket}",
+                action()
+            );
+            return Err(error::new(Fault::Unavailable, message));
+        }
+        save_state(&mut self.transaction, state, action).await?;
+        let mut query = sqlx::query(
+            "UPDATE tenant SET halted = NULL, manifests_watermark = ?, applies_watermark = ?, decisions_watermark = ?
+             WHERE tenant = ?",
+        );
+        for (_, watermark) in watermarks.iter() {
+            query = query.bind(watermark.to_i64());
+        }
+        let query = query.bind(tenant.as_str().to_owned());
+        execute(&mut self.transaction, query, action).await?;
+        commit(self.transaction, action).await
+    }
+}

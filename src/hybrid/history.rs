@@ -1,0 +1,54 @@
+//! Questions about the past that take more than one look, and what a refused append says.
+
+use super::settings::Sides;
+use crate::domain::{Activation, Head, Seq, Stream, TenantId, Timestamp};
+use crate::ports::{Appended, Error, ErrorKind, Refusal, Result};
+
+/// The version that was active at an instant: the head then, unless the last activation until then was made for it.
+pub(crate) async fn active_at(sides: &Sides, tenant: &TenantId, at: Timestamp) -> Result<Option<Seq>> {
+    let Some(head) = sides.database.latest(tenant, Stream::Manifests, Some(at)).await? else { return Ok(None) };
+    let head = Head { seq: head.meta.seq, chain: head.meta.chain };
+    let mut decision = sides.database.latest(tenant, Stream::Decisions, Some(at)).await?;
+    while let Some(entry) = decision {
+        if let Some(activation) = Activation::of(&entry) {
+            let holds = activation.head_chain == head.chain && activation.target.version <= head.seq;
+            return Ok(Some(if holds { activation.target.version } else { head.seq }));
+        }
+        let Some(before) = entry.meta.seq.get().checked_sub(1).filter(|before| *before > 0) else { break };
+        let older = sides.database.entry(tenant, Stream::Decisions, Seq::new(before)).await?;
+        decision = older.map(|older| older.entry);
+    }
+    Ok(Some(head.seq))
+}
+
+/// An append that did not commit, as an error.
+pub(crate) fn refused(tenant: &TenantId, appended: &Appended) -> Error {
+    match appended {
+        Appended::Conflict { head, checksum } => {
+            let kind = ErrorKind::VersionConflict { head: head.seq, checksum: *checksum, chain: head.chain };
+            let now = match head.seq.get() {
+                0 => "there is no version yet".to_owned(),
+                version => format!("the newest version is {version} with chain {}", head.chain),
+            };
+            Error::new(kind, format!("write {tenant}: the expectation does not hold: {now}"))
+                .hint("read the newest version, decide again, and repeat with the new expectation")
+        }
+        Appended::KeyReused { seq } => {
+            Error::new(ErrorKind::IdempotencyConflict, format!("write {tenant}: the idempotency key was used for other content, which is number {seq}"))
+                .hint("use a new key for new content")
+        }
+        Appended::NoSuchVersion => Error::new(ErrorKind::NotFound, format!("write {tenant}: there is no such version"))
+            .hint("`driftline manifest history` shows the versions"),
+        Appended::Refused(Refusal::Unclaimed) => {
+            Error::new(ErrorKind::Refused, format!("write {tenant}: this database has not seen its bucket yet"))
+                .hint("a new database must read the bucket once before it takes writes; check that the bucket is reachable and try again")
+        }
+        Appended::Refused(Refusal::AwaitingRecovery) => {
+            Error::new(ErrorKind::Refused, format!("write {tenant}: it awaits recovery; the bucket knows more than this database"))
+                .hint("run `driftline recover --all-tenants` (add --dry-run to look first)")
+        }
+        Appended::Committed { .. } | Appended::Replayed { .. } | Appended::Unchanged { .. } => {
+            Error::new(ErrorKind::Internal, format!("write {tenant}: a committed entry was taken for a refusal"))
+        }
+    }
+}

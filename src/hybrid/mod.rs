@@ -1,0 +1,19 @@
+//! The hybrid adapter: [`HybridManifestRepository`] implements [`crate::ports::ManifestProvider`] on a database and a bucket.
+
+mod bucket;
+mod crash;
+mod fallback;
+mod history;
+mod ownership;
+pub mod probe;
+mod provider;
+mod recovery;
+mod replicator;
+mod repository;
+mod settings;
+
+pub use ownership::Standing;
+pub use recovery::{Progress, RecoveryReport};
+pub use replicator::{Drained, Replicator};
+pub use repository::HybridManifestRepository;
+pub use settings::{OnFailover, Settings, Sides};

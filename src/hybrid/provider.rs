@@ -1,0 +1,287 @@
+//! The driving port on the two sides.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::repository::HybridManifestRepository;
+use super::{fallback, history, recovery};
+use crate::domain::content::Content;
+use crate::domain::{Apply, Entry, EntryId, EntryMeta, Seq, Stream, TenantId, Timestamp, VersionRef};
+use crate::ports::{
+    Appended, BackendInfo, CreateManifest, Created, Durability, Error, ErrorKind, Fault, Health, HistoryPage, Manifest,
+    ManifestProvider, NewEntry, Ownership, RecordApply, Recovery, RecoveryRequest, Result, ShadowState, SideHealth, Source,
+    Stats, Stored, StoreResult,
+};
+
+/// The largest page of a history.
+const MAX_PAGE: u32 = 1000;
+
+impl HybridManifestRepository {
+    async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> Result<Appended> {
+        let appended = self.sides.database.append(tenant, entry).await?;
+        if matches!(appended, Appended::Committed { .. }) {
+            self.replicator.wake();
+        }
+        Ok(appended)
+    }
+
+    /// Waits until the entry is proven to be in the bucket, or until the deadline.
+    async fn wait_shadowed(&self, meta: &EntryMeta, durability: Durability) -> Result<bool> {
+        let Durability::Shadowed(deadline) = durability else { return Ok(false) };
+        let deadline = Instant::now() + deadline;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            // The write is committed: a database that fails now does not make it fail.
+            if let Ok(watermarks) = self.sides.database.watermarks(&meta.tenant).await
+                && watermarks[meta.stream] >= meta.seq
+            {
+                return Ok(true);
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Ok(false);
+            }
+            tokio::select! {
+                () = self.replicator.shadowed() => {}
+                () = tokio::time::sleep_until(deadline.min(now + pause)) => {}
+            }
+            pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    async fn shadow_state(&self, entry: Option<Entry>) -> Result<Option<ShadowState>> {
+        let Some(Entry { meta, content }) = entry else { return Ok(None) };
+        let apply: Apply = serde_json::from_slice(content.as_bytes()).map_err(|error| {
+            Error::new(ErrorKind::Damaged, format!("read applies/{} of {}: {error}", meta.seq, meta.tenant))
+        })?;
+        let version = apply.manifest_version;
+        let rows = self.sides.database.history(&meta.tenant, Stream::Manifests, Some(version.next()), 1).await?;
+        let resolves = rows.first().is_some_and(|row| row.seq == version && row.chain == apply.manifest_chain);
+        Ok(Some(ShadowState { meta, version, chain: apply.manifest_chain, resolves, resources: apply.resources }))
+    }
+}
+
+fn from_database(stored: Stored) -> Manifest {
+    let Stored { entry, active, watermark } = stored;
+    Manifest {
+        active: Some(entry.meta.seq == active),
+        shadowed: entry.meta.seq <= watermark,
+        source: Source::Database,
+        entry,
+    }
+}
+
+fn check_limit(limit: u32) -> Result<()> {
+    if limit <= MAX_PAGE {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidInput, format!("read a history: a limit of 0 to {MAX_PAGE} is expected, not {limit}")))
+}
+
+#[async_trait]
+impl ManifestProvider for HybridManifestRepository {
+    #[tracing::instrument(name = "manifest.create", skip_all, fields(%tenant))]
+    async fn create_manifest(&self, tenant: &TenantId, request: CreateManifest) -> Result<Created> {
+        let content = Content::parse_manifest(&request.content, self.settings.content_limit)?;
+        if let Some(expected) = request.checksum
+            && expected != content.checksum()
+        {
+            let message = format!(
+                "create a manifest of {tenant}: the checksum is {}, but the caller says {expected}",
+                content.checksum()
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .hint("the checksum is the SHA-256 of the canonical (RFC 8785) content in lowercase hex"));
+        }
+        let entry = NewEntry {
+            stream: Stream::Manifests,
+            id: EntryId(self.sides.entropy.uuid()),
+            content,
+            created_at: request.created_at.unwrap_or_else(|| self.sides.now()),
+            created_by: request.created_by,
+            message: request.message,
+            expect: request.expect,
+            idempotency_key: request.idempotency_key,
+            skip_unchanged: request.skip_unchanged,
+            refers_to: None,
+            activation: None,
+        };
+        let (meta, active, new) = match self.append(tenant, &entry).await? {
+            Appended::Committed { meta, active } => (meta, active, true),
+            Appended::Replayed { meta, active } => (meta, active, false),
+            Appended::Unchanged { meta } => {
+                let active = meta.seq;
+                (meta, active, false)
+            }
+            other => return Err(history::refused(tenant, &other)),
+        };
+        let shadowed = self.wait_shadowed(&meta, request.durability).await?;
+        let active = Some(meta.seq == active);
+        let entry = Entry { meta, content: entry.content };
+        Ok(Created { manifest: Manifest { entry, active, shadowed, source: Source::Database }, new })
+    }
+
+    #[tracing::instrument(name = "manifest.current", skip_all, fields(%tenant))]
+    async fn current_manifest(&self, tenant: &TenantId) -> Result<Option<Manifest>> {
+        if let Some(stored) = self.sides.database.active_manifest(tenant).await? {
+            return Ok(Some(from_database(stored)));
+        }
+        // No versions, or a row that recovery could not bring back.
+        match self.sides.database.tenant(tenant).await? {
+            Some(state) if state.active_version() > Seq::default() => {
+                self.manifest_by_version(tenant, state.active_version()).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    #[tracing::instrument(name = "manifest.get", skip_all, fields(%tenant, %version))]
+    async fn manifest_by_version(&self, tenant: &TenantId, version: Seq) -> Result<Option<Manifest>> {
+        let database = &self.sides.database;
+        let active = match database.entry(tenant, Stream::Manifests, version).await {
+            Ok(Some(stored)) => return Ok(Some(from_database(stored))),
+            Ok(None) => match database.tenant(tenant).await? {
+                Some(state) if version > Seq::default() && version <= state.heads[Stream::Manifests].seq => {
+                    Some(state.active_version() == version)
+                }
+                _ => return Ok(None),
+            },
+            Err(error) if error.fault() == Fault::Unavailable => {
+                tracing::warn!(%tenant, %version, error = %error.report(), "the database is unreachable; asking the bucket");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let found = fallback::manifest(&self.sides, tenant, version).await?;
+        Ok(found.map(|(entry, latest)| Manifest {
+            active,
+            shadowed: entry.meta.seq <= latest,
+            source: Source::Bucket,
+            entry,
+        }))
+    }
+
+    async fn manifest_at(&self, tenant: &TenantId, at: Timestamp) -> Result<Option<Manifest>> {
+        match history::active_at(&self.sides, tenant, at).await? {
+            Some(version) => self.manifest_by_version(tenant, version).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn version_history(&self, tenant: &TenantId, before: Option<Seq>, limit: u32) -> Result<HistoryPage> {
+        check_limit(limit)?;
+        let database = &self.sides.database;
+        let items = database.history(tenant, Stream::Manifests, before, limit).await?;
+        let state = database.tenant(tenant).await?;
+        let watermark = database.watermarks(tenant).await?[Stream::Manifests];
+        let next = items.last().map(|meta| meta.seq).filter(|seq| seq.get() > 1);
+        Ok(HistoryPage { items, next, active: state.map(|state| state.active_version()), watermark })
+    }
+
+    #[tracing::instrument(name = "apply.record", skip_all, fields(%tenant, version = %request.version))]
+    async fn record_apply(&self, tenant: &TenantId, request: RecordApply) -> Result<ShadowState> {
+        let version = request.version;
+        let rows = self.sides.database.history(tenant, Stream::Manifests, Some(version.next()), 1).await?;
+        let applied = rows.into_iter().find(|row| row.seq == version);
+        let chain = match applied {
+            Some(row) => row.chain,
+            None => return Err(history::refused(tenant, &Appended::NoSuchVersion)),
+        };
+        let apply = Apply { manifest_version: version, manifest_chain: chain, resources: request.resources };
+        let entry = NewEntry {
+            stream: Stream::Applies,
+            id: EntryId(self.sides.entropy.uuid()),
+            content: apply.to_content()?,
+            created_at: self.sides.now(),
+            created_by: request.created_by,
+            message: request.message,
+            expect: None,
+            idempotency_key: None,
+            skip_unchanged: false,
+            refers_to: Some(VersionRef { version, chain }),
+            activation: None,
+        };
+        let meta = match self.append(tenant, &entry).await? {
+            Appended::Committed { meta, .. } => meta,
+            other => return Err(history::refused(tenant, &other)),
+        };
+        self.wait_shadowed(&meta, request.durability).await?;
+        Ok(ShadowState { meta, version, chain, resolves: true, resources: apply.resources })
+    }
+
+    async fn current_shadow_state(&self, tenant: &TenantId) -> Result<Option<ShadowState>> {
+        let entry = self.sides.database.latest(tenant, Stream::Applies, None).await?;
+        self.shadow_state(entry).await
+    }
+
+    async fn shadow_state_by_version(&self, tenant: &TenantId, version: Seq) -> Result<Option<ShadowState>> {
+        let entry = self.sides.database.latest_apply_of(tenant, version).await?;
+        self.shadow_state(entry).await
+    }
+
+    async fn validate_checksum(&self, tenant: &TenantId, version: Seq) -> Result<bool> {
+        let stored = self.sides.database.entry(tenant, Stream::Manifests, version).await?;
+        Ok(stored.is_some_and(|Stored { entry, .. }| {
+            Content::from_stored(entry.content.bytes().clone()).checksum() == entry.meta.checksum
+        }))
+    }
+
+    #[tracing::instrument(name = "recover", skip_all, fields(%tenant))]
+    async fn recover_from_s3(&self, tenant: &TenantId, request: &RecoveryRequest) -> Result<Recovery> {
+        let recovery = recovery::tenant(&self.sides, &self.settings, tenant, request).await?;
+        self.replicator.wake();
+        Ok(recovery)
+    }
+
+    async fn recoverable_versions(&self, tenant: &TenantId, before: Option<Seq>, limit: u32) -> Result<HistoryPage> {
+        check_limit(limit)?;
+        let size = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (items, watermark) = fallback::recoverable(&self.sides, tenant, before, size).await?;
+        let next = items.last().map(|meta| meta.seq).filter(|seq| seq.get() > 1);
+        Ok(HistoryPage { items, next, active: None, watermark })
+    }
+
+    async fn health_check(&self) -> Health {
+        let (database, bucket) =
+            tokio::join!(reach(self.sides.database.ping()), reach(self.sides.snapshots.ping()));
+        let refusal = match self.sides.database.identity().await.map(|identity| identity.ownership) {
+            Ok(Ownership::Unclaimed) => Some("the database has not seen its bucket yet".to_owned()),
+            Ok(Ownership::AwaitingRecovery) => {
+                Some("the database awaits recovery: run `driftline recover --all-tenants`".to_owned())
+            }
+            Ok(Ownership::Claimed) => None,
+            Err(error) => Some(error.report()),
+        };
+        Health { database, bucket, refusal }
+    }
+
+    async fn stats(&self, tenant: &TenantId) -> Result<Stats> {
+        let state = self.sides.database.tenant(tenant).await?;
+        let watermarks = self.sides.database.watermarks(tenant).await?;
+        let index = self.sides.bucket().index(tenant, Stream::Manifests).await;
+        let latest = state.as_ref().map_or(Seq::default(), |state| state.heads[Stream::Manifests].seq);
+        Ok(Stats {
+            total_versions: latest.get(),
+            latest_version: latest,
+            active_version: state.as_ref().map_or(Seq::default(), crate::domain::TenantState::active_version),
+            shadowed_versions: watermarks[Stream::Manifests].get(),
+            bucket_bytes: index.ok().map(|index| index.map_or(0, |(index, _)| index.total_size_bytes)),
+        })
+    }
+}
+
+/// One side's answer and how long it took.
+async fn reach(ping: impl Future<Output = StoreResult<BackendInfo>>) -> SideHealth {
+    let started = Instant::now();
+    let answer = tokio::time::timeout(Duration::from_secs(10), ping).await;
+    let latency = started.elapsed();
+    let (version, error) = match answer {
+        Ok(Ok(info)) => (Some(info.version), None),
+        Ok(Err(error)) => (None, Some(error.report())),
+        Err(_) => (None, Some("no answer within 10 seconds".to_owned())),
+    };
+    SideHealth { reachable: error.is_none(), latency, version, error }
+}

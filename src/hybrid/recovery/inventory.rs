@@ -1,0 +1,200 @@
+//! What the bucket proves of one stream.
+//!
+//! The index and its pages name the entries. Beyond the last one, or everywhere when the index is lost, the objects
+//! themselves are followed along the chain. An object that fits nowhere is an orphan: reported, left as it is.
+
+use std::collections::BTreeMap;
+
+use crate::domain::content::Content;
+use crate::domain::format::{Damage, Index, IndexEntry, PAGE_SIZE, index_key, parse_snapshot_key};
+use crate::domain::{Digest, Epoch, Head, Seq, Stream, TenantId, genesis};
+use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
+use crate::ports::ETag;
+
+/// An entry that the bucket can bring back.
+#[derive(Debug, Clone)]
+pub(super) struct Recoverable {
+    /// What names it.
+    pub(super) named: IndexEntry,
+    /// Its verified content, if it was read already.
+    pub(super) content: Option<Content>,
+}
+
+/// A stream in the bucket.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    /// The index that was read; `None` when there is none or it is damaged.
+    pub(super) index: Option<Index>,
+    /// The version of the index object, damaged or not.
+    pub(super) etag: Option<ETag>,
+    /// Every entry, dense from 1.
+    pub(super) entries: Vec<Recoverable>,
+    /// Objects that fit nowhere.
+    pub(super) orphans: Vec<String>,
+    /// Damaged indexes and pages, whose entries were found all the same.
+    pub(super) worked_around: Vec<Damage>,
+    /// Damaged snapshots that ended the walk along the chain.
+    pub(super) failures: Vec<Damage>,
+}
+
+impl Inventory {
+    /// The newest entry.
+    pub(super) fn head(&self, tenant: &TenantId, stream: Stream) -> Head {
+        match self.entries.last() {
+            Some(last) => Head { seq: last.named.meta.seq, chain: last.named.meta.chain },
+            None => Head { seq: Seq::default(), chain: genesis(tenant, stream) },
+        }
+    }
+
+    /// The chain at a number, if the bucket knows it.
+    pub(super) fn chain_at(&self, seq: Seq) -> Option<Digest> {
+        let place = usize::try_from(seq.get().checked_sub(1)?).ok()?;
+        self.entries.get(place).map(|entry| entry.named.meta.chain)
+    }
+
+    /// The newest epoch in it.
+    pub(super) fn epoch(&self) -> Epoch {
+        let named = self.entries.iter().map(|entry| entry.named.meta.epoch).max();
+        named.max(self.index.as_ref().map(|index| index.epoch)).unwrap_or_default()
+    }
+}
+
+/// The snapshots of one stream in a listing: number → epochs, newest last.
+type Candidates = BTreeMap<Seq, Vec<(Epoch, String)>>;
+
+/// Takes stock of a stream, given the keys of the tenant's objects.
+///
+/// Content that has to be read on the way is kept up to `memory` bytes.
+pub(super) async fn take(
+    bucket: &Bucket,
+    tenant: &TenantId,
+    stream: Stream,
+    keys: &[String],
+    memory: u64,
+) -> BucketResult<Inventory> {
+    let mut candidates = Candidates::new();
+    for key in keys {
+        if let Some((found, seq, epoch)) = parse_snapshot_key(key)
+            && found == stream
+        {
+            candidates.entry(seq).or_default().push((epoch, key.clone()));
+        }
+    }
+    candidates.values_mut().for_each(|epochs| epochs.sort());
+    let mut worked_around = Vec::new();
+    // The listing says which indexes exist, and a GET says it again for those that it does not show.
+    let (index, etag) = match bucket.index(tenant, stream).await {
+        Ok(Some((index, etag))) => (Some(index), Some(etag)),
+        Ok(None) => (None, None),
+        Err(BucketError::Damage(damage)) => {
+            worked_around.push(damage);
+            (None, bucket.index_etag(tenant, stream).await?)
+        }
+        Err(error) => return Err(error),
+    };
+    let mut walk = Walk { bucket, tenant, stream, candidates, entries: Vec::new(), memory, worked_around, failures: Vec::new() };
+    if let Some(index) = &index {
+        walk.pages(index).await?;
+        walk.entries.extend(index.entries.iter().map(|named| Recoverable { named: named.clone(), content: None }));
+    }
+    // What an older epoch wrote after the index had moved on never became history.
+    let floor = index.as_ref().map_or(Epoch::default(), |index| index.epoch);
+    walk.follow(Seq::new(u64::MAX), floor).await?;
+    let orphans = walk.orphans();
+    let Walk { entries, mut worked_around, failures, .. } = walk;
+    if index.is_none() && etag.is_none() && !entries.is_empty() {
+        worked_around.push(Damage::new(&index_key(tenant, stream), crate::domain::format::Problem::Missing));
+    }
+    Ok(Inventory { index, etag, entries, orphans, worked_around, failures })
+}
+
+struct Walk<'a> {
+    bucket: &'a Bucket,
+    tenant: &'a TenantId,
+    stream: Stream,
+    candidates: Candidates,
+    entries: Vec<Recoverable>,
+    memory: u64,
+    worked_around: Vec<Damage>,
+    failures: Vec<Damage>,
+}
+
+impl Walk<'_> {
+    fn chain(&self) -> Digest {
+        self.entries.last().map_or_else(|| genesis(self.tenant, self.stream), |last| last.named.meta.chain)
+    }
+
+    /// The entries of the sealed pages. Where a page is damaged its snapshots are followed instead.
+    async fn pages(&mut self, index: &Index) -> BucketResult<()> {
+        for number in 1..=index.sealed_pages {
+            let read = match self.bucket.page(self.tenant, self.stream, number).await {
+                Ok(page) if page.prev_chain == self.chain() => Ok(page),
+                Ok(page) => Err(Damage::check(
+                    &crate::domain::format::page_key(self.tenant, self.stream, number),
+                    "prevChain",
+                    self.chain(),
+                    page.prev_chain,
+                )
+                .err()),
+                Err(BucketError::Damage(damage)) => Err(Some(damage)),
+                Err(error) => return Err(error),
+            };
+            match read {
+                Ok(page) => {
+                    let named = page.entries.into_iter().map(|named| Recoverable { named, content: None });
+                    self.entries.extend(named);
+                }
+                Err(damage) => {
+                    self.worked_around.extend(damage);
+                    self.follow(Seq::new(number * PAGE_SIZE), Epoch::default()).await?;
+                    if (self.entries.len() as u64) < number * PAGE_SIZE {
+                        // Later entries cannot be tied to this history without those that are lost here.
+                        break;
+                    }
+                }
+            }
+        }
+        Damage::check(&index_key(self.tenant, self.stream), "prevChain", index.prev_chain, self.chain())?;
+        Ok(())
+    }
+
+    /// Follows the chain through the objects: at each number the newest epoch (at least `floor`) that continues it.
+    async fn follow(&mut self, until: Seq, floor: Epoch) -> BucketResult<()> {
+        loop {
+            let next = Seq::new(self.entries.len() as u64 + 1);
+            if next > until {
+                return Ok(());
+            }
+            let Some(keys) = self.candidates.get(&next).cloned() else { return Ok(()) };
+            let mut found = None;
+            for (_, key) in keys.iter().rev().filter(|(epoch, _)| *epoch >= floor) {
+                match self.bucket.unnamed_snapshot(self.tenant, self.stream, key).await {
+                    Ok(Some(snapshot)) if snapshot.entry.meta.expected_chain(self.chain()) == snapshot.entry.meta.chain => {
+                        found = Some(snapshot);
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(BucketError::Damage(damage)) => self.failures.push(damage),
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(snapshot) = found else { return Ok(()) };
+            let named = IndexEntry::of(self.bucket.store().prefix(), &snapshot);
+            let kept = self.memory.checked_sub(snapshot.entry.meta.size_bytes);
+            self.memory = kept.unwrap_or_default();
+            self.entries.push(Recoverable { named, content: kept.map(|_| snapshot.entry.content) });
+        }
+    }
+
+    fn orphans(&self) -> Vec<String> {
+        let named = |seq: Seq| {
+            let place = usize::try_from(seq.get().checked_sub(1)?).ok()?;
+            self.entries.get(place).map(|entry| entry.named.meta.epoch)
+        };
+        self.candidates
+            .iter()
+            .flat_map(|(seq, keys)| keys.iter().filter(move |(epoch, _)| named(*seq) != Some(*epoch)))
+            .map(|(_, key)| key.clone())
+            .collect()
+    }
+}

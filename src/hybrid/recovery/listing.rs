@@ -1,0 +1,62 @@
+//! The bucket's objects, tenant by tenant.
+
+use std::collections::VecDeque;
+
+use crate::domain::TenantId;
+use crate::domain::format::tenant_of;
+use crate::ports::{SnapshotStore, StoreResult};
+
+const PAGE: usize = 1000;
+
+/// A tenant and the keys of its objects, in byte order.
+pub(super) type TenantObjects = (TenantId, Vec<String>);
+
+/// Walks through a listing once and groups it by tenant: a tenant's keys are contiguous in byte order.
+pub(super) struct Lister<'a> {
+    store: &'a dyn SnapshotStore,
+    prefix: String,
+    read: VecDeque<String>,
+    last: Option<String>,
+    more: bool,
+}
+
+impl<'a> Lister<'a> {
+    /// Every tenant.
+    pub(super) fn all(store: &'a dyn SnapshotStore) -> Self {
+        Self { store, prefix: String::new(), read: VecDeque::new(), last: None, more: true }
+    }
+
+    /// The objects of one tenant.
+    pub(super) async fn of(store: &'a dyn SnapshotStore, tenant: &TenantId) -> StoreResult<Vec<String>> {
+        let mut lister = Self { prefix: format!("{tenant}/"), ..Self::all(store) };
+        Ok(lister.next().await?.map(|(_, keys)| keys).unwrap_or_default())
+    }
+
+    /// The next tenant; `None` at the end.
+    pub(super) async fn next(&mut self) -> StoreResult<Option<TenantObjects>> {
+        let mut group: Option<TenantObjects> = None;
+        loop {
+            while let Some(key) = self.read.pop_front() {
+                // What belongs to no tenant is none of recovery's business.
+                let Some(tenant) = tenant_of(&key) else { continue };
+                match &mut group {
+                    Some((name, keys)) if *name == tenant => keys.push(key),
+                    Some(_) => {
+                        self.read.push_front(key);
+                        return Ok(group);
+                    }
+                    None => group = Some((tenant, vec![key])),
+                }
+            }
+            if !self.more {
+                return Ok(group);
+            }
+            let listing = self.store.list(&self.prefix, self.last.as_deref(), PAGE).await?;
+            self.more = listing.more && !listing.objects.is_empty();
+            if let Some(last) = listing.objects.last() {
+                self.last = Some(last.key.clone());
+            }
+            self.read.extend(listing.objects.into_iter().map(|object| object.key));
+        }
+    }
+}

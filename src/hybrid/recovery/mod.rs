@@ -1,0 +1,286 @@
+//! Recovery: the database is brought back from the bucket.
+//!
+//! Per tenant: both sides are compared and everything that would be restored is fetched and verified; when a new epoch is due
+//! the tenant stops taking writes, `bucket.json` is taken over and every index is fenced with the new epoch; then one
+//! transaction under the tenant's lock checks that nothing moved, inserts, and sets the watermarks. A crash between any two
+//! steps leaves a tenant that awaits recovery, and a second run starts over under a later epoch. All or nothing per tenant;
+//! one that fails is reported and the others go on.
+
+mod inventory;
+mod listing;
+mod plan;
+mod restore;
+mod takeover;
+mod target;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::FutureExt;
+use futures::stream::{self, FuturesUnordered, StreamExt};
+use tokio::sync::Semaphore;
+
+use self::listing::Lister;
+use self::plan::Plan;
+use self::takeover::Takeover;
+use super::settings::{Settings, Sides};
+use crate::domain::{Stream, TenantId};
+use crate::ports::{
+    DatabaseIdentity, Error, ErrorKind, Ownership, Recovery, RecoveryRequest, RecoveryState, Result,
+};
+
+pub(crate) use self::inventory_of::recoverable;
+
+/// How far a recovery is; it only ever grows.
+#[derive(Debug, Default)]
+pub struct Progress {
+    tenants: AtomicU64,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Progress {
+    /// Tenants that are done, failed ones included.
+    pub fn tenants(&self) -> u64 {
+        self.tenants.load(Ordering::Relaxed)
+    }
+
+    /// Entries read and verified.
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Their content in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn entry(&self, bytes: u64) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a recovery of every tenant did.
+#[derive(Debug, Default)]
+pub struct RecoveryReport {
+    /// Per tenant, in byte order of their names.
+    pub tenants: Vec<(TenantId, Result<Recovery>)>,
+    /// Why the database as a whole still awaits recovery, if it does.
+    pub unfinished: Option<String>,
+}
+
+/// What every step of one recovery needs.
+pub(super) struct Context<'a> {
+    sides: &'a Sides,
+    settings: &'a Settings,
+    requests: Arc<Semaphore>,
+    progress: &'a Progress,
+    request: &'a RecoveryRequest,
+    database: DatabaseIdentity,
+    takeover: Takeover<'a>,
+}
+
+impl<'a> Context<'a> {
+    async fn new(
+        sides: &'a Sides,
+        settings: &'a Settings,
+        request: &'a RecoveryRequest,
+        progress: &'a Progress,
+    ) -> Result<Self> {
+        let database = sides.database.identity().await?;
+        let takeover = Takeover::new(sides, &database).await?;
+        let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
+        Ok(Self { sides, settings, requests, progress, request, database, takeover })
+    }
+
+    /// Whether every tenant gets a new epoch: the bucket is not this database's, or the database awaits recovery.
+    fn everyone(&self) -> bool {
+        self.takeover.is_foreign() || self.database.ownership != Ownership::Claimed
+    }
+}
+
+/// Recovers one tenant.
+pub(crate) async fn tenant(
+    sides: &Sides,
+    settings: &Settings,
+    tenant: &TenantId,
+    request: &RecoveryRequest,
+) -> Result<Recovery> {
+    let progress = Progress::default();
+    let context = Context::new(sides, settings, request, &progress).await?;
+    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
+    one(&context, tenant, &keys).await
+}
+
+/// Recovers every tenant that either side knows, several at once.
+pub(crate) async fn all(
+    sides: &Sides,
+    settings: &Settings,
+    request: &RecoveryRequest,
+    progress: &Progress,
+) -> Result<RecoveryReport> {
+    let context = Context::new(sides, settings, request, progress).await?;
+    let mut report = RecoveryReport::default();
+    let everyone = context.everyone();
+    if everyone && !request.dry_run {
+        // Also with no tenant to restore: whoever shadowed to this bucket before is fenced off.
+        context.takeover.epoch(None, highest_epoch(&context).await?).await?;
+    }
+    let mut seen = BTreeSet::new();
+    let mut lister = Some(Lister::all(sides.snapshots.as_ref()));
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < settings.concurrent_tenants
+            && let Some(rest) = &mut lister
+        {
+            match rest.next().await? {
+                Some((tenant, keys)) => {
+                    let context = &context;
+                    running.push(async move { (one(context, &tenant, &keys).await, tenant) }.boxed());
+                }
+                None => lister = None,
+            }
+        }
+        let Some((outcome, tenant)) = running.next().await else { break };
+        seen.insert(tenant.clone());
+        report.tenants.push((tenant, outcome));
+    }
+    drop(running);
+    // Tenants that only the database knows are ahead of an empty bucket; they need the new epoch like the others.
+    let mut after = None;
+    loop {
+        let page = sides.database.tenants(after.as_ref(), 1000).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.tenant.clone());
+        let unseen: Vec<_> = page.into_iter().map(|state| state.tenant).filter(|name| !seen.contains(name)).collect();
+        let outcomes: Vec<_> = stream::iter(unseen)
+            .map(|name| {
+                let context = &context;
+                async move { (one(context, &name, &[]).await, name) }.boxed()
+            })
+            .buffer_unordered(settings.concurrent_tenants)
+            .collect()
+            .await;
+        report.tenants.extend(outcomes.into_iter().map(|(outcome, name)| (name, outcome)));
+    }
+    report.tenants.sort_by(|(left, _), (right, _)| left.cmp(right));
+    if everyone && !request.dry_run {
+        let failed = report.tenants.iter().filter(|(_, outcome)| outcome.is_err()).count();
+        report.unfinished = if failed == 0 {
+            context.takeover.finish().await?
+        } else {
+            Some(format!("{failed} tenants failed; they and new tenants take no writes until a recovery succeeds"))
+        };
+    }
+    Ok(report)
+}
+
+/// Recovers everything after a failover, on nobody's behalf.
+pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result<()> {
+    tracing::warn!("the database's timeline moved on: recovering from the bucket before it takes writes");
+    let request = RecoveryRequest::default();
+    let report = all(sides, settings, &request, &Progress::default()).await?;
+    for (tenant, outcome) in &report.tenants {
+        match outcome {
+            Ok(recovery) if recovery.restored > 0 => {
+                tracing::warn!(%tenant, restored = recovery.restored, "restored what the failover lost");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%tenant, %error, "the tenant is not recovered"),
+        }
+    }
+    match report.unfinished {
+        Some(reason) => Err(Error::new(ErrorKind::Refused, format!("recover after a failover: {reason}"))
+            .hint("run `driftline recover --all-tenants` to see each tenant")),
+        None => Ok(()),
+    }
+}
+
+async fn one(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Recovery> {
+    let outcome = recover(context, tenant, keys).await;
+    context.progress.tenants.fetch_add(1, Ordering::Relaxed);
+    outcome
+}
+
+async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Recovery> {
+    let mut plan = Plan::make(context, tenant, keys).await?;
+    let awaiting = plan.seen.as_ref().map_or(context.everyone(), |state| state.awaiting_recovery);
+    if plan.state == RecoveryState::Nothing && !(awaiting && context.database.ownership == Ownership::AwaitingRecovery) {
+        return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: neither the database nor the bucket knows it"))
+            .hint("`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"));
+    }
+    if plan.state == RecoveryState::Diverged && !context.request.dry_run {
+        let at = plan.failures.last().map(ToString::to_string).unwrap_or_default();
+        return Err(Error::new(ErrorKind::DivergentHistory, format!("recover {tenant}: {at}"))
+            .hint("nothing was changed; both histories are kept as they are"));
+    }
+    let target = target::find(context, &plan).await?;
+    let renew = context.everyone()
+        || plan.is_cut_off()
+        || matches!(plan.state, RecoveryState::Empty | RecoveryState::Behind);
+    let mut recovery = if context.request.dry_run {
+        let epoch = if renew { plan.epoch().next() } else { plan.epoch() };
+        describe(&plan, &plan.outcome(epoch))
+    } else {
+        let outcome = restore::run(context, &mut plan, renew, awaiting).await?;
+        describe(&plan, &outcome)
+    };
+    target::reach(context, tenant, target, &mut recovery).await?;
+    Ok(recovery)
+}
+
+fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
+    Recovery {
+        tenant: plan.tenant.clone(),
+        state: plan.state,
+        restored: plan.restored(),
+        head: outcome.heads[Stream::Manifests].seq,
+        active_version: outcome.active_version(),
+        new_version: None,
+        epoch: outcome.epoch,
+        failures: plan.failures.clone(),
+        worked_around: plan.streams.iter().flat_map(|(_, inventory)| inventory.worked_around.clone()).collect(),
+        orphans: plan.streams.iter().flat_map(|(_, inventory)| inventory.orphans.clone()).collect(),
+        void_references: plan.void_references.clone(),
+    }
+}
+
+/// The newest epoch that any index names. `bucket.json` knows it; only a bucket that lost it has to be searched.
+async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
+    let mut highest = crate::domain::Epoch::default();
+    if context.takeover.knows_generation() {
+        return Ok(highest);
+    }
+    let bucket = context.sides.bucket();
+    let mut lister = Lister::all(context.sides.snapshots.as_ref());
+    while let Some((tenant, keys)) = lister.next().await? {
+        for stream in Stream::ALL {
+            let Ok(Some((index, _))) = bucket.index(&tenant, stream).await else { continue };
+            highest = highest.max(index.epoch);
+        }
+        let named = keys.iter().filter_map(|key| crate::domain::format::parse_snapshot_key(key));
+        highest = named.map(|(_, _, epoch)| epoch).fold(highest, std::cmp::max);
+    }
+    Ok(highest)
+}
+
+mod inventory_of {
+    //! The same stock-taking for readers that change nothing.
+
+    use super::inventory;
+    use super::listing::Lister;
+    use crate::domain::format::IndexEntry;
+    use crate::domain::{Stream, TenantId};
+    use crate::hybrid::bucket::BucketError;
+    use crate::hybrid::settings::Sides;
+    use crate::ports::Result;
+
+    /// Every manifest that the bucket can bring back, oldest first, whatever became of the index.
+    pub(crate) async fn recoverable(sides: &Sides, tenant: &TenantId) -> Result<Vec<IndexEntry>> {
+        let keys = Lister::of(sides.snapshots.as_ref(), tenant).await.map_err(BucketError::from)?;
+        let inventory = inventory::take(&sides.bucket(), tenant, Stream::Manifests, &keys, 0).await?;
+        Ok(inventory.entries.into_iter().map(|entry| entry.named).collect())
+    }
+}

@@ -1,0 +1,231 @@
+//! What recovery of one tenant would do: the database compared with what the bucket proves, before anything moves.
+
+use std::collections::BTreeMap;
+
+use futures::stream::{self, StreamExt};
+
+use super::Context;
+use super::inventory::{self, Inventory};
+use crate::domain::format::Damage;
+use crate::domain::{
+    Activation, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp, VersionRef,
+    references,
+};
+use crate::hybrid::bucket::BucketError;
+use crate::ports::{Error, RecoveryState};
+
+/// One tenant's recovery, fetched and verified.
+pub(super) struct Plan {
+    pub(super) tenant: TenantId,
+    /// The database's state that was compared.
+    pub(super) seen: Option<TenantState>,
+    pub(super) state: RecoveryState,
+    pub(super) streams: PerStream<Inventory>,
+    /// The numbers to restore, verified.
+    pub(super) restore: PerStream<Vec<Seq>>,
+    /// What cannot be restored.
+    pub(super) failures: Vec<Damage>,
+    pub(super) void_references: Vec<(Stream, Seq)>,
+    /// The last activation among what is restored.
+    activation: Option<Activation>,
+    newest_commit: Option<Timestamp>,
+}
+
+/// Rows of the database: number → chain.
+type Rows = BTreeMap<Seq, Digest>;
+
+impl Plan {
+    /// Takes stock of both sides and verifies every object that would be restored.
+    pub(super) async fn make(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Self, Error> {
+        let seen = context.sides.database.tenant(tenant).await?;
+        let bucket = context.sides.bucket();
+        let [manifests, applies, decisions] = futures::future::join_all(
+            Stream::ALL.into_iter().map(|stream| inventory::take(&bucket, tenant, stream, keys, context.settings.recovery_memory)),
+        )
+        .await
+        .try_into()
+        .map_err(|_| Error::new(crate::ports::ErrorKind::Internal, "take stock of three streams"))?;
+        let streams = PerStream::from([manifests?, applies?, decisions?]);
+        let mut plan = Self {
+            tenant: tenant.clone(),
+            seen,
+            state: RecoveryState::Nothing,
+            restore: PerStream::from_fn(|_| Vec::new()),
+            failures: streams.iter().flat_map(|(_, inventory)| inventory.failures.clone()).collect(),
+            streams,
+            void_references: Vec::new(),
+            activation: None,
+            newest_commit: None,
+        };
+        plan.compare(context).await?;
+        if plan.state != RecoveryState::Diverged {
+            plan.verify(context).await?;
+        }
+        Ok(plan)
+    }
+
+    async fn compare(&mut self, context: &Context<'_>) -> Result<(), Error> {
+        let (mut ahead, mut behind, mut any) = (false, false, false);
+        for stream in Stream::ALL {
+            let rows = match &self.seen {
+                Some(state) if state.heads[stream].seq > Seq::default() => rows(context, &self.tenant, stream).await?,
+                _ => Rows::new(),
+            };
+            let inventory = &self.streams[stream];
+            let head = self.seen.as_ref().map_or(Seq::default(), |state| state.heads[stream].seq);
+            any |= !inventory.entries.is_empty();
+            for entry in &inventory.entries {
+                let meta = &entry.named.meta;
+                match rows.get(&meta.seq) {
+                    Some(chain) if *chain != meta.chain => {
+                        self.state = RecoveryState::Diverged;
+                        self.failures.push(Damage::diverged(&entry.named.key(), *chain, meta.chain));
+                        return Ok(());
+                    }
+                    Some(_) => {}
+                    None => self.restore[stream].push(meta.seq),
+                }
+            }
+            // A gap at the database's head hides its chain from the rows: the lock row still has it.
+            if let (Some(state), Some(chain)) = (&self.seen, inventory.chain_at(head))
+                && state.heads[stream].chain != chain
+            {
+                self.state = RecoveryState::Diverged;
+                let key = &inventory.entries[usize::try_from(head.get() - 1).unwrap_or_default()].named.key();
+                self.failures.push(Damage::diverged(key, state.heads[stream].chain, chain));
+                return Ok(());
+            }
+            behind |= !self.restore[stream].is_empty();
+            ahead |= head > inventory.head(&self.tenant, stream).seq;
+        }
+        self.state = match (&self.seen, any) {
+            (None, false) => RecoveryState::Nothing,
+            (None, true) => RecoveryState::Empty,
+            (Some(_), _) if behind => RecoveryState::Behind,
+            (Some(_), _) if ahead => RecoveryState::Ahead,
+            (Some(_), _) => RecoveryState::Equal,
+        };
+        Ok(())
+    }
+
+    /// Reads and verifies what is to be restored. A lost or damaged object is a failure of its entry; the others go on.
+    async fn verify(&mut self, context: &Context<'_>) -> Result<(), Error> {
+        let mut kept = 0;
+        for stream in Stream::ALL {
+            let wanted = std::mem::take(&mut self.restore[stream]);
+            let mut reads = stream::iter(wanted)
+                .map(|seq| {
+                    let entry = &self.streams[stream].entries[place(seq)];
+                    async move { (seq, read(context, entry).await) }
+                })
+                .buffered(context.settings.concurrent_requests);
+            let (mut good, mut contents) = (Vec::new(), Vec::new());
+            let (mut failures, mut read_entries) = (Vec::new(), Vec::new());
+            while let Some((seq, read)) = reads.next().await {
+                match read {
+                    Ok(entry) => {
+                        context.progress.entry(entry.meta.size_bytes);
+                        self.newest_commit = self.newest_commit.max(Some(entry.meta.committed_at));
+                        if stream == Stream::Decisions {
+                            self.activation = Activation::of(&entry).or(self.activation);
+                        }
+                        for reference in references(stream, &entry.content) {
+                            read_entries.push((seq, reference));
+                        }
+                        kept += entry.meta.size_bytes;
+                        if kept <= context.settings.recovery_memory {
+                            contents.push((seq, entry.content));
+                        }
+                        good.push(seq);
+                    }
+                    Err(BucketError::Damage(damage)) => failures.push(damage),
+                    Err(error @ BucketError::Store(_)) => return Err(error.into()),
+                }
+            }
+            drop(reads);
+            for (seq, content) in contents {
+                self.streams[stream].entries[place(seq)].content = Some(content);
+            }
+            let void = read_entries.into_iter().filter(|(_, to)| !self.resolves(*to)).map(|(seq, _)| (stream, seq));
+            let void: Vec<_> = void.collect();
+            self.void_references.extend(void);
+            self.restore[stream] = good;
+            self.failures.extend(failures);
+        }
+        self.void_references.dedup();
+        Ok(())
+    }
+
+    fn resolves(&self, reference: VersionRef) -> bool {
+        match self.streams[Stream::Manifests].chain_at(reference.version) {
+            Some(chain) => chain == reference.chain,
+            // Beyond what the bucket knows only the database can tell; it holds the row or its head does not reach there.
+            None => self.seen.as_ref().is_some_and(|state| state.heads[Stream::Manifests].seq >= reference.version),
+        }
+    }
+
+    /// The newest epoch on either side.
+    pub(super) fn epoch(&self) -> Epoch {
+        let bucket = self.streams.iter().map(|(_, inventory)| inventory.epoch()).max().unwrap_or_default();
+        bucket.max(self.seen.as_ref().map_or(Epoch::default(), |state| state.epoch))
+    }
+
+    /// Whether an index is in a later epoch than the database: a recovery was cut off.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let database = self.seen.as_ref().map_or(Epoch::default(), |state| state.epoch);
+        self.streams.iter().any(|(_, inventory)| inventory.index.as_ref().is_some_and(|index| index.epoch > database))
+    }
+
+    /// Entries to restore over all streams.
+    pub(super) fn restored(&self) -> u64 {
+        self.restore.iter().map(|(_, seqs)| seqs.len() as u64).sum()
+    }
+
+    /// The tenant's state once everything is restored.
+    pub(super) fn outcome(&self, epoch: Epoch) -> TenantState {
+        let mut state = self.seen.clone().unwrap_or_else(|| TenantState::new(self.tenant.clone(), epoch));
+        state.epoch = epoch;
+        state.awaiting_recovery = false;
+        state.last_committed_at = state.last_committed_at.max(self.newest_commit);
+        for (stream, inventory) in self.streams.iter() {
+            let head = inventory.head(&self.tenant, stream);
+            if head.seq > state.heads[stream].seq {
+                state.heads[stream] = head;
+            }
+        }
+        let newer = |found: &Activation| state.activation.is_none_or(|known| found.decision > known.decision);
+        if let Some(activation) = self.activation.filter(newer) {
+            state.activation = Some(activation);
+        }
+        state
+    }
+}
+
+/// An entry's place in a dense list from 1.
+pub(super) fn place(seq: Seq) -> usize {
+    usize::try_from(seq.get().saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
+/// The entry, from memory or from the bucket.
+pub(super) async fn read(context: &Context<'_>, entry: &inventory::Recoverable) -> Result<Entry, BucketError> {
+    if let Some(content) = &entry.content {
+        let meta = EntryMeta { size_bytes: content.len() as u64, ..entry.named.meta.clone() };
+        return Ok(Entry { meta, content: content.clone() });
+    }
+    let _permit = context.requests.acquire().await;
+    Ok(context.sides.bucket().snapshot(&entry.named).await?.entry)
+}
+
+async fn rows(context: &Context<'_>, tenant: &TenantId, stream: Stream) -> Result<Rows, Error> {
+    let mut rows = Rows::new();
+    let mut before = None;
+    loop {
+        let page = context.sides.database.history(tenant, stream, before, 1000).await?;
+        before = page.last().map(|meta| meta.seq);
+        let full = page.len() == 1000;
+        rows.extend(page.into_iter().map(|meta| (meta.seq, meta.chain)));
+        if !full {
+            return Ok(rows);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Carrying a plan out: fence the bucket, then commit the database.
+
+use futures::stream::{self, StreamExt};
+
+use super::Context;
+use super::plan::{Plan, place, read};
+use crate::domain::format::{Damage, Index, Page, Problem, index_key, page_key};
+use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantState};
+use crate::hybrid::bucket::{BucketError, Created, Swapped};
+use crate::hybrid::crash;
+use crate::ports::{Error, ErrorKind, Restore, Result};
+
+/// Content inserted by one statement, in bytes, and rows.
+const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+const CHUNK_ROWS: usize = 256;
+
+/// Restores the tenant, in a new epoch if `renew`, and returns its state afterwards.
+pub(super) async fn run(context: &Context<'_>, plan: &mut Plan, renew: bool, awaiting: bool) -> Result<TenantState> {
+    let epoch = if renew {
+        context.takeover.epoch(Some(&plan.tenant), plan.epoch()).await?
+    } else {
+        plan.seen.as_ref().map_or(Epoch::FIRST, |state| state.epoch)
+    };
+    let outcome = plan.outcome(epoch);
+    let halted = context.sides.database.status(Some(&plan.tenant), None, 1).await?;
+    let halted = halted.first().is_some_and(|status| status.halted.is_some());
+    if !renew && !awaiting && !halted && plan.restored() == 0 {
+        return Ok(outcome);
+    }
+    if renew {
+        fence(context, plan, epoch).await?;
+        crash::point("recover-index");
+    }
+    let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
+    if !unmoved(plan.seen.as_ref(), restore.state()) {
+        return Err(Error::new(ErrorKind::Stale, format!("recover {}: it was written to meanwhile", plan.tenant))
+            .hint("run the recovery again"));
+    }
+    insert(context, plan, restore.as_mut()).await?;
+    let bucket = context.takeover.bucket().await.ok_or_else(|| {
+        Error::new(ErrorKind::Stale, format!("recover {}: the bucket is nobody's", plan.tenant)).hint("run the recovery again")
+    })?;
+    let named = PerStream::from_fn(|stream| match renew {
+        true => plan.streams[stream].head(&plan.tenant, stream).seq,
+        false => plan.streams[stream].index.as_ref().map_or(Seq::default(), Index::latest),
+    });
+    restore.commit(&outcome, bucket, &named).await?;
+    crash::point("recover-commit");
+    Ok(outcome)
+}
+
+/// The lock row is what the plan saw; that the tenant awaits recovery by now is our own doing.
+fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
+    match (seen, now) {
+        (Some(seen), Some(now)) => {
+            TenantState { awaiting_recovery: now.awaiting_recovery, ..seen.clone() } == *now
+        }
+        // Marking an unknown tenant as awaiting recovery creates its lock row, without any entry.
+        (None, Some(now)) => now.heads.iter().all(|(_, head)| head.seq == Seq::default()),
+        (None, None) => true,
+        (Some(_), None) => false,
+    }
+}
+
+/// Writes the epoch into the index of every stream: whoever is still at work in an older one loses its compare-and-set.
+async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
+    let bucket = context.sides.bucket();
+    for stream in Stream::ALL {
+        let inventory = &plan.streams[stream];
+        let (known, mut index) = match &inventory.index {
+            Some(index) => (index.entries.len() + usize::try_from(index.sealed_pages).unwrap_or(0) * 128, index.clone()),
+            None => (0, Index::empty(&plan.tenant, stream, epoch, context.sides.now())),
+        };
+        for entry in &inventory.entries[known.min(inventory.entries.len())..] {
+            index.push(entry.named.clone());
+        }
+        index.epoch = epoch;
+        index.updated_at = context.sides.now();
+        if inventory.index.is_none() {
+            plan.failures.extend(seal(context, &mut index).await?);
+        }
+        let key = index_key(&plan.tenant, stream);
+        let etag = plan.streams[stream].etag.as_ref();
+        if bucket.swap(&key, &index.to_bytes(), etag).await? == Swapped::Moved {
+            return Err(Error::new(ErrorKind::Stale, format!("recover {}: {key} changed meanwhile", plan.tenant))
+                .hint("a replicator or another recovery is at work; run this again"));
+        }
+    }
+    Ok(())
+}
+
+/// Seals the pages of an index that was rebuilt. A page that is there and holds something else stays, and its entries stay
+/// in the index.
+async fn seal(context: &Context<'_>, index: &mut Index) -> Result<Option<Damage>> {
+    let bucket = context.sides.bucket();
+    let mut sealed = index.clone();
+    for page in sealed.seal() {
+        let key = page_key(&index.tenant, index.stream, page.number);
+        match bucket.create(&key, &page.to_bytes()).await? {
+            Created::Written => {}
+            Created::Exists(found) => {
+                let same = Page::parse(&index.tenant, index.stream, page.number, &found.bytes);
+                let same = same.is_ok_and(|there| there.latest_chain() == page.latest_chain());
+                if !same {
+                    let reason = "it is not the page that the snapshots make up; the index was written without pages";
+                    return Ok(Some(Damage::new(&key, Problem::Malformed(reason.to_owned()))));
+                }
+            }
+        }
+    }
+    *index = sealed;
+    Ok(None)
+}
+
+/// Inserts what the database lacks, chunk by chunk. Content that was not kept is read and verified once more.
+async fn insert(context: &Context<'_>, plan: &Plan, restore: &mut dyn Restore) -> Result<()> {
+    for stream in Stream::ALL {
+        let entries = &plan.streams[stream].entries;
+        let mut reads = stream::iter(0..plan.restore[stream].len())
+            .map(|at| read(context, &entries[place(plan.restore[stream][at])]))
+            .buffered(context.settings.concurrent_requests);
+        let (mut chunk, mut bytes) = (Vec::<Entry>::new(), 0);
+        while let Some(entry) = reads.next().await {
+            let entry = entry.map_err(|error: BucketError| Error::from(error))?;
+            bytes += entry.meta.size_bytes;
+            chunk.push(entry);
+            if bytes >= CHUNK_BYTES || chunk.len() == CHUNK_ROWS {
+                restore.insert(&chunk).await?;
+                chunk.clear();
+                bytes = 0;
+            }
+        }
+        if !chunk.is_empty() {
+            restore.insert(&chunk).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Taking over `bucket.json`: a new generation that fences off everybody who shadowed before.
+
+use tokio::sync::Mutex;
+
+use crate::domain::format::{BUCKET_KEY, BucketIdentity};
+use crate::domain::{BucketId, Epoch, TenantId};
+use crate::hybrid::bucket::Swapped;
+use crate::hybrid::crash;
+use crate::hybrid::settings::Sides;
+use crate::ports::{DatabaseIdentity, Error, ErrorKind, Result};
+
+/// The takeover of one recovery: done at most once, when the first tenant needs it.
+pub(super) struct Takeover<'a> {
+    sides: &'a Sides,
+    database: DatabaseIdentity,
+    found: Option<BucketIdentity>,
+    taken: Mutex<Option<BucketIdentity>>,
+}
+
+impl<'a> Takeover<'a> {
+    pub(super) async fn new(sides: &'a Sides, database: &DatabaseIdentity) -> Result<Self> {
+        let found = sides.bucket().identity().await?.map(|(found, _)| found);
+        Ok(Self { sides, database: *database, found, taken: Mutex::new(None) })
+    }
+
+    /// The bucket is another database's, or nobody's.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.found.is_none_or(|found| found.database_id != self.database.id || found.generation > self.database.generation)
+    }
+
+    /// The bucket told its newest generation.
+    pub(super) fn knows_generation(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// The bucket that recovery works with.
+    pub(super) async fn bucket(&self) -> Option<BucketId> {
+        let taken = *self.taken.lock().await;
+        taken.or(self.found).map(|bucket| bucket.bucket_id)
+    }
+
+    /// An epoch above every other one that was seen, with `bucket.json` taken over for it.
+    ///
+    /// Before that, `tenant` (or with `None` the whole database) stops taking writes.
+    pub(super) async fn epoch(&self, tenant: Option<&TenantId>, above: Epoch) -> Result<Epoch> {
+        let database = &self.sides.database;
+        database.await_recovery(if self.is_foreign() { None } else { tenant }).await?;
+        let mut taken = self.taken.lock().await;
+        if let Some(taken) = *taken
+            && taken.generation > above
+        {
+            return Ok(taken.generation);
+        }
+        crash::point("recover-awaiting");
+        let bucket = self.sides.bucket();
+        for _ in 0..8 {
+            let now = bucket.identity().await?;
+            let before = now.as_ref().map(|(found, _)| found);
+            let highest = above.max(self.database.generation).max(before.map_or(Epoch::default(), |found| found.generation));
+            let next = BucketIdentity {
+                bucket_id: before.map_or_else(|| BucketId(self.sides.entropy.uuid()), |found| found.bucket_id),
+                database_id: self.database.id,
+                generation: highest.next(),
+            };
+            let etag = now.as_ref().map(|(_, etag)| etag);
+            if let Swapped::Written(_) = bucket.swap(BUCKET_KEY, &next.to_bytes(), etag).await? {
+                crash::point("recover-bucket");
+                database.take_generation(next.bucket_id, next.generation).await?;
+                *taken = Some(next);
+                return Ok(next.generation);
+            }
+        }
+        Err(Error::new(ErrorKind::Stale, format!("take over {BUCKET_KEY}: it changed at every look"))
+            .hint("another recovery is at work; wait for it and run this again"))
+    }
+
+    /// Lets the database take writes again, unless somebody else took the bucket over meanwhile; then says who.
+    pub(super) async fn finish(&self) -> Result<Option<String>> {
+        let taken = *self.taken.lock().await;
+        let now = self.sides.bucket().identity().await?.map(|(found, _)| found);
+        match (taken, now) {
+            (Some(taken), Some(now)) if taken == now => {
+                self.sides.database.claim(taken.bucket_id, taken.generation).await?;
+                Ok(None)
+            }
+            (_, now) => {
+                let owner = now.map_or_else(|| "nobody".to_owned(), |now| now.database_id.to_string());
+                Ok(Some(format!("the bucket was taken over by {owner} meanwhile; run the recovery again")))
+            }
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! One batch: a tenant's pending entries go to the bucket.
+//!
+//! Order: `bucket.json` and the index are read; snapshots are created; pages that are due are created; the index is replaced
+//! by compare-and-set; the watermark follows. What the index does not name is not part of the state, so that a crash between
+//! any two steps leaves nothing but objects that the next batch finds and adopts. The base of a batch is the index that was
+//! just read: one that is missing or behind is filled from the database's rows before anything new is added.
+//!
+//! Cancellation is a crash: safe at every await.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
+
+use crate::domain::content::Content;
+use crate::domain::format::{BucketIdentity, Index, IndexEntry, Snapshot, index_key, page_key, snapshot_key};
+use crate::domain::{
+    Digest, Entry, Halt, Head, Seq, Stream, TenantId, VersionRef, references,
+};
+use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
+use crate::hybrid::crash;
+use crate::hybrid::settings::{Settings, Sides};
+use crate::ports::{DatabaseIdentity, Fault, HaltGuard, Mark, StoreError, Work};
+
+/// Why a batch stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BatchError {
+    /// A side failed; the tenant is tried again later.
+    #[error("{}", .0.report())]
+    Store(#[from] StoreError),
+    /// The bucket holds damaged or misplaced objects where the batch has to build on.
+    #[error("{0}; run `driftline recover --tenant {1} --dry-run`")]
+    Damage(crate::domain::format::Damage, TenantId),
+    /// The bucket is not, or no longer, this database's.
+    #[error("{0}")]
+    NotOwner(String),
+    /// The bucket is in a later epoch.
+    #[error("recovery unfinished: the index {0} is in epoch {1}, the database in epoch {2}: run `driftline recover --tenant {3}`")]
+    Fenced(String, crate::domain::Epoch, crate::domain::Epoch, TenantId),
+    /// The bucket knows entries that the database lacks.
+    #[error("the database is behind its bucket: {stream} end at {head}, the index at {latest}: run `driftline recover --tenant {tenant}`")]
+    Behind { tenant: TenantId, stream: Stream, head: Seq, latest: Seq },
+    /// A row below the head is missing or does not fit its chain.
+    #[error("the database is damaged: {stream}/{seq} of {tenant} {problem}; run `driftline recover --tenant {tenant}`")]
+    DamagedRow { tenant: TenantId, stream: Stream, seq: Seq, problem: &'static str },
+    /// Others kept changing the index.
+    #[error("the index {0} changed under every try; another replicator is at work")]
+    Contended(String),
+    /// Two valid histories disagree. The halt is stored unless what was compared has moved.
+    #[error("{}", .0.reason)]
+    Divergent(Box<Halt>, HaltGuard),
+}
+
+/// How a tenant's batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Entries that the indexes name now and did not before.
+    pub(crate) shadowed: u64,
+    /// There is more to do at once.
+    pub(crate) more: bool,
+}
+
+/// Everything that one tenant's batch needs.
+pub(crate) struct Batch<'a> {
+    pub(crate) sides: &'a Sides,
+    pub(crate) settings: &'a Settings,
+    pub(crate) requests: &'a Arc<Semaphore>,
+    pub(crate) database: DatabaseIdentity,
+    pub(crate) owned: BucketIdentity,
+    pub(crate) work: &'a Work,
+}
+
+/// What became of one look at a stream.
+enum Step {
+    Settled,
+    Shadowed(u64),
+    Waiting,
+    Moved,
+}
+
+const TRIES: u32 = 4;
+
+impl Batch<'_> {
+    /// Shadows at most one batch of each stream, manifests first.
+    pub(crate) async fn run(&self) -> Result<Progress, BatchError> {
+        let mut progress = Progress { shadowed: 0, more: false };
+        // What the manifests' index names, as far as this batch knows it.
+        let mut named = None;
+        for stream in Stream::ALL {
+            let head = self.work.state.heads[stream].seq;
+            // Without a row there can still be an index, but nothing that would have to go there.
+            if head == Seq::default() || self.work.watermarks[stream] >= head {
+                continue;
+            }
+            let mut tries = 0;
+            loop {
+                match self.step(stream, &mut named).await? {
+                    Step::Settled => break,
+                    Step::Shadowed(count) => {
+                        progress.shadowed += count;
+                        progress.more = true;
+                        break;
+                    }
+                    // The manifests it refers to come with a later batch.
+                    Step::Waiting => {
+                        progress.more = true;
+                        break;
+                    }
+                    Step::Moved => {
+                        tries += 1;
+                        if tries == TRIES {
+                            return Err(BatchError::Contended(index_key(self.tenant(), stream)));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    fn tenant(&self) -> &TenantId {
+        &self.work.state.tenant
+    }
+
+    async fn step(&self, stream: Stream, named: &mut Option<Seq>) -> Result<Step, BatchError> {
+        let (bucket, database, tenant) = (self.sides.bucket(), &self.sides.database, self.tenant());
+        let read = bucket.index(tenant, stream).await.map_err(|error| self.bucket_error(error))?;
+        let (mut index, etag) = match read {
+            Some((index, etag)) => (index, Some(etag)),
+            None => (Index::empty(tenant, stream, self.work.state.epoch, self.sides.now()), None),
+        };
+        if index.epoch > self.work.state.epoch {
+            let key = index_key(tenant, stream);
+            return Err(BatchError::Fenced(key, index.epoch, self.work.state.epoch, tenant.clone()));
+        }
+        let base = Head { seq: index.latest(), chain: index.latest_chain() };
+        if stream == Stream::Manifests {
+            *named = Some(base.seq);
+        }
+        let rows = database
+            .pending(tenant, stream, base.seq, self.settings.batch_entries, self.settings.batch_bytes)
+            .await?;
+        if rows.is_empty() {
+            return self.settle(stream, &index, base).await;
+        }
+        self.check_rows(stream, base, &rows)?;
+        if base.seq < self.work.watermarks[stream] {
+            tracing::warn!(%tenant, %stream, index = %base.seq, watermark = %self.work.watermarks[stream],
+                "the index is behind the watermark; shadowing again what it lacks");
+            database.lower_watermark(tenant, self.owned.bucket_id, stream, base.seq).await?;
+        }
+        let rows = self.ready(stream, rows, named).await?;
+        if rows.is_empty() {
+            return Ok(Step::Waiting);
+        }
+        crash::point("batch-read");
+        let entries = self.upload(&bucket, stream, &rows).await?;
+        crash::point("batch-snapshots");
+        for page in index.seal() {
+            let (key, bytes) = (page_key(tenant, stream, page.number), page.to_bytes());
+            let created = bucket.create(&key, &bytes).await.map_err(|error| self.bucket_error(error))?;
+            if let Created::Exists(found) = created {
+                self.adopt_page(stream, &page, &key, &found.bytes)?;
+            }
+        }
+        crash::point("batch-page");
+        for entry in entries {
+            index.push(entry);
+        }
+        index.epoch = self.work.state.epoch;
+        index.updated_at = self.sides.now();
+        let swapped = bucket.swap(&index_key(tenant, stream), &index.to_bytes(), etag.as_ref()).await;
+        match swapped.map_err(|error| self.bucket_error(error))? {
+            Swapped::Moved => return Ok(Step::Moved),
+            Swapped::Written(_) => {}
+        }
+        crash::point("batch-index");
+        if stream == Stream::Manifests {
+            *named = Some(index.latest());
+        }
+        let mark = Mark { stream, seq: index.latest(), chain: index.latest_chain() };
+        if !database.advance_watermark(tenant, self.owned.bucket_id, &mark).await? {
+            // The database is not the one whose rows went out: the next batch compares anew.
+            tracing::warn!(%tenant, %stream, seq = %mark.seq, "the watermark was not advanced: the database moved");
+        }
+        crash::point("batch-watermark");
+        Ok(Step::Shadowed(rows.len() as u64))
+    }
+
+    /// The index names everything that the database gave us: the watermark follows, or the database is behind.
+    async fn settle(&self, stream: Stream, index: &Index, base: Head) -> Result<Step, BatchError> {
+        let (database, tenant) = (&self.sides.database, self.tenant());
+        let mark = Mark { stream, seq: base.seq, chain: base.chain };
+        if base.seq > Seq::default() && database.advance_watermark(tenant, self.owned.bucket_id, &mark).await? {
+            return Ok(Step::Settled);
+        }
+        // The lease may be a moment old: look at the head as it is now.
+        let state = database.tenant(tenant).await?.unwrap_or_else(|| self.work.state.clone());
+        let head = state.heads[stream];
+        if head.seq > base.seq {
+            let lost = database.pending(tenant, stream, base.seq, 1, 0).await?.is_empty();
+            if lost {
+                let seq = base.seq.next();
+                return Err(self.damaged_row(stream, seq, "is missing"));
+            }
+            return Ok(Step::Moved);
+        }
+        if head == base {
+            return Ok(if base.seq == Seq::default() { Step::Settled } else { Step::Moved });
+        }
+        let at_head = index.chain_at(head.seq);
+        if at_head.is_some_and(|chain| chain != head.chain) {
+            let reason = format!("the index names another chain at the head of {stream}, {}", head.seq);
+            return Err(self.divergent(stream, head.seq, head.chain, at_head.unwrap_or(base.chain), reason));
+        }
+        Err(BatchError::Behind { tenant: tenant.clone(), stream, head: head.seq, latest: base.seq })
+    }
+
+    /// The rows continue the index's chain, and are what they were when they were committed.
+    fn check_rows(&self, stream: Stream, base: Head, rows: &[Entry]) -> Result<(), BatchError> {
+        let mut chain = base.chain;
+        for row in rows {
+            let meta = &row.meta;
+            if meta.expected_chain(chain) != meta.chain {
+                if meta.seq == base.seq.next() {
+                    let reason = format!(
+                        "the database's {stream} do not continue the index: {} has a chain that does not follow the index's last",
+                        meta.seq
+                    );
+                    return Err(self.divergent(stream, meta.seq, meta.chain, base.chain, reason));
+                }
+                return Err(self.damaged_row(stream, meta.seq, "does not fit the chain"));
+            }
+            if Content::from_stored(row.content.bytes().clone()).checksum() != meta.checksum {
+                return Err(self.damaged_row(stream, meta.seq, "has content that does not match its checksum"));
+            }
+            chain = meta.chain;
+        }
+        Ok(())
+    }
+
+    /// The longest run of rows that refer only to manifests that their index names already, or to none at all.
+    async fn ready(
+        &self,
+        stream: Stream,
+        mut rows: Vec<Entry>,
+        named: &mut Option<Seq>,
+    ) -> Result<Vec<Entry>, BatchError> {
+        if stream == Stream::Manifests {
+            return Ok(rows);
+        }
+        let mut void = None;
+        for place in 0..rows.len() {
+            for reference in references(stream, &rows[place].content) {
+                let shadowed = match *named {
+                    Some(latest) => latest,
+                    None => {
+                        let index = self.sides.bucket().index(self.tenant(), Stream::Manifests).await;
+                        let index = index.map_err(|error| self.bucket_error(error))?;
+                        *named.insert(index.map_or(Seq::default(), |(index, _)| index.latest()))
+                    }
+                };
+                if reference.version <= shadowed || void == Some(reference) {
+                    continue;
+                }
+                // A reference that does not resolve is void, and waits for nothing.
+                if self.resolves(reference).await? {
+                    rows.truncate(place);
+                    return Ok(rows);
+                }
+                void = Some(reference);
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn resolves(&self, reference: VersionRef) -> Result<bool, StoreError> {
+        let row = self
+            .sides
+            .database
+            .history(self.tenant(), Stream::Manifests, Some(reference.version.next()), 1)
+            .await?;
+        Ok(row.first().is_some_and(|meta| meta.seq == reference.version && meta.chain == reference.chain))
+    }
+
+    /// Creates the rows' snapshots, several at once, and adopts those that are there already.
+    async fn upload(&self, bucket: &Bucket, stream: Stream, rows: &[Entry]) -> Result<Vec<IndexEntry>, BatchError> {
+        let prefix = bucket.store().prefix().to_owned();
+        stream::iter(0..rows.len())
+            .map(|place| {
+                let (row, prefix) = (&rows[place], &prefix);
+                async move {
+                    let _permit = self.requests.acquire().await;
+                    let (bytes, meta) = (Snapshot::write(row), &row.meta);
+                    let key = snapshot_key(&meta.tenant, stream, meta.seq, meta.epoch);
+                    let created = bucket.create(&key, &bytes).await.map_err(|error| self.bucket_error(error))?;
+                    crash::point("batch-one-snapshot");
+                    match created {
+                        Created::Written => {
+                            Ok(IndexEntry::new(prefix, meta.clone(), bytes.len() as u64, Digest::of(&bytes)))
+                        }
+                        Created::Exists(_) => self.adopt_snapshot(bucket, row, &key, prefix).await,
+                    }
+                }
+            })
+            .buffered(self.settings.concurrent_requests)
+            .try_collect()
+            .await
+    }
+
+    /// Another object is where the row's snapshot belongs. It is ours if it holds the same entry, in whatever layout.
+    async fn adopt_snapshot(
+        &self,
+        bucket: &Bucket,
+        row: &Entry,
+        key: &str,
+        prefix: &str,
+    ) -> Result<IndexEntry, BatchError> {
+        let (meta, tenant) = (&row.meta, self.tenant());
+        let found = match bucket.unnamed_snapshot(tenant, meta.stream, key).await {
+            Ok(Some(found)) if found.entry.meta.is_same_as(meta) => return Ok(IndexEntry::of(prefix, &found)),
+            Ok(Some(found)) => found.entry.meta.chain,
+            Ok(None) => {
+                let message = format!("write {key}: the store says both that it is there and that it is not");
+                return Err(StoreError::new(crate::ports::Side::Bucket, Fault::Unavailable, message).into());
+            }
+            Err(BucketError::Store(error)) => return Err(error.into()),
+            Err(BucketError::Damage(_)) => {
+                bucket.store().get(key).await?.map_or(meta.chain, |object| Digest::of(&object.bytes))
+            }
+        };
+        let reason = format!("{key} in the bucket is not the database's {} of {}", meta.seq, meta.stream);
+        Err(self.divergent(meta.stream, meta.seq, meta.chain, found, reason))
+    }
+
+    fn adopt_page(
+        &self,
+        stream: Stream,
+        page: &crate::domain::format::Page,
+        key: &str,
+        found: &[u8],
+    ) -> Result<(), BatchError> {
+        let same = crate::domain::format::Page::parse(self.tenant(), stream, page.number, found).is_ok_and(|there| {
+            there.entries.len() == page.entries.len()
+                && there.entries.iter().zip(&page.entries).all(|(there, ours)| there.meta.is_same_as(&ours.meta))
+        });
+        if same {
+            return Ok(());
+        }
+        let (seq, chain) = page.entries.last().map_or((Seq::default(), page.prev_chain), |last| (last.meta.seq, last.meta.chain));
+        let reason = format!("{key} in the bucket does not hold the entries that the index names");
+        Err(self.divergent(stream, seq, chain, Digest::of(found), reason))
+    }
+
+    fn divergent(&self, stream: Stream, seq: Seq, database: Digest, bucket: Digest, reason: String) -> BatchError {
+        let at = self.sides.now();
+        let halt = Halt { stream, seq, database, bucket, bucket_id: self.owned.bucket_id, reason, at };
+        let guard = HaltGuard {
+            database: self.database.id,
+            epoch: self.work.state.epoch,
+            compared: vec![(stream, seq, Some(database))],
+        };
+        BatchError::Divergent(Box::new(halt), guard)
+    }
+
+    fn damaged_row(&self, stream: Stream, seq: Seq, problem: &'static str) -> BatchError {
+        BatchError::DamagedRow { tenant: self.tenant().clone(), stream, seq, problem }
+    }
+
+    fn bucket_error(&self, error: BucketError) -> BatchError {
+        match error {
+            BucketError::Store(error) => error.into(),
+            BucketError::Damage(damage) => BatchError::Damage(damage, self.tenant().clone()),
+        }
+    }
+}

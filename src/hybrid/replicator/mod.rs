@@ -1,0 +1,277 @@
+//! The replicator: shadows what is pending, for as long as it runs.
+//!
+//! Any number of them may run, in any number of processes. A lease keeps them apart in normal times, and the
+//! compare-and-set on the index keeps a stalled one harmless. Waking one up is a hint; polling the database is the
+//! guarantee. A tenant that fails backs off by itself, with its error on record, while the others go on. An idle replicator
+//! sends no request to the bucket.
+
+mod batch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use self::batch::{Batch, BatchError, Progress};
+use super::ownership::{self, Standing};
+use super::probe::{self, ProbeLevel};
+use super::recovery;
+use super::settings::{Settings, Sides};
+use crate::domain::TenantId;
+use crate::domain::format::BucketIdentity;
+use crate::ports::{
+    Backlog, DatabaseIdentity, Error, ErrorKind, LeaseRequest, ShadowFailure, StoreError, Work, WorkerId,
+};
+
+/// Shadows pending entries.
+#[derive(Debug)]
+pub struct Replicator {
+    sides: Sides,
+    settings: Settings,
+    worker: WorkerId,
+    requests: Arc<Semaphore>,
+    wake: Arc<Notify>,
+    moved: Arc<Notify>,
+    probed: AtomicBool,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Entries that were shadowed on the way.
+    pub shadowed: u64,
+    /// What is left: nothing, or only tenants that cannot move now.
+    pub left: Backlog,
+}
+
+/// What one look at the database led to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pass {
+    tenants: usize,
+    shadowed: u64,
+    more: bool,
+}
+
+impl Replicator {
+    /// A replicator that is not running yet.
+    pub fn new(sides: Sides, settings: Settings) -> Self {
+        let worker = WorkerId(sides.entropy.uuid());
+        let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
+        let (wake, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        Self { sides, settings, worker, requests, wake, moved, probed: AtomicBool::new(false) }
+    }
+
+    /// Hints that something is pending.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits for the next time that entries were shadowed.
+    pub(crate) async fn shadowed(&self) {
+        self.moved.notified().await;
+    }
+
+    /// Shadows until `stop` is cancelled; the batches under way are finished.
+    ///
+    /// Dropping the future abandons them instead, which loses nothing.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let pause = match self.pass().await {
+                Ok(pass) => {
+                    failures = 0;
+                    if pass.more || pass.tenants > 0 { Duration::ZERO } else { self.settings.poll_interval }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, hint = error.hint_text(), "shadowing is held up");
+                    failures += 1;
+                    self.backoff(failures).max(self.settings.poll_interval)
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = self.wake.notified(), if failures == 0 => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Shadows until nothing is left that can move now. What other replicators hold is waited for.
+    pub async fn drain(&self, stop: CancellationToken) -> Result<Drained, Error> {
+        let mut shadowed = 0;
+        loop {
+            let pass = self.pass().await?;
+            shadowed += pass.shadowed;
+            if pass.tenants > 0 && !stop.is_cancelled() {
+                continue;
+            }
+            let left = self.sides.database.backlog().await?;
+            if stop.is_cancelled() || (left.ready == 0 && left.leased == 0) {
+                return Ok(Drained { shadowed, left });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Looks once: leases what is pending, and runs one batch for each tenant.
+    async fn pass(&self) -> Result<Pass, Error> {
+        let request = LeaseRequest {
+            worker: self.worker,
+            limit: u32::try_from(self.settings.concurrent_tenants * 4).unwrap_or(u32::MAX),
+            duration: self.settings.lease,
+        };
+        let lease = self.sides.database.lease(&request).await?;
+        if lease.work.is_empty() {
+            return Ok(Pass::default());
+        }
+        let ready = match self.prepare().await {
+            Ok(ready) => ready,
+            Err(error) => {
+                // Nobody is kept waiting for a replicator that cannot work, and everybody can see why.
+                for work in &lease.work {
+                    self.give_back(&work.state.tenant, work.attempts, Some(error.to_string())).await?;
+                }
+                return Err(error);
+            }
+        };
+        if !ready {
+            for work in &lease.work {
+                self.give_back(&work.state.tenant, work.attempts, None).await?;
+            }
+            return Ok(Pass { more: true, ..Pass::default() });
+        }
+        let tenants = lease.work.len();
+        let outcomes: Vec<Result<Progress, StoreError>> = stream::iter(lease.work)
+            .map(|work| async move { self.work_on(lease.identity, &work).await }.boxed())
+            .buffer_unordered(self.settings.concurrent_tenants)
+            .collect()
+            .await;
+        let mut pass = Pass { tenants, ..Pass::default() };
+        for outcome in outcomes {
+            let progress = outcome?;
+            pass.shadowed += progress.shadowed;
+            pass.more |= progress.more;
+        }
+        if pass.shadowed > 0 {
+            self.moved.notify_waiters();
+        }
+        Ok(pass)
+    }
+
+    /// Whether this database owns the bucket and the store keeps its promises. `false` asks for a new look: the database was
+    /// recovered on the way.
+    async fn prepare(&self) -> Result<bool, Error> {
+        if self.probed.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        match ownership::check(&self.sides, self.settings.on_failover).await? {
+            Standing::Owner(owned) => {
+                self.probe(owned).await?;
+                self.probed.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
+            Standing::FailedOver => {
+                recovery::after_failover(&self.sides, &self.settings).await?;
+                Ok(false)
+            }
+            Standing::Refused(reason) => Err(Error::new(ErrorKind::Refused, reason)),
+        }
+    }
+
+    /// Tries the store's conditional writes once in the life of a bucket, and refuses one that does not honour them.
+    async fn probe(&self, owned: BucketIdentity) -> Result<(), Error> {
+        if self.sides.database.probe_passed(owned.bucket_id).await? {
+            return Ok(());
+        }
+        let Sides { snapshots, entropy, clock, .. } = &self.sides;
+        let report = probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), ProbeLevel::Brief).await?;
+        if !report.passed() {
+            let failed: Vec<_> = report.failures().map(|check| format!("{}: {}", check.name, check.detail)).collect();
+            let failed = failed.join("; ");
+            let store = self.sides.snapshots.url();
+            return Err(Error::new(ErrorKind::Refused, format!("the store {store} cannot hold snapshots: {failed}"))
+                .hint("`driftline doctor --race` shows each check; use a store with conditional writes"));
+        }
+        self.sides.database.record_probe(owned.bucket_id).await?;
+        Ok(())
+    }
+
+    /// Runs a tenant's batch and puts its outcome on record. Only a database that fails is an error.
+    async fn work_on(&self, database: DatabaseIdentity, work: &Work) -> Result<Progress, StoreError> {
+        let tenant = &work.state.tenant;
+        let idle = Progress { shadowed: 0, more: false };
+        match self.batch(database, work).await {
+            Ok(progress) => {
+                self.give_back(tenant, work.attempts, None).await?;
+                Ok(progress)
+            }
+            Err(BatchError::Divergent(halt, guard)) => {
+                let halted = self.sides.database.halt(tenant, &halt, &guard).await?;
+                if halted {
+                    tracing::error!(%tenant, database = %halt.database, bucket = %halt.bucket, reason = %halt.reason,
+                        "shadowing of this tenant is halted: two histories disagree");
+                    self.give_back(tenant, work.attempts, None).await?;
+                } else {
+                    let message = format!("{}; the database moved meanwhile, comparing again", halt.reason);
+                    self.give_back(tenant, work.attempts, Some(message)).await?;
+                }
+                Ok(idle)
+            }
+            Err(error) => {
+                tracing::warn!(%tenant, %error, "the batch failed; the tenant backs off");
+                self.give_back(tenant, work.attempts, Some(error.to_string())).await?;
+                Ok(idle)
+            }
+        }
+    }
+
+    async fn batch(&self, database: DatabaseIdentity, work: &Work) -> Result<Progress, BatchError> {
+        let tenant = &work.state.tenant;
+        let read = self.sides.bucket().identity().await;
+        let found = match read {
+            Ok(found) => found.map(|(found, _)| found),
+            Err(super::bucket::BucketError::Store(error)) => return Err(error.into()),
+            Err(super::bucket::BucketError::Damage(damage)) => return Err(BatchError::Damage(damage, tenant.clone())),
+        };
+        let owned = match found {
+            Some(found) if found.database_id == database.id && Some(found.bucket_id) == database.bucket_id => found,
+            other => {
+                // Another owner, another bucket, or none: the next look settles whose it is before anything is written.
+                self.probed.store(false, Ordering::Relaxed);
+                let now = other.map_or_else(|| "nobody's".to_owned(), |other| format!("that of {}", other.database_id));
+                return Err(BatchError::NotOwner(format!(
+                    "the bucket is {now} now, not that of {}: looking again",
+                    database.id
+                )));
+            }
+        };
+        let (sides, settings, requests) = (&self.sides, &self.settings, &self.requests);
+        Batch { sides, settings, requests, database, owned, work }.run().await
+    }
+
+    async fn give_back(&self, tenant: &TenantId, attempts: u32, failure: Option<String>) -> Result<(), StoreError> {
+        let failure =
+            failure.map(|message| ShadowFailure { message, retry_after: self.backoff(attempts.saturating_add(1)) });
+        self.sides.database.release(tenant, self.worker, failure.as_ref()).await
+    }
+
+    /// The wait after this many failures in a row: exponential, capped, and spread by jitter.
+    fn backoff(&self, failures: u32) -> Duration {
+        let max = self.settings.max_backoff;
+        let times = usize::try_from(failures.clamp(1, 16)).unwrap_or(16);
+        let full = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(max)
+            .with_max_times(times)
+            .build()
+            .last()
+            .unwrap_or(max);
+        full.mul_f64(0.5 + self.sides.entropy.fraction() / 2.0)
+    }
+}

@@ -1,0 +1,131 @@
+//! The repository: its sides, its background replicator, and what operators ask of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::ownership::{self, Standing};
+use super::probe::{self, ProbeLevel, ProbeReport};
+use super::recovery::{self, Progress, RecoveryReport};
+use super::replicator::{Drained, Replicator};
+use super::settings::{Settings, Sides};
+use crate::domain::{TenantId, TenantState};
+use crate::ports::{Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
+
+/// A repository of desired state on a database and a bucket. Cheap to share behind an [`Arc`].
+///
+/// It runs one replicator in the background from [`HybridManifestRepository::start`] until
+/// [`HybridManifestRepository::shutdown`]. Dropping it abandons the replicator, which loses nothing: whatever was committed
+/// and is not shadowed yet is pending for the next process.
+#[derive(Debug)]
+pub struct HybridManifestRepository {
+    pub(super) sides: Sides,
+    pub(super) settings: Settings,
+    pub(super) replicator: Arc<Replicator>,
+    stop: CancellationToken,
+    running: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl HybridManifestRepository {
+    /// A repository without a background replicator: entries stay pending until some replicator runs.
+    pub fn new(sides: Sides, settings: Settings) -> Self {
+        let replicator = Arc::new(Replicator::new(sides.clone(), settings.clone()));
+        Self { sides, settings, replicator, stop: CancellationToken::new(), running: Mutex::new(None) }
+    }
+
+    /// Compares the database with `bucket.json`, as the first thing after opening: a new database takes no writes before.
+    ///
+    /// After a failover, and unless the settings trust it, this recovers every tenant first. An unreachable bucket is an
+    /// error here and refuses nothing: a database that is claimed goes on taking writes.
+    pub async fn check_ownership(&self) -> Result<Standing> {
+        let standing = ownership::check(&self.sides, self.settings.on_failover).await?;
+        if standing == Standing::FailedOver {
+            recovery::after_failover(&self.sides, &self.settings).await?;
+            return ownership::check(&self.sides, self.settings.on_failover).await;
+        }
+        Ok(standing)
+    }
+
+    /// Starts the background replicator, once.
+    pub fn start(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_none() {
+            let (replicator, stop) = (Arc::clone(&self.replicator), self.stop.clone());
+            *running = Some(tokio::spawn(async move { replicator.run(stop).await }));
+        }
+    }
+
+    /// Whether the background replicator is at work. `false` before the start, and after it died.
+    pub fn is_shadowing(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|task| !task.is_finished())
+    }
+
+    /// Stops the background replicator: the batches under way are finished, or abandoned at the deadline. Neither loses
+    /// anything. `false` when the deadline passed; an error when the replicator had died.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<bool> {
+        self.stop.cancel();
+        let task = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut task) = task else { return Ok(true) };
+        match tokio::time::timeout(deadline, &mut task).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) => Err(Error::new(ErrorKind::Internal, format!("the replicator died: {error}"))),
+            Err(_) => {
+                task.abort();
+                Ok(false)
+            }
+        }
+    }
+
+    /// Shadows everything that is pending and can move, and says what is left.
+    pub async fn drain(&self, stop: CancellationToken) -> Result<Drained> {
+        self.replicator.drain(stop).await
+    }
+
+    /// Shadows in the foreground until `stop` is cancelled. Dropping the future abandons the batches under way.
+    pub async fn replicate(&self, stop: CancellationToken) {
+        self.replicator.run(stop).await;
+    }
+
+    /// Recovers every tenant that either side knows. `progress` can be read while it runs.
+    pub async fn recover_all(&self, request: &RecoveryRequest, progress: &Progress) -> Result<RecoveryReport> {
+        recovery::all(&self.sides, &self.settings, request, progress).await
+    }
+
+    /// Tenants of the database, in byte order, after `after`, at most `limit`.
+    pub async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> Result<Vec<TenantState>> {
+        Ok(self.sides.database.tenants(after, limit).await?)
+    }
+
+    /// What is shadowed, at risk, failing and halted: one tenant, or all after `after`, at most `limit`.
+    pub async fn status(
+        &self,
+        tenant: Option<&TenantId>,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> Result<Vec<TenantStatus>> {
+        Ok(self.sides.database.status(tenant, after, limit).await?)
+    }
+
+    /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote.
+    pub async fn probe(&self, level: ProbeLevel) -> Result<ProbeReport> {
+        let Sides { snapshots, entropy, clock, .. } = &self.sides;
+        Ok(probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), level).await?)
+    }
+
+    /// Creates what the database needs, or brings it up to date.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(self.sides.database.migrate().await?)
+    }
+}
+
+impl Drop for HybridManifestRepository {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}

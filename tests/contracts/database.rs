@@ -1,0 +1,221 @@
+//! What every database must do.
+//!
+//! A case is `async fn(Arc<dyn Database>)` over a fresh, migrated, unclaimed database of its own. To run all of them on an
+//! adapter, write an `open` that makes such a database together with whatever must live as long as it, and name it:
+//!
+//! ```ignore
+//! mod mine {
+//!     async fn open() -> (Arc<dyn Database>, Guard) { … }
+//!     database_contract!(open);
+//! }
+//! ```
+//!
+//! Cases take the time from the store. Where a clock can be given to the adapter, `database_contract_with_clock!` adds the
+//! cases that wait for days.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at once"
+)]
+
+mod append;
+mod clocked;
+mod concurrency;
+mod fixture;
+mod lease;
+mod reading;
+mod recovery;
+mod restore;
+mod shadowing;
+
+/// Instantiates every case for the adapter that `open` opens.
+macro_rules! database_contract {
+    ($open:ident) => {
+        database_contract! { @groups $open
+            append: [
+                numbers_are_dense_and_the_chain_is_valid_in_every_stream,
+                commit_times_never_go_back,
+                an_expected_version_is_compared,
+                an_expected_checksum_is_compared,
+                an_expected_chain_is_compared,
+                an_expectation_is_about_the_manifests_whatever_the_stream,
+                a_key_replays_the_entry_that_it_made,
+                a_key_with_other_content_is_reused,
+                keys_belong_to_a_stream_of_a_tenant,
+                a_refused_append_uses_no_key,
+                checks_happen_in_the_documented_order,
+                unchanged_content_is_compared_with_the_active_version,
+                only_manifests_are_skipped_as_unchanged,
+                a_reference_is_a_number_and_a_chain,
+                an_activation_lasts_until_the_next_version,
+                an_activation_for_another_head_is_void,
+                content_and_texts_come_back_as_they_were,
+            ]
+            concurrency: [
+                concurrent_writers_get_distinct_and_dense_numbers,
+                concurrent_first_writers_create_the_tenant_once,
+                a_key_used_by_eight_at_once_makes_one_version,
+                of_writers_that_expect_the_same_head_one_wins,
+                history_is_consistent_while_writes_go_on,
+                tenants_do_not_wait_for_each_other_in_vain,
+            ]
+            reading: [
+                an_unknown_tenant_has_nothing,
+                an_entry_comes_with_active_version_and_watermark,
+                history_is_newest_first_below_before,
+                latest_is_the_newest_committed_until_then,
+                latest_apply_of_goes_by_the_version_number,
+                tenants_are_paged_in_byte_order,
+                tenants_are_isolated,
+                ping_and_a_second_migration_change_nothing,
+            ]
+            lease: [
+                only_pending_tenants_are_leased,
+                a_leased_tenant_is_kept_from_other_workers,
+                an_expired_lease_lets_another_worker_in,
+                a_limit_is_respected_and_the_longest_waiting_comes_first,
+                two_workers_at_once_never_share_a_tenant,
+                a_failed_tenant_waits_and_counts,
+                only_the_holder_gives_back,
+                halted_and_awaiting_tenants_are_not_leased,
+                backlog_counts_by_what_keeps_them,
+            ]
+            shadowing: [
+                pending_is_a_dense_run_in_order,
+                pending_stops_after_max_bytes_but_gives_one,
+                a_watermark_moves_forward_only_with_the_right_chain,
+                a_watermark_never_moves_back_by_advancing,
+                a_watermark_of_another_bucket_stays,
+                a_watermark_is_lowered_but_never_raised,
+                another_bucket_starts_at_zero_and_so_does_coming_back,
+                a_halt_is_stored_while_its_guard_holds,
+                a_halt_is_not_stored_once_its_guard_fails,
+                at_risk_covers_all_streams,
+                status_is_paged_in_byte_order,
+                a_probe_is_remembered_per_bucket,
+            ]
+            recovery: [
+                a_new_database_is_unclaimed_and_refuses,
+                claiming_is_idempotent_and_keeps_the_newest_generation,
+                a_new_tenant_starts_at_the_generation,
+                an_awaiting_database_refuses_known_and_new_tenants,
+                one_tenant_awaits_recovery_while_others_go_on,
+                a_claim_leaves_awaiting_tenants_waiting,
+                taking_a_generation_leaves_the_database_awaiting,
+                a_restored_tenant_accepts_while_the_database_awaits,
+            ]
+            restore: [
+                lost_entries_come_back_as_they_were,
+                a_restored_tenant_goes_on_after_its_head,
+                dropping_a_restore_undoes_everything,
+                an_existing_number_is_an_error_and_nothing_is_restored,
+                a_number_given_twice_is_an_error,
+                a_commit_sets_state_and_watermarks_and_clears_the_halt,
+                a_commit_for_another_bucket_fails,
+                missing_rows_are_absent_and_end_a_run,
+                the_state_under_the_lock_is_the_newest,
+                no_update_is_lost_to_a_concurrent_append,
+                restored_applies_are_found_by_their_version,
+            ]
+        }
+    };
+    (@groups $open:ident $($group:ident: [$($case:ident),* $(,)?])*) => {
+        $(
+            mod $group {
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $case() {
+                        let (database, _guard) = super::$open().await;
+                        crate::database::$group::$case(database).await;
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+/// Instantiates the cases that need to set the time: `open` is given the clock.
+macro_rules! database_contract_with_clock {
+    ($open:ident) => {
+        database_contract_with_clock! { @cases $open
+            an_idempotency_key_is_forgotten_after_its_window,
+            a_clock_that_goes_back_does_not_take_commit_times_with_it,
+            a_lease_ends_to_the_microsecond,
+            a_failed_tenant_is_tried_again_on_time,
+        }
+    };
+    (@cases $open:ident $($case:ident),* $(,)?) => {
+        mod clocked {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let clock = crate::database::clocked::TestClock::new();
+                    let (database, _guard) = super::$open(clock.clone()).await;
+                    crate::database::clocked::$case(database, clock).await;
+                }
+            )*
+        }
+    };
+}
+
+mod memory {
+    use std::sync::Arc;
+
+    use driftline::adapters::memory::MemoryDatabase;
+    use driftline::adapters::system::System;
+    use driftline::ports::{Clock, Database};
+
+    async fn open() -> (Arc<dyn Database>, ()) {
+        open_at(Arc::new(System)).await
+    }
+
+    async fn open_at(clock: Arc<dyn Clock>) -> (Arc<dyn Database>, ()) {
+        (Arc::new(MemoryDatabase::new(clock, Arc::new(System))), ())
+    }
+
+    database_contract!(open);
+    database_contract_with_clock!(open_at);
+}
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::sync::Arc;
+
+    use driftline::adapters::sqlite::SqliteDatabase;
+    use driftline::adapters::system::System;
+    use driftline::ports::{Clock, Database, ManifestStore};
+
+    async fn open() -> (Arc<dyn Database>, tempfile::TempDir) {
+        open_at(Arc::new(System)).await
+    }
+
+    async fn open_at(clock: Arc<dyn Clock>) -> (Arc<dyn Database>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("driftline.db");
+        let database = SqliteDatabase::open(&path, clock, Arc::new(System))
+            .await
+            .expect("open");
+        database.migrate().await.expect("migrate");
+        (Arc::new(database), directory)
+    }
+
+    database_contract!(open);
+    database_contract_with_clock!(open_at);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::sync::Arc;
+
+    use driftline::ports::Database;
+
+    use crate::support::postgres::{Database as Guard, unclaimed};
+
+    async fn open() -> (Arc<dyn Database>, Guard) {
+        let (guard, database) = unclaimed().await;
+        (Arc::new(database), guard)
+    }
+
+    database_contract!(open);
+}

@@ -1,0 +1,201 @@
+//! Who the database is, and whether it takes writes.
+
+use driftline::domain::{Epoch, Seq, Stream, TenantState};
+use driftline::ports::{Appended, Ownership, Refusal};
+
+use super::fixture::*;
+
+pub async fn a_new_database_is_unclaimed_and_refuses(db: Db) {
+    let identity = db.identity().await.unwrap();
+    assert_eq!(identity.ownership, Ownership::Unclaimed);
+    assert_eq!(
+        (identity.generation, identity.bucket_id),
+        (Epoch::FIRST, None)
+    );
+    assert_eq!(
+        db.identity().await.unwrap(),
+        identity,
+        "its identifier stays"
+    );
+    let refused = append(&db, &tenant("acme"), keyed(manifest("a"), "key")).await;
+    assert_eq!(refused, Appended::Refused(Refusal::Unclaimed));
+    assert_eq!(db.tenant(&tenant("acme")).await.unwrap(), None);
+    claimed(&db).await;
+    commit(&db, &tenant("acme"), keyed(manifest("b"), "key")).await;
+}
+
+pub async fn claiming_is_idempotent_and_keeps_the_newest_generation(db: Db) {
+    let before = db.identity().await.unwrap();
+    let bucket = bucket();
+    for (given, kept) in [(1, 1), (1, 1), (5, 5), (3, 5)] {
+        db.claim(bucket, Epoch::new(given)).await.unwrap();
+        let identity = db.identity().await.unwrap();
+        assert_eq!(
+            (identity.ownership, identity.bucket_id),
+            (Ownership::Claimed, Some(bucket))
+        );
+        assert_eq!(
+            (identity.generation, identity.id),
+            (Epoch::new(kept), before.id)
+        );
+    }
+}
+
+pub async fn a_new_tenant_starts_at_the_generation(db: Db) {
+    let bucket = claimed(&db).await;
+    let old = commit(&db, &tenant("old"), manifest("a")).await;
+    db.claim(bucket, Epoch::new(4)).await.unwrap();
+    let new = commit(&db, &tenant("new"), manifest("a")).await;
+    assert_eq!((old.epoch, new.epoch), (Epoch::FIRST, Epoch::new(4)));
+    assert_eq!(
+        commit(&db, &tenant("old"), manifest("b")).await.epoch,
+        Epoch::FIRST
+    );
+    assert_eq!(
+        db.tenant(&tenant("new")).await.unwrap().unwrap().epoch,
+        Epoch::new(4)
+    );
+    assert_whole(&db, &tenant("new"), Stream::Manifests).await;
+}
+
+pub async fn an_awaiting_database_refuses_known_and_new_tenants(db: Db) {
+    claimed(&db).await;
+    let first = commit(&db, &tenant("known"), manifest("a")).await;
+    for _ in 0..2 {
+        db.await_recovery(None).await.unwrap();
+        assert_eq!(
+            db.identity().await.unwrap().ownership,
+            Ownership::AwaitingRecovery
+        );
+    }
+    let refused = Appended::Refused(Refusal::AwaitingRecovery);
+    assert_eq!(append(&db, &tenant("known"), manifest("b")).await, refused);
+    assert_eq!(append(&db, &tenant("new"), manifest("b")).await, refused);
+    assert_eq!(
+        append(&db, &tenant("known"), apply_of(&first)).await,
+        refused
+    );
+    let known = db.tenant(&tenant("known")).await.unwrap().unwrap();
+    assert!(known.awaiting_recovery);
+    assert_eq!(known.heads[Stream::Manifests].seq, Seq::new(1));
+    assert_eq!(db.tenants(None, 10).await.unwrap(), [known], "reads go on");
+}
+
+pub async fn one_tenant_awaits_recovery_while_others_go_on(db: Db) {
+    let bucket = claimed(&db).await;
+    db.claim(bucket, Epoch::new(3)).await.unwrap();
+    for name in ["known", "other"] {
+        commit(&db, &tenant(name), manifest("a")).await;
+    }
+    for _ in 0..2 {
+        db.await_recovery(Some(&tenant("known"))).await.unwrap();
+        db.await_recovery(Some(&tenant("unknown"))).await.unwrap();
+    }
+    assert_eq!(db.identity().await.unwrap().ownership, Ownership::Claimed);
+    for name in ["known", "unknown"] {
+        let refused = append(&db, &tenant(name), manifest("b")).await;
+        assert_eq!(
+            refused,
+            Appended::Refused(Refusal::AwaitingRecovery),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        commit(&db, &tenant("other"), manifest("b")).await.seq,
+        Seq::new(2)
+    );
+    assert_eq!(
+        commit(&db, &tenant("new"), manifest("b")).await.seq,
+        Seq::new(1)
+    );
+    let unknown = db.tenant(&tenant("unknown")).await.unwrap().unwrap();
+    let empty = TenantState::new(tenant("unknown"), Epoch::new(3));
+    assert_eq!(
+        unknown,
+        TenantState {
+            awaiting_recovery: true,
+            ..empty
+        }
+    );
+    // It awaits whatever the bucket knows of it, and goes on from there.
+    let lost = history_of(
+        &unknown.tenant,
+        Stream::Manifests,
+        Epoch::FIRST,
+        &[manifest("lost")],
+    );
+    restore(
+        &db,
+        bucket,
+        &state_of(&unknown.tenant, Epoch::new(4), &lost),
+        &lost,
+    )
+    .await;
+    assert_eq!(
+        commit(&db, &unknown.tenant, manifest("b")).await.seq,
+        Seq::new(2)
+    );
+    assert_whole(&db, &unknown.tenant, Stream::Manifests).await;
+}
+
+pub async fn a_claim_leaves_awaiting_tenants_waiting(db: Db) {
+    let bucket = claimed(&db).await;
+    commit(&db, &tenant("known"), manifest("a")).await;
+    db.await_recovery(None).await.unwrap();
+    db.claim(bucket, Epoch::new(2)).await.unwrap();
+    let known = append(&db, &tenant("known"), manifest("b")).await;
+    assert_eq!(known, Appended::Refused(Refusal::AwaitingRecovery));
+    assert_eq!(
+        commit(&db, &tenant("new"), manifest("b")).await.epoch,
+        Epoch::new(2)
+    );
+}
+
+pub async fn taking_a_generation_leaves_the_database_awaiting(db: Db) {
+    let before = db.identity().await.unwrap();
+    db.await_recovery(None).await.unwrap();
+    let bucket = bucket();
+    for (given, kept) in [(6, 6), (6, 6), (2, 6)] {
+        db.take_generation(bucket, Epoch::new(given)).await.unwrap();
+        let identity = db.identity().await.unwrap();
+        assert_eq!(
+            (identity.ownership, identity.id),
+            (Ownership::AwaitingRecovery, before.id)
+        );
+        assert_eq!(
+            (identity.generation, identity.bucket_id),
+            (Epoch::new(kept), Some(bucket))
+        );
+    }
+    let refused = append(&db, &tenant("new"), manifest("b")).await;
+    assert_eq!(refused, Appended::Refused(Refusal::AwaitingRecovery));
+    db.claim(bucket, Epoch::FIRST).await.unwrap();
+    assert_eq!(db.identity().await.unwrap().ownership, Ownership::Claimed);
+    assert_eq!(
+        commit(&db, &tenant("new"), manifest("b")).await.epoch,
+        Epoch::new(6)
+    );
+}
+
+pub async fn a_restored_tenant_accepts_while_the_database_awaits(db: Db) {
+    db.await_recovery(None).await.unwrap();
+    let bucket = bucket();
+    db.take_generation(bucket, Epoch::new(2)).await.unwrap();
+    let acme = tenant("acme");
+    let lost = history_of(
+        &acme,
+        Stream::Manifests,
+        Epoch::FIRST,
+        &[manifest("a"), manifest("b")],
+    );
+    restore(&db, bucket, &state_of(&acme, Epoch::new(2), &lost), &lost).await;
+    assert_eq!(
+        db.identity().await.unwrap().ownership,
+        Ownership::AwaitingRecovery
+    );
+    let third = commit(&db, &acme, manifest("c")).await;
+    assert_eq!((third.seq, third.epoch), (Seq::new(3), Epoch::new(2)));
+    assert_whole(&db, &acme, Stream::Manifests).await;
+    let other = append(&db, &tenant("other"), manifest("b")).await;
+    assert_eq!(other, Appended::Refused(Refusal::AwaitingRecovery));
+}

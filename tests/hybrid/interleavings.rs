@@ -1,0 +1,588 @@
+//! The interleavings behind the design's rules, each by name.
+
+use std::sync::Arc;
+
+use driftline::domain::format::{BUCKET_KEY, Snapshot, index_key, page_key, snapshot_key};
+use driftline::domain::{Entry, Epoch, Seq, Stream};
+use driftline::hybrid::{OnFailover, Standing};
+use driftline::ports::{
+    Database, ErrorKind, ManifestProvider, ManifestStore as _, Ownership, RecoverTarget, RecoveryStore as _, RecoveryRequest, RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::faults::{Flaw, Moment, On};
+use crate::support::world::{
+    Repository, World, apply, create, create_many, drain, eventually, recover, recover_all, tenant, try_create,
+};
+
+async fn entry(database: &dyn Database, name: &str, version: u64) -> Entry {
+    let stored = database.entry(&tenant(name), Stream::Manifests, Seq::new(version)).await.unwrap();
+    stored.expect("the version is there").entry
+}
+
+/// Uploads a version's snapshot and nothing else, as a replicator does that dies before the index.
+async fn upload_only(world: &World, database: &dyn Database, name: &str, version: u64) -> String {
+    let entry = entry(database, name, version).await;
+    let key = snapshot_key(&entry.meta.tenant, Stream::Manifests, entry.meta.seq, entry.meta.epoch);
+    world.memory.insert(&key, Snapshot::write(&entry));
+    key
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_leaves_snapshots_13_14_and_17_beyond_the_index_then_recovery_and_new_writes() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 12).await;
+    drain(&repository).await;
+    create_many(&repository, &acme, 5).await;
+    for version in [13, 14, 17] {
+        upload_only(&world, database.as_ref(), "acme", version).await;
+    }
+    let before: Vec<Entry> = futures_of(database.as_ref(), 14).await;
+
+    let fresh = world.database();
+    let recovered = world.repository(&fresh);
+    let recovery = recover_all(&recovered).await.remove(0);
+    assert_eq!((recovery.state, recovery.restored, recovery.head), (RecoveryState::Empty, 14, Seq::new(14)));
+    assert_eq!(recovery.orphans, ["acme/versions/v000017.json"]);
+    assert_eq!(recovery.epoch, Epoch::new(2));
+    assert_eq!(futures_of(fresh.as_ref(), 14).await, before);
+
+    // The numbers that only the lost database knew come again, under the new epoch.
+    for number in 15..=18 {
+        let created = create(&recovered, &acme, &format!("again {number}")).await;
+        assert_eq!(created.manifest.version(), Seq::new(number));
+        assert_eq!(created.manifest.entry.meta.epoch, Epoch::new(2));
+    }
+    drain(&recovered).await;
+    world.assert_settled(&fresh, &acme).await;
+    let keys = world.keys("acme/versions/v000017").await;
+    assert_eq!(keys, ["acme/versions/v000017.e2.json", "acme/versions/v000017.json"]);
+}
+
+async fn futures_of(database: &dyn Database, count: u64) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for version in 1..=count {
+        entries.push(entry(database, "acme", version).await);
+    }
+    entries
+}
+
+/// A replicator of the lost database is stopped at `held`, the database is recovered elsewhere and written to, and only then
+/// the old replicator goes on.
+async fn the_old_replicator_wakes_up_after_the_recovery(shadowed: usize, pending: usize, held: &str) {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, old) = world.claimed().await;
+    create_many(&old, &acme, shadowed).await;
+    drain(&old).await;
+    create_many(&old, &acme, pending).await;
+    let gate = world.bucket.hold(On::put(held).times(1), Moment::Before);
+    let zombie = tokio::spawn({
+        let old = old.clone();
+        async move { old.drain(CancellationToken::new()).await }
+    });
+    gate.reached().await;
+
+    let fresh = world.database();
+    let recovered = world.repository(&fresh);
+    if shadowed > 0 {
+        recover_all(&recovered).await;
+    } else {
+        let report = recovered.recover_all(&RecoveryRequest::default(), &driftline::hybrid::Progress::default()).await;
+        assert_eq!(report.unwrap().unfinished, None);
+    }
+    let head = recovered.current_manifest(&acme).await.unwrap().map_or(0, |manifest| manifest.version().get());
+    for number in 0..3 {
+        let created = create(&recovered, &acme, &format!("new {number}")).await;
+        assert_eq!(created.manifest.version(), Seq::new(head + number + 1));
+    }
+    drain(&recovered).await;
+    world.assert_settled(&fresh, &acme).await;
+    let indexed = world.index(&acme, Stream::Manifests).await;
+
+    gate.release();
+    let outcome = zombie.await.unwrap();
+    // It finds the bucket in other hands: it stops, writes no index, and touches nothing of the new history.
+    assert!(outcome.is_err() || outcome.is_ok_and(|drained| drained.left.backing_off + drained.left.stopped > 0));
+    assert_eq!(world.index(&acme, Stream::Manifests).await, indexed);
+    create(&recovered, &acme, "after").await;
+    drain(&recovered).await;
+    world.assert_settled(&fresh, &acme).await;
+    for version in 1..=head + 4 {
+        let served = recovered.manifest_by_version(&acme, Seq::new(version)).await.unwrap().unwrap();
+        assert_eq!(served.entry.meta, entry(fresh.as_ref(), "acme", version).await.meta);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_replicator_wakes_up_after_the_recovery_with_a_snapshot_to_write() {
+    the_old_replicator_wakes_up_after_the_recovery(5, 3, "versions/v000006").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_replicator_wakes_up_after_the_recovery_with_a_page_to_write() {
+    the_old_replicator_wakes_up_after_the_recovery(130, 3, "index/p000001").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_replicator_wakes_up_after_the_recovery_with_the_index_to_write() {
+    the_old_replicator_wakes_up_after_the_recovery(5, 3, "acme/index.json").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_replicator_wakes_up_after_the_recovery_with_a_first_index_to_write() {
+    the_old_replicator_wakes_up_after_the_recovery(0, 3, "acme/index.json").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_is_cut_off_between_index_and_database_then_another() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (lost, repository) = world.claimed().await;
+    create_many(&repository, &acme, 5).await;
+    apply(&repository, &acme, 5).await;
+    drain(&repository).await;
+    let before = futures_of(lost.as_ref(), 5).await;
+
+    let fresh = world.database();
+    let cut_off = world.repository(&fresh);
+    // The last of the three indexes is written and the process dies before the database commits.
+    let gate = world.bucket.hold(On::put("acme/decisions/index.json").times(1), Moment::After);
+    let run = tokio::spawn({
+        let cut_off = cut_off.clone();
+        let acme = acme.clone();
+        async move { cut_off.recover_from_s3(&acme, &RecoveryRequest::default()).await }
+    });
+    gate.reached().await;
+    run.abort();
+    assert_eq!(world.index(&acme, Stream::Manifests).await.unwrap().epoch, Epoch::new(2));
+    assert!(matches!(
+        try_create(&cut_off, &acme, "too early").await.unwrap_err().kind(),
+        ErrorKind::Refused
+    ));
+
+    // A start-up check of the same database says so, and does not claim.
+    assert!(matches!(cut_off.check_ownership().await.unwrap(), Standing::Refused(_)));
+    let recovery = recover_all(&cut_off).await.remove(0);
+    assert_eq!(recovery.epoch, Epoch::new(3));
+    assert_eq!(recovery.restored, 6);
+    assert_eq!(futures_of(fresh.as_ref(), 5).await, before);
+    create(&cut_off, &acme, "goes on").await;
+    drain(&cut_off).await;
+    world.assert_settled(&fresh, &acme).await;
+
+    // Yet another database can follow.
+    let third = world.database();
+    let next = world.repository(&third);
+    assert_eq!(recover_all(&next).await.remove(0).restored, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_to_a_database_two_versions_behind_while_the_replicator_holds_a_batch() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (primary, repository) = world.claimed().await;
+    create_many(&repository, &acme, 10).await;
+    drain(&repository).await;
+    let replica = Arc::new(primary.fork());
+    create_many(&repository, &acme, 2).await;
+    let gate = world.bucket.hold(On::put("versions/v000012").times(1), Moment::Before);
+    let batch = tokio::spawn({
+        let repository = repository.clone();
+        async move { repository.drain(CancellationToken::new()).await }
+    });
+    gate.reached().await;
+
+    // The replica is promoted and recovers by itself before it takes a write.
+    let promoted = world.repository(&replica);
+    assert!(matches!(promoted.check_ownership().await.unwrap(), Standing::Owner(_)));
+    let next = create(&promoted, &acme, "on the new primary").await;
+    gate.release();
+    let _ = batch.await.unwrap();
+    drain(&promoted).await;
+    world.assert_settled(&replica, &acme).await;
+    // Version 11 had reached the bucket and is back; 12 had not, and its number came again in another epoch.
+    assert_eq!(next.manifest.version(), Seq::new(12));
+    assert_eq!(next.manifest.entry.meta.epoch, Epoch::new(2));
+    assert_eq!(entry(replica.as_ref(), "acme", 11).await, entry(primary.as_ref(), "acme", 11).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_while_the_replicator_is_about_to_halt_the_tenant() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (primary, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    // A stranger's object stands where version 4 belongs.
+    create_many(&repository, &acme, 1).await;
+    world.memory.insert("acme/versions/v000004.json", &b"{}"[..]);
+    let drained = drain(&repository).await;
+    assert_eq!(drained.left.stopped, 1);
+    let halted = primary.status(Some(&acme), None, 1).await.unwrap().remove(0).halted.expect("the tenant is halted");
+    assert_eq!((halted.stream, halted.seq), (Stream::Manifests, Seq::new(4)));
+    // The same evidence, gathered on the old primary, stops nobody on the new one.
+    let replica = Arc::new(primary.fork());
+    recover_all(&world.repository(&replica)).await;
+    let guard = driftline::ports::HaltGuard {
+        database: primary_id(primary.as_ref()).await,
+        epoch: Epoch::FIRST,
+        compared: vec![(Stream::Manifests, halted.seq, Some(halted.database))],
+    };
+    assert!(!replica.halt(&acme, &halted, &guard).await.unwrap());
+    // Writes went on all the time.
+    create(&repository, &acme, "while halted").await;
+}
+
+async fn primary_id(database: &dyn Database) -> driftline::domain::DatabaseId {
+    database.identity().await.unwrap().id
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_failover_takes_the_bucket_over_at_once() {
+    let mut world = World::new();
+    world.settings.on_failover = OnFailover::Trust;
+    let acme = tenant("acme");
+    let (primary, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    let replica = Arc::new(primary.fork());
+    let promoted = world.repository(&replica);
+    assert!(matches!(promoted.check_ownership().await.unwrap(), Standing::Owner(_)));
+    let created = create(&promoted, &acme, "on").await;
+    assert_eq!(created.manifest.entry.meta.epoch, Epoch::FIRST);
+    drain(&promoted).await;
+    world.assert_settled(&replica, &acme).await;
+    // The old primary, should it still be alive, has lost the bucket.
+    assert!(matches!(repository.check_ownership().await.unwrap(), Standing::Refused(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bucket_is_deleted_and_everything_is_shadowed_anew() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 140).await;
+    apply(&repository, &acme, 3).await;
+    drain(&repository).await;
+    let before = world.identity().await.unwrap().bucket_id;
+    for key in world.keys("").await {
+        world.memory.remove(&key);
+    }
+    create(&repository, &acme, "one more").await;
+    drain(&repository).await;
+    eventually("the bucket is complete", async || {
+        drain(&repository).await;
+        world.index(&acme, Stream::Manifests).await.is_some_and(|index| index.latest() == Seq::new(141))
+    })
+    .await;
+    assert_ne!(world.identity().await.unwrap().bucket_id, before);
+    world.assert_settled(&database, &acme).await;
+    assert_eq!(recover_all(&world.repository(&world.database())).await.remove(0).restored, 142);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bucket_is_replaced_by_a_stale_copy_with_the_same_id() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 5).await;
+    drain(&repository).await;
+    let stale = world.memory.snapshot();
+    create_many(&repository, &acme, 130).await;
+    drain(&repository).await;
+    world.memory.restore(&stale);
+    create(&repository, &acme, "one more").await;
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+    assert_eq!(recover_all(&world.repository(&world.database())).await.remove(0).restored, 136);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bucket_is_replaced_by_a_copy_with_another_id() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 5).await;
+    drain(&repository).await;
+    let mut identity = world.identity().await.unwrap();
+    identity.bucket_id = driftline::domain::BucketId(uuid::Uuid::from_u128(99));
+    world.memory.insert(BUCKET_KEY, identity.to_bytes());
+    for key in world.keys("acme/").await {
+        world.memory.remove(&key);
+    }
+    create(&repository, &acme, "one more").await;
+    eventually("the bucket is complete", async || {
+        drain(&repository).await;
+        world.index(&acme, Stream::Manifests).await.is_some_and(|index| index.latest() == Seq::new(6))
+    })
+    .await;
+    world.assert_settled(&database, &acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_database_takes_no_write_before_it_is_recovered() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    for name in ["acme", "another"] {
+        assert_eq!(try_create(&next, &tenant(name), "x").await.unwrap_err().code(), "refused");
+    }
+    assert!(matches!(next.check_ownership().await.unwrap(), Standing::Refused(_)));
+    for name in ["acme", "another"] {
+        assert_eq!(try_create(&next, &tenant(name), "x").await.unwrap_err().code(), "refused");
+    }
+    recover_all(&next).await;
+    assert_eq!(create(&next, &acme, "x").await.manifest.version(), Seq::new(4));
+    assert_eq!(create(&next, &tenant("another"), "x").await.manifest.version(), Seq::new(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_that_holds_nothing_but_bucket_json_counts_as_data() {
+    let world = World::new();
+    let _first = world.claimed().await;
+    assert_eq!(world.keys("").await, [BUCKET_KEY]);
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    assert!(matches!(next.check_ownership().await.unwrap(), Standing::Refused(_)));
+    assert_eq!(try_create(&next, &tenant("acme"), "x").await.unwrap_err().code(), "refused");
+    assert!(recover_all(&next).await.is_empty());
+    assert_eq!(create(&next, &tenant("acme"), "x").await.manifest.entry.meta.epoch, Epoch::new(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_bucket_refuses_an_unclaimed_database_and_no_claimed_one() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    world.bucket.set_down(true);
+    create(&repository, &acme, "while down").await;
+    assert!(repository.check_ownership().await.is_err());
+    create(&repository, &acme, "still").await;
+
+    let fresh = world.repository(&world.database());
+    assert!(fresh.check_ownership().await.unwrap_err().retryable());
+    assert_eq!(try_create(&fresh, &acme, "x").await.unwrap_err().code(), "refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_only_the_lost_database_knew_is_created_anew() {
+    let (world, acme, ghost) = (World::new(), tenant("acme"), tenant("ghost"));
+    let (_, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    drain(&repository).await;
+    create_many(&repository, &ghost, 3).await;
+
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    recover_all(&next).await;
+    let created = create(&next, &ghost, "anew").await;
+    assert_eq!((created.manifest.version(), created.manifest.entry.meta.epoch), (Seq::new(1), Epoch::new(2)));
+    drain(&next).await;
+    world.assert_settled(&fresh, &ghost).await;
+    // The lost database's replicator is shut out.
+    assert!(repository.drain(CancellationToken::new()).await.is_err() || world.keys("ghost/versions/").await.len() == 1);
+    assert_eq!(world.keys("ghost/versions/").await, ["ghost/versions/v000001.e2.json"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activation_and_an_apply_are_recovered_without_the_version_they_refer_to() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (lost, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    apply(&repository, &acme, 3).await;
+    let to_first = RecoveryRequest { target: RecoverTarget::Version(Seq::new(1)), ..RecoveryRequest::default() };
+    drain(&repository).await;
+    repository.recover_from_s3(&acme, &to_first).await.unwrap();
+    drain(&repository).await;
+    world.assert_settled(&lost, &acme).await;
+    // The bucket loses the last two versions: its index is that of an older day.
+    let fresh_bucket = World::new();
+    let (_, short) = fresh_bucket.claimed().await;
+    drop(short);
+    for key in world.keys("acme/").await {
+        if !key.contains("versions/") && key != index_key(&acme, Stream::Manifests) {
+            let object = world.memory.get(&key).await.unwrap().unwrap();
+            fresh_bucket.memory.insert(&key, object.bytes);
+        }
+    }
+    let first = world.memory.get("acme/versions/v000001.json").await.unwrap().unwrap();
+    fresh_bucket.memory.insert("acme/versions/v000001.json", first.bytes);
+
+    let fresh = fresh_bucket.database();
+    let next = fresh_bucket.repository(&fresh);
+    let recovery = recover_all(&next).await.remove(0);
+    assert_eq!(recovery.head, Seq::new(1));
+    assert_eq!(recovery.void_references, [(Stream::Applies, Seq::new(1)), (Stream::Decisions, Seq::new(1))]);
+    assert_eq!(recovery.active_version, Seq::new(1));
+    assert!(!shadow_state(&next, "acme").await.resolves);
+    // New versions take the numbers again, and the void references never match them.
+    create_many(&next, &acme, 2).await;
+    assert_eq!(next.current_manifest(&acme).await.unwrap().unwrap().version(), Seq::new(3));
+    assert!(!shadow_state(&next, "acme").await.resolves);
+    drain(&next).await;
+    fresh_bucket.assert_settled(&fresh, &acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_builds_upload_the_same_entry() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 2).await;
+    // The other build writes its members in another order; the entry is the same.
+    let key = upload_only(&world, database.as_ref(), "acme", 2).await;
+    let object = world.memory.get(&key).await.unwrap().unwrap();
+    let other = String::from_utf8(object.bytes.to_vec()).unwrap().replacen("{\n", "{ \"build\": 2,\n", 1);
+    world.memory.insert(&key, other.clone().into_bytes());
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+    let index = world.index(&acme, Stream::Manifests).await.unwrap();
+    assert_eq!(index.entries[1].object_sha256, driftline::domain::Digest::of(other.as_bytes()));
+    assert_eq!(recover_all(&world.repository(&world.database())).await.remove(0).restored, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_is_lost_or_corrupt_is_rebuilt_by_recovery() {
+    for corrupt in [false, true] {
+        let (world, acme) = (World::new(), tenant("acme"));
+        let (lost, repository) = world.claimed().await;
+        create_many(&repository, &acme, 140).await;
+        drain(&repository).await;
+        let key = index_key(&acme, Stream::Manifests);
+        if corrupt {
+            world.memory.insert(&key, &b"{\"latestVersion\": 1}"[..]);
+        } else {
+            world.memory.remove(&key);
+        }
+        assert_eq!(repository.recoverable_versions(&acme, None, 1000).await.unwrap().items.len(), 140);
+        let fresh = world.database();
+        let next = world.repository(&fresh);
+        let recovery = recover_all(&next).await.remove(0);
+        assert_eq!((recovery.restored, recovery.failures.len(), recovery.worked_around.len()), (140, 0, 1));
+        assert_eq!(futures_of(fresh.as_ref(), 140).await, futures_of(lost.as_ref(), 140).await);
+        create(&next, &acme, "on").await;
+        drain(&next).await;
+        world.assert_settled(&fresh, &acme).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_page_and_a_lost_snapshot_cost_no_more_than_they_must() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    create_many(&repository, &acme, 140).await;
+    drain(&repository).await;
+    create(&repository, &acme, "seals the page").await;
+    drain(&repository).await;
+    world.memory.insert(&page_key(&acme, Stream::Manifests, 1), &b"garbage"[..]);
+    world.memory.remove("acme/versions/v000139.json");
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    let recovery = recover_all(&next).await.remove(0);
+    assert_eq!((recovery.head, recovery.restored), (Seq::new(141), 140));
+    assert_eq!(recovery.failures.len(), 1);
+    assert_eq!(recovery.failures[0].object, "acme/versions/v000139.json");
+    assert_eq!(recovery.worked_around.len(), 1);
+    // The lost version is named when it is asked for; the others are served.
+    assert_eq!(next.manifest_by_version(&acme, Seq::new(139)).await.unwrap_err().code(), "damaged");
+    assert!(next.manifest_by_version(&acme, Seq::new(140)).await.unwrap().is_some());
+    assert_eq!(create(&next, &acme, "on").await.manifest.version(), Seq::new(142));
+    drain(&next).await;
+    assert_eq!(world.index(&acme, Stream::Manifests).await.unwrap().latest(), Seq::new(142));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_in_flight_lands_after_a_recovery_and_a_second_recovery_leaves_it_alone() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (lost, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    create(&repository, &acme, "only in the lost database").await;
+    let second = world.database();
+    recover_all(&world.repository(&second)).await;
+    // Version 4 of the first epoch lands now: it never became history, although its chain fits.
+    upload_only(&world, lost.as_ref(), "acme", 4).await;
+    let third = world.repository(&world.database());
+    let recovery = recover_all(&third).await.remove(0);
+    assert_eq!(recovery.head, Seq::new(3));
+    assert_eq!(recovery.orphans, ["acme/versions/v000004.json"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recovering_a_single_tenant_leaves_the_others_waiting() {
+    let (world, acme, other) = (World::new(), tenant("acme"), tenant("other"));
+    let (_, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    create(&repository, &other, "o").await;
+    drain(&repository).await;
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    assert_eq!(recover(&next, &acme).await.restored, 1);
+    create(&next, &acme, "goes on").await;
+    assert_eq!(try_create(&next, &other, "x").await.unwrap_err().code(), "refused");
+    assert_eq!(fresh_ownership(fresh.as_ref()).await, Ownership::AwaitingRecovery);
+    recover_all(&next).await;
+    create(&next, &other, "goes on").await;
+    drain(&next).await;
+    world.assert_settled(&fresh, &acme).await;
+    world.assert_settled(&fresh, &other).await;
+}
+
+async fn fresh_ownership(database: &dyn Database) -> Ownership {
+    database.identity().await.unwrap().ownership
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_database_pointed_at_a_foreign_bucket_goes_on_and_shadows_nothing_there() {
+    let (world, elsewhere, acme) = (World::new(), World::new(), tenant("acme"));
+    let _owner = elsewhere.claimed().await;
+    let (database, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    let lost_way = world.repository_on(&database, Arc::new(elsewhere.bucket.clone()));
+    // Both worlds count their identifiers from one; a foreign bucket has another one.
+    let mut identity = elsewhere.identity().await.unwrap();
+    identity.bucket_id = driftline::domain::BucketId(uuid::Uuid::from_u128(77));
+    identity.database_id.id = uuid::Uuid::from_u128(78);
+    elsewhere.memory.insert(BUCKET_KEY, identity.to_bytes());
+    assert!(matches!(lost_way.check_ownership().await.unwrap(), Standing::Refused(_)));
+    create(&lost_way, &acme, "b").await;
+    assert_eq!(lost_way.drain(CancellationToken::new()).await.unwrap_err().code(), "refused");
+    assert_eq!(elsewhere.keys("").await, [BUCKET_KEY]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replicator_that_stalls_after_reading_the_index_cannot_undo_what_came_since() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    let gate = world.bucket.hold(On::put("acme/index.json").times(1), Moment::Before);
+    let stalled = tokio::spawn({
+        let repository = repository.clone();
+        async move { repository.drain(CancellationToken::new()).await }
+    });
+    gate.reached().await;
+    create_many(&repository, &acme, 3).await;
+    // The lease runs out, and another replicator does the work.
+    tokio::time::sleep(world.settings.lease * 2).await;
+    let other = world.repository(&database);
+    drain(&other).await;
+    world.assert_settled(&database, &acme).await;
+    gate.release();
+    stalled.await.unwrap().unwrap();
+    world.assert_settled(&database, &acme).await;
+    assert_eq!(world.index(&acme, Stream::Manifests).await.unwrap().latest(), Seq::new(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_index_write_that_lands_late_loses_nothing() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    world.bucket.fail(On::put("acme/index.json").times(1), Flaw::DeferredUnknown);
+    drain(&repository).await;
+    world.bucket.apply_deferred().await;
+    create(&repository, &acme, "on").await;
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+}
+
+async fn shadow_state(repository: &Repository, name: &str) -> ShadowState {
+    repository.current_shadow_state(&tenant(name)).await.unwrap().expect("something was applied")
+}

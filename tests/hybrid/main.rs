@@ -1,0 +1,8 @@
+//! The hybrid core over memory adapters: invariants, named interleavings, and a bucket that misbehaves.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod interleavings;
+mod invariants;

@@ -1,0 +1,118 @@
+//! LocalStack's S3: one a test process, started when the first test asks, gone with the process; a bucket a test.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops at once when something is not as it should be"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use driftline::adapters::s3::{S3Options, S3SnapshotStore, StaticCredentials};
+
+use super::service::{Service, free_port, root};
+
+/// A running LocalStack.
+pub struct LocalStack {
+    _service: Service,
+    port: u16,
+    buckets: AtomicUsize,
+}
+
+/// The LocalStack of this process.
+///
+/// `DRIFTLINE_TEST_LOCALSTACK` names a script that runs an installed one; without it this checkout's is installed first.
+pub fn localstack() -> &'static LocalStack {
+    static RUNNING: OnceLock<LocalStack> = OnceLock::new();
+    RUNNING.get_or_init(LocalStack::start)
+}
+
+impl LocalStack {
+    fn start() -> Self {
+        let script =
+            std::env::var_os("DRIFTLINE_TEST_LOCALSTACK").map_or_else(installed, PathBuf::from);
+        let port = free_port();
+        let service = Service::start("localstack", |directory| {
+            let data = directory.join("data");
+            [script, port.to_string().into(), data]
+                .map(|part| part.display().to_string())
+                .to_vec()
+        });
+        service.wait_until("LocalStack", || {
+            request(port, "GET", "/_localstack/health").is_ok_and(|status| status == 200)
+        });
+        Self {
+            _service: service,
+            port,
+            buckets: AtomicUsize::new(0),
+        }
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Options for [`S3SnapshotStore::connect`].
+    pub fn options(&self) -> S3Options {
+        S3Options {
+            endpoint: Some(self.endpoint()),
+            region: Some("us-east-1".to_owned()),
+            credentials: Some(StaticCredentials {
+                access_key_id: "test".to_owned(),
+                secret_access_key: "test".to_owned(),
+                session_token: None,
+            }),
+            ..S3Options::default()
+        }
+    }
+
+    /// Makes a bucket that no other test uses, and returns its name.
+    pub fn fresh_bucket(&self) -> String {
+        let bucket = format!("test-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
+        let status = request(self.port, "PUT", &format!("/{bucket}")).expect("LocalStack answers");
+        assert_eq!(status, 200, "LocalStack makes the bucket");
+        bucket
+    }
+
+    /// The bucket at `s3://BUCKET/PREFIX`.
+    pub async fn store(&self, bucket: &str, prefix: &str) -> S3SnapshotStore {
+        S3SnapshotStore::connect(&format!("s3://{bucket}/{prefix}"), &self.options())
+            .await
+            .expect("the options are valid")
+    }
+}
+
+fn installed() -> PathBuf {
+    let directory = root().join("localstack");
+    let status = Command::new(directory.join("setup.sh"))
+        .status()
+        .expect("localstack/setup.sh runs");
+    assert!(status.success(), "localstack/setup.sh installs LocalStack");
+    directory.join("start.sh")
+}
+
+/// Sends a request without a body, and returns the status of the answer.
+fn request(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // Neither date nor signature is looked at; the scope is what sends the request to S3.
+    let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {scope}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let status = String::from_utf8_lossy(&answer)
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Ok(status.unwrap_or(0))
+}
