@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
 /// After this long a connection goes through the pool once, which replaces it when it is old.
-const UPKEEP: Duration = Duration::from_secs(60);
+const UPKEEP: Duration = Duration::from_mins(1);
 
 pub(super) struct Connections {
     pool: PgPool,

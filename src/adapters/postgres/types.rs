@@ -73,13 +73,13 @@ impl Encode<'_, Postgres> for PgDigest {
 
 impl<'r> Decode<'r, Postgres> for PgUuid {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        Ok(Self(Uuid::from_bytes(binary(value)?)))
+        Ok(Self(Uuid::from_bytes(binary(&value)?)))
     }
 }
 
 impl<'r> Decode<'r, Postgres> for PgTime {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        let micros = i64::from_be_bytes(binary(value)?).checked_add(EPOCH);
+        let micros = i64::from_be_bytes(binary(&value)?).checked_add(EPOCH);
         let time = micros
             .and_then(Timestamp::from_micros)
             .ok_or("the time is out of range")?;
@@ -89,11 +89,11 @@ impl<'r> Decode<'r, Postgres> for PgTime {
 
 impl<'r> Decode<'r, Postgres> for PgDigest {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        Ok(Self(Digest::from_bytes(binary(value)?)))
+        Ok(Self(Digest::from_bytes(binary(&value)?)))
     }
 }
 
-fn binary<const N: usize>(value: PgValueRef<'_>) -> Result<[u8; N], BoxDynError> {
+fn binary<const N: usize>(value: &PgValueRef<'_>) -> Result<[u8; N], BoxDynError> {
     if value.format() != PgValueFormat::Binary {
         return Err("the binary format was asked for".into());
     }
