@@ -1,5 +1,6 @@
 //! A database that waits for the disk, and the floor's tables beside driftline's.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -110,7 +111,10 @@ pub fn content() -> Content {
         number += 1;
         let comma = if roles.is_empty() { "" } else { "," };
         let scrambled = number.wrapping_mul(2_654_435_761);
-        roles.push_str(&format!("{comma}{{\"id\":\"role-{number:04}\",\"name\":\"{scrambled:08x}\",\"permissions\":{scrambled}}}"));
+        let _ = write!(
+            roles,
+            "{comma}{{\"id\":\"role-{number:04}\",\"name\":\"{scrambled:08x}\",\"permissions\":{scrambled}}}"
+        );
     }
     let head =
         format!("{{\"roles\":[{roles}],\"schemaVersion\":\"1\",\"settings\":{{\"note\":\"\"");
