@@ -1,7 +1,6 @@
 //! A database that waits for the disk, and the floor's tables beside driftline's.
 
 use std::fmt::Write as _;
-
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 

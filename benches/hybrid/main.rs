@@ -4,6 +4,8 @@
 //! take turns; the medians are compared. The table goes to standard output, and to `target/bench/hybrid.json`. The database
 //! waits for the disk (`fsync=on`, `synchronous_commit=on`).
 
+#![expect(clippy::expect_used, reason = "a benchmark may stop at once")]
+
 mod database;
 mod harness;
 mod read;

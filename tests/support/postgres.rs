@@ -3,6 +3,8 @@
 //! The server's programs are found in `DRIFTLINE_TEST_PG_BIN`, or under `/usr/lib/postgresql`, or on the `PATH`; without
 //! them the tests fail.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
+
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -156,6 +158,7 @@ impl Database {
                 "GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.database, driftline.probe, driftline.tenant, \
                  driftline.entry, driftline.idempotency, driftline.shadowing TO {app}"
             ),
+            format!("GRANT SELECT ON driftline._migrations TO {app}"),
             format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO {app}"),
         ] {
             run(&mut connection, grant).await;
