@@ -1,0 +1,222 @@
+//! `doctor`
+
+use std::time::Duration;
+
+use driftline::domain::format::{BUCKET_KEY, BucketIdentity};
+use driftline::hybrid::probe::{ProbeLevel, ProbeReport};
+use driftline::ports::{
+    DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::open::Opened;
+use super::status::DatabaseDocument;
+use super::{Context, Exit, Ui, ui};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  driftline doctor
+  driftline --snapshots s3://shadow/prod doctor --race
+
+Exit code 10 when a side does not answer, writes are refused, or the bucket does not keep what driftline relies on. --race
+writes below _driftline/probe/ in the bucket and removes what it wrote.")]
+pub struct Arguments {
+    /// Race writers on the bucket: are its conditional writes to be trusted?
+    #[arg(long)]
+    race: bool,
+    /// Writers at once
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "race")]
+    #[arg(value_parser = clap::value_parser!(u16).range(2..=64))]
+    writers: u16,
+    /// Races of each kind
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "race")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema: &'static str,
+    healthy: bool,
+    database: Value,
+    bucket: Value,
+    identity: Option<DatabaseDocument>,
+    owner: Owner,
+    refusal: Option<String>,
+    checks: Option<Vec<Value>>,
+}
+
+/// Whose bucket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Owner {
+    /// This database's.
+    Us,
+    /// Another's.
+    Other,
+    /// Nobody's yet.
+    Nobody,
+    /// A side could not be asked.
+    Unknown,
+}
+
+pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let ui = &context.ui;
+    let opened = context.open().await?;
+    let health = opened.repository.health_check().await;
+    let identity = if health.database.reachable {
+        opened.sides.database.identity().await.ok()
+    } else {
+        None
+    };
+    let owner = if health.bucket.reachable {
+        owner(opened, identity.as_ref()).await
+    } else {
+        Owner::Unknown
+    };
+    let fresh = owner == Owner::Nobody
+        && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
+    // A new database beside an empty bucket is as it should be: the first write claims it.
+    let refusal = health.refusal.filter(|_| !fresh);
+    let probe = if arguments.race && health.bucket.reachable {
+        let (writers, rounds) = (arguments.writers.into(), arguments.rounds.into());
+        let bar = ui.progress("{spinner} racing writers on the bucket ({elapsed})");
+        let report = opened
+            .repository
+            .probe(ProbeLevel::Race { writers, rounds })
+            .await;
+        bar.finish_and_clear();
+        Some(report?)
+    } else {
+        None
+    };
+    let healthy = health.database.reachable
+        && health.bucket.reachable
+        && refusal.is_none()
+        && owner != Owner::Other
+        && probe.as_ref().is_none_or(ProbeReport::passed);
+    if ui.is_text() {
+        side(ui, "database", &health.database)?;
+        side(ui, "bucket", &health.bucket)?;
+        ui.line(format_args!("{:<10} {}", "owner", describe(owner)))?;
+        let writes = match (&refusal, fresh) {
+            (Some(reason), _) => format!("refused: {reason}"),
+            (None, true) => "none yet; the first one claims the bucket".to_owned(),
+            (None, false) => "taken".to_owned(),
+        };
+        ui.line(format_args!("{:<10} {writes}", "writes"))?;
+        if let Some(probe) = &probe {
+            show(ui, probe)?;
+        }
+    } else {
+        ui.json(&Document {
+            schema: "driftline.doctor.v1",
+            healthy,
+            database: side_document(&health.database),
+            bucket: side_document(&health.bucket),
+            identity: identity.as_ref().map(DatabaseDocument::from),
+            owner,
+            refusal,
+            checks: probe
+                .as_ref()
+                .map(|probe| probe.checks.iter().map(check_document).collect()),
+        })?;
+    }
+    Ok(if healthy { Exit::Done } else { Exit::Unhealthy })
+}
+
+async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
+    match (opened.sides.snapshots.get(BUCKET_KEY).await, identity) {
+        (Ok(None), _) => Owner::Nobody,
+        (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse(&object.bytes) {
+            Ok(found) if found.database_id == identity.id => Owner::Us,
+            Ok(_) => Owner::Other,
+            Err(_) => Owner::Unknown,
+        },
+        _ => Owner::Unknown,
+    }
+}
+
+const fn describe(owner: Owner) -> &'static str {
+    match owner {
+        Owner::Us => "the bucket belongs to this database",
+        Owner::Other => "the bucket belongs to another database",
+        Owner::Nobody => "the bucket belongs to nobody yet",
+        Owner::Unknown => "unknown",
+    }
+}
+
+fn side(ui: &Ui, name: &str, health: &SideHealth) -> anyhow::Result<()> {
+    let latency = milliseconds(health.latency);
+    let (green, red) = (ui::GREEN, ui::RED);
+    match &health.error {
+        None => {
+            let version = health.version.as_deref().unwrap_or("-");
+            ui.line(format_args!(
+                "{name:<10} {green}reachable{green:#} in {latency} ms: {version}"
+            ))?;
+        }
+        Some(error) => ui.line(format_args!(
+            "{name:<10} {red}not reachable{red:#} after {latency} ms: {error}"
+        ))?,
+    }
+    Ok(())
+}
+
+fn side_document(health: &SideHealth) -> Value {
+    json!({
+        "reachable": health.reachable,
+        "latencyMs": milliseconds(health.latency),
+        "version": health.version,
+        "error": health.error,
+    })
+}
+
+fn milliseconds(latency: Duration) -> f64 {
+    (latency.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Info => "info",
+        Verdict::Unknown => "unknown",
+        Verdict::Warn => "warn",
+        Verdict::Fail => "fail",
+    }
+}
+
+fn check_document(check: &Inspection) -> Value {
+    json!({ "name": check.name, "verdict": word(check.verdict), "detail": check.detail })
+}
+
+fn show(ui: &Ui, probe: &ProbeReport) -> anyhow::Result<()> {
+    ui.line("")?;
+    let row = |check: &Inspection| {
+        vec![
+            word(check.verdict).to_owned(),
+            check.name.to_owned(),
+            check.detail.clone(),
+        ]
+    };
+    ui.table(
+        &["VERDICT", "CHECK", "SEEN"],
+        &[],
+        probe.checks.iter().map(row).collect(),
+    )?;
+    let failed = probe.failures().count();
+    Ok(match failed {
+        0 => ui.line(format_args!("{} keeps what driftline relies on", probe.url))?,
+        1 => ui.line(format_args!(
+            "{} breaks a promise that driftline relies on",
+            probe.url
+        ))?,
+        _ => ui.line(format_args!(
+            "{} breaks {failed} promises that driftline relies on",
+            probe.url
+        ))?,
+    })
+}

@@ -1,0 +1,77 @@
+//! The JSON documents. Fields are added, never changed.
+
+use driftline::domain::{Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, TenantId, Timestamp};
+use driftline::ports::{Manifest, Source};
+use serde::Serialize;
+
+/// A version without its content.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestDocument<'a> {
+    schema: &'static str,
+    tenant: &'a TenantId,
+    version: Seq,
+    id: EntryId,
+    epoch: Epoch,
+    checksum: Digest,
+    chain: Digest,
+    created_at: Timestamp,
+    committed_at: Timestamp,
+    created_by: Option<&'a ShortText>,
+    message: Option<&'a ShortText>,
+    size_bytes: u64,
+    active: Option<bool>,
+    shadowed: bool,
+    source: &'static str,
+}
+
+impl<'a> ManifestDocument<'a> {
+    /// The document of a version with what is known about it.
+    pub fn new(meta: &'a EntryMeta, active: Option<bool>, shadowed: bool, source: Source) -> Self {
+        Self {
+            schema: "driftline.manifest.v1",
+            tenant: &meta.tenant,
+            version: meta.seq,
+            id: meta.id,
+            epoch: meta.epoch,
+            checksum: meta.checksum,
+            chain: meta.chain,
+            created_at: meta.created_at,
+            committed_at: meta.committed_at,
+            created_by: meta.created_by.as_ref(),
+            message: meta.message.as_ref(),
+            size_bytes: meta.size_bytes,
+            active,
+            shadowed,
+            source: match source {
+                Source::Database => "database",
+                Source::Bucket => "bucket",
+            },
+        }
+    }
+
+    /// The document of a version that was read.
+    pub fn of(manifest: &'a Manifest) -> Self {
+        Self::new(
+            &manifest.entry.meta,
+            manifest.active,
+            manifest.shadowed,
+            manifest.source,
+        )
+    }
+
+    /// Which side answered.
+    pub fn source(&self) -> &'static str {
+        self.source
+    }
+}
+
+/// A text, or a dash for its absence.
+pub fn or_dash(text: Option<&ShortText>) -> &str {
+    text.map_or("-", ShortText::as_str)
+}
+
+/// The beginning of a digest: enough to tell versions of one tenant apart.
+pub fn short(digest: Digest) -> String {
+    digest.to_string().chars().take(12).collect()
+}

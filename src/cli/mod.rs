@@ -1,0 +1,358 @@
+//! The command: one file a family, each parses its arguments, calls a port, and prints.
+//!
+//! Data goes to stdout; logs, progress and errors go to stderr. Exit codes and JSON field names are frozen.
+
+mod apply;
+mod args;
+mod completions;
+mod create;
+mod demo;
+mod diff;
+mod doctor;
+mod documents;
+mod exit;
+mod get;
+mod history;
+mod import;
+mod input;
+mod open;
+mod recover;
+mod replicate;
+mod shadowing;
+mod signals;
+mod stats;
+mod status;
+mod tenant;
+mod ui;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind as ClapError;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tokio::sync::OnceCell;
+
+use self::exit::Report;
+use self::open::Opened;
+use self::signals::Signals;
+use self::ui::{Format, Ui};
+use crate::config::Config;
+use crate::telemetry::{self, Logging};
+
+pub use self::exit::{Exit, Failure};
+
+/// Keeps a control plane's desired state: committed to a database, shadowed to a bucket, recovered from it
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Examples:
+  driftline demo
+  driftline manifest create --tenant acme --file desired.json --message 'add the role editor'
+  driftline --database postgres://app@db/driftline --snapshots s3://shadow/prod status --at-risk
+
+Exit codes: 0 done, nothing differs; 1 error; 2 differences; 3 partial; 4 refused by a precheck; 6 not found;
+7 conflict or stale plan; 8 a side is unreachable, safe to retry; 9 verification failed; 10 unhealthy; 64 misuse;
+130 interrupted.")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The database: postgres://…, sqlite://PATH or memory: [default: sqlite://.driftline/driftline.db]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DRIFTLINE_DATABASE_URL",
+        hide_env_values = true
+    )]
+    database: Option<String>,
+    /// The bucket: s3://BUCKET/PREFIX, file:///DIRECTORY or memory: [default: file://.driftline/snapshots]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DRIFTLINE_SNAPSHOTS_URL",
+        hide_env_values = true
+    )]
+    snapshots: Option<String>,
+    /// A TOML file with the keys database, snapshots, on-failover, sse, endpoint, region, path-style, content-limit,
+    /// concurrent-tenants, concurrent-requests [default: driftline.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// In which form data is printed; with json and ndjson, errors are JSON too
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    #[arg(help = "In which form data is printed: text, json or ndjson; errors follow")]
+    output: Format,
+    /// Print data and errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Log more; twice for still more. RUST_LOG says it in detail
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell the whole story in a temporary directory: versions, a lost race, an outage, a recovery
+    Demo(demo::Arguments),
+    /// Create what the database needs, or bring it up to date
+    #[command(
+        after_help = "Example:\n  driftline --database postgres://owner@db/driftline migrate"
+    )]
+    Migrate,
+    /// Look at tenants
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// Create, read and compare versions of the desired state
+    #[command(subcommand)]
+    Manifest(Manifest),
+    /// Record and show what was made live
+    #[command(subcommand)]
+    Apply(apply::Command),
+    /// Shadow what is pending to the bucket, until SIGINT or SIGTERM
+    Replicate(replicate::Arguments),
+    /// Bring the database back from the bucket
+    Recover(recover::Arguments),
+    /// Show what is shadowed, at risk, failing and halted
+    Status(status::Arguments),
+    /// Show a tenant in numbers
+    Stats(stats::Arguments),
+    /// Check both sides; with --race, try the bucket's promises
+    Doctor(doctor::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum Manifest {
+    /// Commit a version
+    Create(create::Arguments),
+    /// Print a version's canonical content, or what is known about it
+    Get(get::Arguments),
+    /// List versions, newest first
+    History(history::Arguments),
+    /// Compare two versions
+    Diff(diff::Arguments),
+    /// Turn lines of a file into versions, and go on where an earlier import stopped
+    Import(import::Arguments),
+}
+
+/// What every command is given.
+struct Context {
+    config: Config,
+    ui: Ui,
+    signals: Signals,
+    opened: OnceCell<Opened>,
+}
+
+impl Context {
+    /// Both sides, opened once and closed when the command is done.
+    async fn open(&self) -> anyhow::Result<&Opened> {
+        self.opened
+            .get_or_try_init(|| open::open(&self.config))
+            .await
+    }
+}
+
+impl Command {
+    /// Ends by itself after the first signal; the others are cut off, which leaves every entry there whole or not at all.
+    fn heeds_signals(&self) -> bool {
+        matches!(
+            self,
+            Self::Replicate(_) | Self::Manifest(Manifest::Create(_) | Manifest::Import(_))
+        )
+    }
+
+    async fn run(self, context: &Context) -> anyhow::Result<Exit> {
+        match self {
+            Self::Demo(arguments) => demo::run(context, &arguments).await,
+            Self::Migrate => migrate(context).await,
+            Self::Tenant(command) => tenant::run(context, command).await,
+            Self::Manifest(Manifest::Create(arguments)) => create::run(context, arguments).await,
+            Self::Manifest(Manifest::Get(arguments)) => get::run(context, &arguments).await,
+            Self::Manifest(Manifest::History(arguments)) => history::run(context, &arguments).await,
+            Self::Manifest(Manifest::Diff(arguments)) => diff::run(context, &arguments).await,
+            Self::Manifest(Manifest::Import(arguments)) => import::run(context, arguments).await,
+            Self::Apply(command) => apply::run(context, command).await,
+            Self::Replicate(arguments) => replicate::run(context, &arguments).await,
+            Self::Recover(arguments) => recover::run(context, arguments).await,
+            Self::Status(arguments) => status::run(context, &arguments).await,
+            Self::Stats(arguments) => stats::run(context, &arguments).await,
+            Self::Doctor(arguments) => doctor::run(context, &arguments).await,
+            Self::Completions(arguments) => completions::run(context, &arguments),
+        }
+    }
+}
+
+/// Runs the program with these arguments, the first being its name.
+pub fn main(arguments: Vec<OsString>) -> Exit {
+    let asked = asked_format(&arguments);
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error, asked),
+    };
+    let format = cli.global.output;
+    telemetry::start(Logging {
+        verbose: cli.global.verbose,
+        json: format != Format::Text,
+        brief: !matches!(cli.command, Command::Replicate(_)),
+    });
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli));
+            // A thread that still waits for a disk or a name server keeps nobody waiting.
+            runtime.shutdown_background();
+            outcome
+        });
+    outcome.unwrap_or_else(|error| {
+        let report = Report::of(&error);
+        report.print(format);
+        report.exit
+    })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let Global {
+        database,
+        snapshots,
+        config,
+        output,
+        quiet,
+        verbose: _,
+    } = cli.global;
+    let config = Config::load(database.as_deref(), snapshots.as_deref(), config.as_deref())?;
+    let context = Context {
+        config,
+        ui: Ui::new(output, quiet),
+        signals: Signals::listen()?,
+        opened: OnceCell::new(),
+    };
+    let cut = if cli.command.heeds_signals() {
+        &context.signals.hard
+    } else {
+        &context.signals.soft
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = cut.cancelled() => {
+            context.ui.note("interrupted");
+            Ok(Exit::Interrupted)
+        }
+        outcome = cli.command.run(&context) => outcome,
+    };
+    if let Some(opened) = context.opened.get() {
+        tokio::select! {
+            () = opened.close() => {}
+            () = context.signals.hard.cancelled() => {}
+        }
+    }
+    outcome
+}
+
+async fn migrate(context: &Context) -> anyhow::Result<Exit> {
+    let opened = context.open().await?;
+    opened.repository.migrate().await?;
+    context.ui.note(format_args!(
+        "the database {} is up to date",
+        opened.database_url
+    ));
+    Ok(Exit::Done)
+}
+
+/// `--help` and `--version` are no errors; everything else that clap has to say is misuse.
+fn misused(error: &clap::Error, asked: Format) -> Exit {
+    match error.kind() {
+        ClapError::DisplayHelp | ClapError::DisplayVersion => {
+            // A reader that went away wants no more help.
+            let _ = error.print();
+            Exit::Done
+        }
+        _ if asked == Format::Text => {
+            let _ = error.print();
+            Exit::Misuse
+        }
+        _ => {
+            let text = error.render().to_string();
+            let message = text.split("\n\n").next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            let lines: Vec<_> = message.lines().map(str::trim).collect();
+            let failure =
+                Failure::misuse(lines.join(" ")).hint("`driftline --help` shows what there is");
+            Report::of(&failure.into()).print(asked);
+            Exit::Misuse
+        }
+    }
+}
+
+/// The form that was asked for, as far as that can be told before the command line is known to be right.
+fn asked_format(arguments: &[OsString]) -> Format {
+    let texts: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    let pairs = texts
+        .windows(2)
+        .filter(|pair| pair[0] == "-o" || pair[0] == "--output")
+        .map(|pair| &*pair[1]);
+    let joined = texts.iter().filter_map(|text| {
+        text.strip_prefix("--output=")
+            .or_else(|| text.strip_prefix("-o"))
+    });
+    match pairs
+        .chain(joined)
+        .map(|format| format.trim_start_matches('='))
+        .find(|format| !format.is_empty())
+    {
+        Some("json") => Format::Json,
+        Some("ndjson") => Format::Ndjson,
+        _ => Format::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command) {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let shown = help.contains("Example") || command.has_subcommands();
+            assert!(shown, "{} has no example", command.get_name());
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

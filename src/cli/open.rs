@@ -1,0 +1,225 @@
+//! The one place where URLs become adapters.
+
+mod unusable;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use driftline::adapters::filesystem::DirectorySnapshotStore;
+use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
+use driftline::adapters::system::System;
+use driftline::domain::format::BUCKET_KEY;
+use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
+use driftline::ports::{Database, Error, Fault, Side, SnapshotStore};
+
+use self::unusable::Unusable;
+use super::Ui;
+use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};
+
+/// How long a bucket may take to answer before a write goes on without it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the background replicator may take to finish its batch when a command is done, and the database to close.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// A repository and what it stands on.
+pub struct Opened {
+    /// The repository.
+    pub repository: HybridManifestRepository,
+    /// Its driven ports.
+    pub sides: Sides,
+    /// The database's URL without secrets.
+    pub database_url: String,
+    connection: Connection,
+}
+
+/// The database once more, as what can be closed.
+enum Connection {
+    None,
+    #[cfg(feature = "sqlite")]
+    Sqlite(Arc<driftline::adapters::sqlite::SqliteDatabase>),
+    #[cfg(feature = "postgres")]
+    Postgres(driftline::adapters::postgres::PostgresDatabase),
+}
+
+/// Opens both sides. A database that is a local file, or in memory, is brought up to date on the way.
+pub async fn open(config: &Config) -> anyhow::Result<Opened> {
+    let snapshots = bucket(&config.snapshots, &config.s3).await?;
+    let (database, connection) = database(&config.database).await?;
+    if !matches!(config.database, DatabaseUrl::Postgres(_)) {
+        database
+            .migrate()
+            .await
+            .map_err(Error::from)
+            .context("open the database")?;
+    }
+    let sides = Sides {
+        database,
+        snapshots,
+        clock: Arc::new(System),
+        entropy: Arc::new(System),
+    };
+    let repository = HybridManifestRepository::new(sides.clone(), config.settings.clone());
+    Ok(Opened {
+        repository,
+        sides,
+        database_url: format!("{:?}", config.database),
+        connection,
+    })
+}
+
+impl Opened {
+    /// Looks at the bucket before a write: a new database takes no writes until it has. Whatever keeps it from looking is a
+    /// warning; whether the write is refused is for the database to say.
+    ///
+    /// The answer tells whether shadowing can be expected.
+    pub async fn prepare_write(&self, ui: &Ui) -> anyhow::Result<bool> {
+        // The check may have to recover from a failover, which takes as long as it takes; whether the bucket answers at all
+        // is known sooner.
+        let look = tokio::time::timeout(PATIENCE, self.sides.snapshots.get(BUCKET_KEY)).await;
+        let silent = match &look {
+            Err(_) => Some(format!("no answer within {} seconds", PATIENCE.as_secs())),
+            Ok(Err(error)) if error.fault() == Fault::Unavailable => Some(error.report()),
+            Ok(_) => None,
+        };
+        if let Some(reason) = silent {
+            ui.warn(format_args!("the bucket cannot be reached: {reason}"));
+            return Ok(false);
+        }
+        match self.repository.check_ownership().await {
+            Ok(Standing::Owner(_)) => Ok(true),
+            Ok(Standing::FailedOver) => Ok(false),
+            Ok(Standing::Refused(reason)) => {
+                ui.warn(reason);
+                Ok(false)
+            }
+            Err(error) if concerns_database(&error) => Err(error.into()),
+            Err(error) => {
+                ui.warn(format_args!("the bucket is not usable: {error}"));
+                Ok(false)
+            }
+        }
+    }
+
+    /// The same, and starts shadowing in the background if it can be expected.
+    pub async fn begin_write(&self, ui: &Ui) -> anyhow::Result<bool> {
+        let expected = self.prepare_write(ui).await?;
+        if expected {
+            self.repository.start();
+        }
+        Ok(expected)
+    }
+
+    /// Stops the background replicator and closes the database. Calls from now on fail.
+    pub async fn close(&self) {
+        if let Err(error) = self.repository.shutdown(SHUTDOWN).await {
+            tracing::error!(%error, "the background replicator failed");
+        }
+        let closed = tokio::time::timeout(SHUTDOWN, async {
+            match &self.connection {
+                Connection::None => {}
+                #[cfg(feature = "sqlite")]
+                Connection::Sqlite(database) => database.close().await,
+                #[cfg(feature = "postgres")]
+                Connection::Postgres(database) => database.close().await,
+            }
+        });
+        if closed.await.is_err() {
+            tracing::debug!("the database did not close in time");
+        }
+    }
+}
+
+fn concerns_database(error: &Error) -> bool {
+    use driftline::ports::ErrorKind::{Misconfigured, OutcomeUnknown, Unavailable};
+    matches!(
+        error.kind(),
+        Unavailable(Side::Database)
+            | OutcomeUnknown(Side::Database)
+            | Misconfigured(Side::Database)
+    )
+}
+
+type OpenedDatabase = (Arc<dyn Database>, Connection);
+
+async fn database(url: &DatabaseUrl) -> anyhow::Result<OpenedDatabase> {
+    match url {
+        DatabaseUrl::Memory => {
+            let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
+            Ok((Arc::new(database), Connection::None))
+        }
+        DatabaseUrl::Sqlite(path) => sqlite(path).await,
+        DatabaseUrl::Postgres(url) => postgres(url).await,
+    }
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
+    use driftline::adapters::sqlite::SqliteDatabase;
+    let database = SqliteDatabase::open(path, Arc::new(System), Arc::new(System)).await;
+    let database = Arc::new(database.map_err(Error::from)?);
+    Ok((
+        Arc::clone(&database) as Arc<dyn Database>,
+        Connection::Sqlite(database),
+    ))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn sqlite(_: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
+    Err(absent("SQLite", "sqlite").into())
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
+    use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
+    let database = PostgresDatabase::connect(url, PostgresOptions::default()).await;
+    let database = database.map_err(Error::from)?;
+    Ok((Arc::new(database.clone()), Connection::Postgres(database)))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_: &str) -> anyhow::Result<OpenedDatabase> {
+    Err(absent("Postgres", "postgres").into())
+}
+
+async fn bucket(url: &SnapshotsUrl, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
+    match url {
+        SnapshotsUrl::Memory => Ok(Arc::new(MemorySnapshotStore::new())),
+        SnapshotsUrl::Directory(path) => match DirectorySnapshotStore::open(path) {
+            Ok(store) => Ok(Arc::new(store)),
+            // A bucket that is down keeps nobody from the database.
+            Err(error) => Ok(Arc::new(Unusable::new(url, &error))),
+        },
+        SnapshotsUrl::S3(url) => s3(url, options).await,
+    }
+}
+
+#[cfg(feature = "s3")]
+async fn s3(url: &str, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
+    use driftline::adapters::s3::{Encryption, S3Options, S3SnapshotStore};
+    let encryption = options.sse.as_deref().map(|sse| match sse {
+        "sse-s3" => Encryption::SseS3,
+        key => Encryption::Kms(key.to_owned()),
+    });
+    let options = S3Options {
+        endpoint: options.endpoint.clone(),
+        region: options.region.clone(),
+        path_style: options.path_style,
+        encryption,
+        ..S3Options::default()
+    };
+    let store = S3SnapshotStore::connect(url, &options).await;
+    Ok(Arc::new(store.map_err(Error::from)?))
+}
+
+#[cfg(not(feature = "s3"))]
+async fn s3(_: &str, _: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
+    Err(absent("S3", "s3").into())
+}
+
+#[cfg(not(all(feature = "postgres", feature = "sqlite", feature = "s3")))]
+fn absent(name: &str, feature: &str) -> super::Failure {
+    super::Failure::misuse(format!("this build of driftline has no {name}")).hint(format!(
+        "build it with the feature `{feature}`, which is on by default"
+    ))
+}

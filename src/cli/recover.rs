@@ -1,0 +1,322 @@
+//! `recover`
+
+use std::time::Duration;
+
+use driftline::domain::{Epoch, Seq, Stream, TenantId, Timestamp};
+use driftline::hybrid::{Progress, RecoveryReport};
+use driftline::ports::{
+    Error, ManifestProvider as _, Ownership, RecoverTarget, Recovery, RecoveryRequest,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::args::{self, By};
+use super::open::Opened;
+use super::{Context, Exit, Ui, shadowing, ui};
+
+/// How long shadowing gets to bring a decision or a new version to the bucket.
+const GRACE: Duration = Duration::from_secs(3);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  driftline recover --all-tenants --dry-run
+  driftline recover --all-tenants
+  driftline recover --tenant acme --to-version 12
+  driftline recover --tenant acme --at 2026-01-31T08:00:00Z --as-new-version --by alice
+
+Missing history comes back as it was; later versions stay in history. One transaction a tenant: safe to repeat, and to
+interrupt. Exit code 3 when a tenant failed or something could not be restored.")]
+#[command(group = clap::ArgGroup::new("whom").required(true))]
+#[command(group = clap::ArgGroup::new("target"))]
+pub struct Arguments {
+    /// This tenant
+    #[arg(long, value_name = "TENANT", group = "whom")]
+    tenant: Option<TenantId>,
+    /// Every tenant that either side knows
+    #[arg(long, group = "whom")]
+    all_tenants: bool,
+    /// Make this version the active one
+    #[arg(long, value_name = "N", value_parser = args::version, group = "target")]
+    to_version: Option<Seq>,
+    /// Make the version active that was active at this instant, by committedAt; RFC 3339
+    #[arg(long, value_name = "TIME", group = "target")]
+    at: Option<Timestamp>,
+    /// Append the content of that version (by default the active one) as a new version instead
+    #[arg(long)]
+    as_new_version: bool,
+    /// Print what would happen, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    by: By,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema: &'static str,
+    dry_run: bool,
+    tenants: &'a [TenantDocument<'a>],
+    unfinished: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TenantDocument<'a> {
+    tenant: &'a TenantId,
+    state: Option<&'static str>,
+    restored: u64,
+    head: Option<Seq>,
+    active_version: Option<Seq>,
+    new_version: Option<Seq>,
+    epoch: Option<Epoch>,
+    failures: Vec<Value>,
+    worked_around: Vec<Value>,
+    orphans: &'a [String],
+    void_references: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
+    let ui = &context.ui;
+    let dry_run = arguments.dry_run;
+    let request = RecoveryRequest {
+        target: match (arguments.to_version, arguments.at) {
+            (Some(version), _) => RecoverTarget::Version(version),
+            (None, Some(at)) => RecoverTarget::At(at),
+            (None, None) => RecoverTarget::Newest,
+        },
+        as_new_version: arguments.as_new_version,
+        dry_run,
+        by: arguments.by.name()?,
+    };
+    let opened = context.open().await?;
+    let report = match &arguments.tenant {
+        Some(tenant) => one(opened, ui, tenant, &request).await?,
+        None => all(opened, ui, &request).await?,
+    };
+    if !dry_run && (request.as_new_version || request.target != RecoverTarget::Newest) {
+        settle(context, opened, &report).await?;
+    }
+    let documents: Vec<_> = report.tenants.iter().map(document).collect();
+    let unfinished = report.unfinished.as_deref();
+    if ui.is_text() {
+        show(ui, &report, dry_run)?;
+    } else {
+        let schema = "driftline.recovery.v1";
+        ui.items(
+            &Document {
+                schema,
+                dry_run,
+                tenants: &documents,
+                unfinished,
+            },
+            &documents,
+        )?;
+    }
+    if let Some(unfinished) = unfinished {
+        ui.warn(unfinished);
+    }
+    let whole = |(_, outcome): &(TenantId, Result<Recovery, Error>)| {
+        outcome
+            .as_ref()
+            .is_ok_and(|recovery| recovery.failures.is_empty())
+    };
+    let done =
+        report.tenants.iter().all(whole) && (arguments.tenant.is_some() || unfinished.is_none());
+    Ok(if done { Exit::Done } else { Exit::Partial })
+}
+
+async fn one(
+    opened: &Opened,
+    ui: &Ui,
+    tenant: &TenantId,
+    request: &RecoveryRequest,
+) -> anyhow::Result<RecoveryReport> {
+    let bar = ui.progress("{spinner} recovering ({elapsed})");
+    let outcome = opened.repository.recover_from_s3(tenant, request).await;
+    bar.finish_and_clear();
+    let recovery = outcome?;
+    let identity = opened
+        .sides
+        .database
+        .identity()
+        .await
+        .map_err(Error::from)?;
+    let waiting = identity.ownership == Ownership::AwaitingRecovery && !request.dry_run;
+    let unfinished = "other tenants and new ones take no writes until `driftline recover --all-tenants` has succeeded";
+    Ok(RecoveryReport {
+        tenants: vec![(tenant.clone(), Ok(recovery))],
+        unfinished: waiting.then(|| unfinished.to_owned()),
+    })
+}
+
+async fn all(
+    opened: &Opened,
+    ui: &Ui,
+    request: &RecoveryRequest,
+) -> anyhow::Result<RecoveryReport> {
+    let progress = Progress::default();
+    let bar = ui.progress("{spinner} {msg} ({elapsed})");
+    let show = async {
+        loop {
+            let (tenants, entries) = (progress.tenants(), progress.entries());
+            let read = ui::bytes(progress.bytes());
+            bar.set_message(format!(
+                "{tenants} tenants done, {entries} entries and {read} verified"
+            ));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let report = tokio::select! {
+        report = opened.repository.recover_all(request, &progress) => report,
+        () = show => Ok(RecoveryReport::default()),
+    };
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+/// Gives shadowing a moment to bring what the recovery decided to the bucket.
+async fn settle(context: &Context, opened: &Opened, report: &RecoveryReport) -> anyhow::Result<()> {
+    opened.repository.start();
+    let deadline = tokio::time::Instant::now() + GRACE;
+    for (tenant, outcome) in &report.tenants {
+        if outcome.is_err() {
+            continue;
+        }
+        let Some(status) = opened
+            .repository
+            .status(Some(tenant), None, 1)
+            .await?
+            .into_iter()
+            .next()
+        else {
+            continue;
+        };
+        for stream in Stream::ALL {
+            let seq = status.state.heads[stream].seq;
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if !shadowing::wait(opened, tenant, stream, seq, left, &context.signals).await {
+                shadowing::warn_pending(
+                    opened,
+                    &context.ui,
+                    tenant,
+                    &format!("the outcome for {tenant}"),
+                )
+                .await;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> TenantDocument<'_> {
+    let damages = |damages: &[driftline::domain::format::Damage]| {
+        let show = |damage: &driftline::domain::format::Damage| json!({ "object": damage.object, "problem": damage.problem.to_string() });
+        damages.iter().map(show).collect::<Vec<_>>()
+    };
+    match outcome {
+        Ok(recovery) => TenantDocument {
+            tenant,
+            state: Some(recovery.state.name()),
+            restored: recovery.restored,
+            head: Some(recovery.head),
+            active_version: Some(recovery.active_version),
+            new_version: recovery.new_version,
+            epoch: Some(recovery.epoch),
+            failures: damages(&recovery.failures),
+            worked_around: damages(&recovery.worked_around),
+            orphans: &recovery.orphans,
+            void_references: recovery
+                .void_references
+                .iter()
+                .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
+                .collect(),
+            error: None,
+        },
+        Err(error) => TenantDocument {
+            tenant,
+            state: None,
+            restored: 0,
+            head: None,
+            active_version: None,
+            new_version: None,
+            epoch: None,
+            failures: Vec::new(),
+            worked_around: Vec::new(),
+            orphans: &[],
+            void_references: Vec::new(),
+            error: Some(json!({
+                "code": error.code(),
+                "message": error.to_string(),
+                "hint": error.hint_text(),
+                "retryable": error.retryable(),
+            })),
+        },
+    }
+}
+
+fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
+    if report.tenants.is_empty() {
+        return Ok(ui.line("no tenant on either side")?);
+    }
+    let header = [
+        "TENANT",
+        "WAS",
+        if dry_run { "TO RESTORE" } else { "RESTORED" },
+        "HEAD",
+        "ACTIVE",
+        "NEW",
+        "EPOCH",
+    ];
+    let rows = report
+        .tenants
+        .iter()
+        .map(|(tenant, outcome)| match outcome {
+            Ok(recovery) => vec![
+                tenant.to_string(),
+                recovery.state.to_string(),
+                recovery.restored.to_string(),
+                recovery.head.to_string(),
+                recovery.active_version.to_string(),
+                recovery
+                    .new_version
+                    .map_or_else(|| "-".to_owned(), |version| version.to_string()),
+                recovery.epoch.to_string(),
+            ],
+            Err(_) => vec![tenant.to_string(), "failed".to_owned()],
+        });
+    ui.table(&header, &[2, 3, 4, 5, 6], rows.collect())?;
+    for (tenant, outcome) in &report.tenants {
+        details(ui, tenant, outcome)?;
+    }
+    if dry_run {
+        ui.note("nothing was changed");
+    }
+    Ok(())
+}
+
+fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> anyhow::Result<()> {
+    let recovery = match outcome {
+        Ok(recovery) => recovery,
+        Err(error) => return Ok(ui.line(format_args!("{tenant}: {error}"))?),
+    };
+    for damage in &recovery.failures {
+        ui.line(format_args!("{tenant}: not restored: {damage}"))?;
+    }
+    for damage in &recovery.worked_around {
+        ui.line(format_args!("{tenant}: worked around: {damage}"))?;
+    }
+    for object in &recovery.orphans {
+        ui.line(format_args!("{tenant}: orphan, left as it is: {object}"))?;
+    }
+    for (stream, seq) in &recovery.void_references {
+        ui.line(format_args!(
+            "{tenant}: {stream}/{seq} refers to a version that is lost; it has no effect"
+        ))?;
+    }
+    Ok(())
+}

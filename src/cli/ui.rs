@@ -1,0 +1,185 @@
+//! What a person or a program sees: data on stdout, everything else on stderr.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+pub const BOLD: Style = Style::new().bold();
+pub const RED: Style = AnsiColor::Red.on_default().bold();
+pub const GREEN: Style = AnsiColor::Green.on_default();
+pub const YELLOW: Style = AnsiColor::Yellow.on_default();
+
+/// In which form data is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// One JSON object a line
+    Ndjson,
+}
+
+/// The two output streams.
+#[derive(Debug)]
+pub struct Ui {
+    pub format: Format,
+    quiet: bool,
+    closed: AtomicBool,
+}
+
+impl Ui {
+    pub fn new(format: Format, quiet: bool) -> Self {
+        Self {
+            format,
+            quiet,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether people read the output.
+    pub fn is_text(&self) -> bool {
+        self.format == Format::Text
+    }
+
+    /// Whether the reader of stdout is gone: nothing that is still printed reaches anybody.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Prints a line to stdout.
+    pub fn line(&self, text: impl Display) -> io::Result<()> {
+        self.written(writeln!(anstream::stdout().lock(), "{text}"))
+    }
+
+    /// Prints bytes as they are; a terminal gets a line break after them.
+    pub fn raw(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(bytes).and_then(|()| {
+            if out.is_terminal() {
+                out.write_all(b"\n")?
+            }
+            out.flush()
+        });
+        self.written(written)
+    }
+
+    /// Prints a JSON document: over several lines, or on one with `-o ndjson`.
+    pub fn json(&self, document: &impl Serialize) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Ndjson => serde_json::to_string(document)?,
+            Format::Text | Format::Json => serde_json::to_string_pretty(document)?,
+        };
+        Ok(self.line(text)?)
+    }
+
+    /// Prints a document with its items: whole, or only the items, one a line, with `-o ndjson`.
+    pub fn items<T: Serialize>(
+        &self,
+        document: &impl Serialize,
+        items: &[T],
+    ) -> anyhow::Result<()> {
+        if self.format != Format::Ndjson {
+            return self.json(document);
+        }
+        items.iter().try_for_each(|item| self.json(item))
+    }
+
+    /// Prints columns that line up. `right` names the columns of numbers.
+    pub fn table(
+        &self,
+        header: &[&str],
+        right: &[usize],
+        rows: Vec<Vec<String>>,
+    ) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(header);
+        table.add_rows(rows);
+        for (number, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, 2));
+            if right.contains(&number) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for (number, line) in table.lines().enumerate() {
+            let line = line.trim_end();
+            if number == 0 {
+                self.line(format_args!("{BOLD}{line}{BOLD:#}"))?;
+            } else {
+                self.line(line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a person on stderr how it went.
+    pub fn note(&self, text: impl Display) {
+        if !self.quiet && self.is_text() {
+            anstream::eprintln!("{text}");
+        }
+    }
+
+    /// Warns on stderr of what did not make the command fail.
+    pub fn warn(&self, text: impl Display) {
+        if self.quiet {
+            return;
+        }
+        if self.is_text() {
+            anstream::eprintln!("{YELLOW}warning:{YELLOW:#} {text}");
+        } else {
+            anstream::eprintln!("{}", json!({ "warning": { "message": text.to_string() } }));
+        }
+    }
+
+    /// Progress on stderr, if that is a terminal. `template` is indicatif's.
+    pub fn progress(&self, template: &str) -> ProgressBar {
+        let shown = !self.quiet && self.is_text() && io::stderr().is_terminal();
+        let target = if shown {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if shown {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        bar
+    }
+
+    /// A reader that went away (`| head`) is no failure.
+    fn written(&self, outcome: io::Result<()>) -> io::Result<()> {
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// A size for people.
+pub fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// `count` things, in the singular or the plural.
+pub fn count(count: u64, thing: &str) -> String {
+    let plural = match thing {
+        "entry" => "entries".to_owned(),
+        _ => format!("{thing}s"),
+    };
+    format!("{count} {}", if count == 1 { thing } else { &plural })
+}

@@ -1,0 +1,17 @@
+//! The command as people and scripts see it: the real binary, what it prints, and how it exits.
+
+mod bad_input;
+mod config;
+mod create;
+mod demo;
+mod help;
+mod import;
+mod outage;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod processes;
+mod reading;
+mod recovery;
+mod session;
+#[path = "../support/mod.rs"]
+mod support;

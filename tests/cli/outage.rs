@@ -1,0 +1,66 @@
+//! The bucket is down: nothing fails, and everything lands afterwards.
+
+use crate::session::Session;
+
+impl Session {
+    fn bucket_down(&self) {
+        std::fs::rename(self.path(".driftline/snapshots"), self.path("aside")).unwrap();
+        self.write(".driftline/snapshots", "in the way");
+    }
+
+    fn bucket_up(&self) {
+        std::fs::remove_file(self.path(".driftline/snapshots")).unwrap();
+        std::fs::rename(self.path("aside"), self.path(".driftline/snapshots")).unwrap();
+    }
+}
+
+#[test]
+fn writes_go_on_without_the_bucket_and_land_when_it_is_back() {
+    let mut session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json");
+    session.bucket_down();
+    session.manifest(2);
+    session.run("manifest create --tenant acme --file m.json");
+    session.run("manifest create --tenant acme --file m.json -o json");
+    session.write("r.json", "{}");
+    session.run("apply record --tenant acme --version 2 --file r.json");
+    session.run("status --at-risk");
+    session.run("manifest get --tenant acme --version 2");
+    session.bucket_up();
+    session.run("replicate --drain");
+    session.run("status --at-risk");
+    session.run("status");
+    session.run("replicate --drain -o json");
+    session.assert("outage");
+}
+
+#[test]
+fn a_new_database_takes_no_writes_before_it_has_seen_its_bucket() {
+    let mut session = Session::new();
+    session.manifest(1);
+    session.write("in-the-way", "");
+    let run =
+        session.run("--snapshots file://in-the-way manifest create --tenant acme --file m.json");
+    assert_eq!(run.code, 4);
+    session
+        .run("--snapshots file://in-the-way manifest create --tenant acme --file m.json -o json");
+    session.run("--snapshots file://in-the-way status");
+    session.run("manifest create --tenant acme --file m.json");
+    session.assert("unclaimed");
+}
+
+#[test]
+fn a_bucket_of_another_database_is_told_and_not_written_to() {
+    let mut session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json");
+    let other = "--database sqlite://other.db --snapshots file://elsewhere";
+    session.must(&format!(
+        "{other} manifest create --tenant acme --file m.json"
+    ));
+    session.run("--snapshots file://elsewhere manifest create --tenant acme --file m.json");
+    session.run("--snapshots file://elsewhere doctor");
+    session.run("--snapshots file://elsewhere replicate --drain");
+    session.assert("foreign_bucket");
+}
