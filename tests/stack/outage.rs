@@ -1,0 +1,1 @@
+//! A bucket whose server stops answering.

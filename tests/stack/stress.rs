@@ -1,0 +1,1 @@
+//! Two replicators and eight writers on twenty tenants, on Postgres and LocalStack.
