@@ -1,10 +1,11 @@
 //! Which sides, and how they behave: flags and environment first, then a TOML file, then the defaults.
 //!
-//! Nothing here repeats a URL in a message: it may hold a password.
+//! Nothing here repeats a value in a message: a URL may hold a password.
+
+mod urls;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
 use driftline::hybrid::{OnFailover, Settings};
 use figment::Figment;
@@ -12,6 +13,8 @@ use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
 
 use crate::cli::Failure;
+
+pub use self::urls::{DatabaseUrl, SnapshotsUrl};
 
 /// Read when `--config` names no other file, if it is there.
 pub const DEFAULT_FILE: &str = "driftline.toml";
@@ -184,125 +187,6 @@ fn word(found: &figment::error::Actual) -> &'static str {
 /// A TOML error shows the line it stumbled over below its first line.
 fn first_line(message: &str) -> &str {
     message.lines().next().unwrap_or_default()
-}
-
-/// Where the database is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// In this process, for as long as it runs.
-    Memory,
-    /// A file.
-    Sqlite(PathBuf),
-    /// A server; the whole URL.
-    Postgres(String),
-}
-
-/// Where the bucket is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SnapshotsUrl {
-    /// In this process, for as long as it runs.
-    Memory,
-    /// A directory.
-    Directory(PathBuf),
-    /// A bucket; the whole URL.
-    S3(String),
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = |what: &str| {
-            Failure::misuse(format!("open the database: {what}"))
-                .hint("--database takes postgres://USER@HOST/NAME, sqlite://PATH or memory:")
-        };
-        if text == "memory:" {
-            return Ok(Self::Memory);
-        }
-        match scheme(text) {
-            Some("sqlite") => path(text).map(Self::Sqlite).map_err(|what| bad(&what)),
-            Some("postgres" | "postgresql") => match url::Url::parse(text) {
-                Ok(url)
-                    if url.host_str().is_some_and(|host| !host.is_empty())
-                        || url.query().is_some() =>
-                {
-                    Ok(Self::Postgres(text.to_owned()))
-                }
-                Ok(_) => Err(bad("the URL names no host")),
-                Err(error) => Err(bad(&format!("the URL is not valid: {error}"))),
-            },
-            Some(other) => Err(bad(&format!("there is no database of the kind `{other}`"))),
-            None => Err(bad("the URL has no scheme")),
-        }
-    }
-}
-
-impl FromStr for SnapshotsUrl {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = |what: &str| {
-            Failure::misuse(format!("open the bucket: {what}"))
-                .hint("--snapshots takes s3://BUCKET/PREFIX, file:///DIRECTORY or memory:")
-        };
-        if text == "memory:" {
-            return Ok(Self::Memory);
-        }
-        match scheme(text) {
-            Some("file") => path(text).map(Self::Directory).map_err(|what| bad(&what)),
-            Some("s3") => match url::Url::parse(text) {
-                Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(bad(
-                    "the URL holds credentials; they belong in the AWS_* variables",
-                )),
-                Ok(url) if url.host_str().is_some() => Ok(Self::S3(text.to_owned())),
-                _ => Err(bad("the URL names no bucket")),
-            },
-            Some(other) => Err(bad(&format!("there is no bucket of the kind `{other}`"))),
-            None => Err(bad("the URL has no scheme")),
-        }
-    }
-}
-
-/// The scheme, if the text begins like a URL. Anything odd in it may be the start of a secret and is no scheme.
-fn scheme(text: &str) -> Option<&str> {
-    let (scheme, _) = text.split_once("://")?;
-    let plain = scheme.len() <= 20
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    (plain && !scheme.is_empty()).then_some(scheme)
-}
-
-/// The path behind `scheme://`: absolute with a third slash, otherwise relative to the working directory.
-fn path(text: &str) -> Result<PathBuf, String> {
-    let path = text.split_once("://").map_or("", |(_, path)| path);
-    if path.is_empty() || path.ends_with("..") {
-        return Err("the URL names no file".to_owned());
-    }
-    if path.contains(['?', '#', '\0']) {
-        return Err("the path takes neither options nor the characters ? and #".to_owned());
-    }
-    Ok(PathBuf::from(path))
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres(_) => f.write_str("postgres://…"),
-        }
-    }
-}
-
-impl fmt::Debug for SnapshotsUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Directory(path) => write!(f, "file://{}", path.display()),
-            Self::S3(url) => f.write_str(url),
-        }
-    }
 }
 
 #[cfg(test)]

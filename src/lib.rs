@@ -6,3 +6,7 @@ pub mod adapters;
 pub mod domain;
 pub mod hybrid;
 pub mod ports;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -12,6 +12,7 @@ use super::args::{self, By, Tenant, WaitShadowed};
 use super::create::report_shadowing;
 use super::documents::or_dash;
 use super::input::Input;
+use super::signals::Signals;
 use super::{Context, Exit, Ui, shadowing};
 
 #[derive(Debug, clap::Subcommand)]
@@ -27,7 +28,8 @@ pub enum Command {
 Example:
   driftline apply record --tenant acme --version 4 --file resources.json --by deployer
 
-The file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \"r-4711\"}}.")]
+The file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \
+\"r-4711\"}}.")]
 pub struct Record {
     #[command(flatten)]
     tenant: Tenant,
@@ -88,7 +90,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
         ..
     } = context;
     let tenant = arguments.tenant.tenant;
-    let resources = resources(&arguments.file, config.settings.content_limit)?;
+    let resources = resources(&arguments.file, config.settings.content_limit, signals).await?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
     let expected = opened.begin_write(ui).await?;
@@ -185,9 +187,10 @@ fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
 }
 
 /// Reads the resources as strictly as content: nothing twice, nothing of another kind.
-fn resources(file: &Input, limit: usize) -> anyhow::Result<Resources> {
-    let raw = file.read(limit)?;
-    let content = Content::parse_object(&raw, limit).map_err(|error| file.blame(error.into()))?;
+async fn resources(file: &Input, limit: usize, signals: &Signals) -> anyhow::Result<Resources> {
+    let raw = file.read(limit, signals).await?;
+    let content =
+        Content::parse_object(&raw, limit).map_err(|error| file.blame("", error.into()))?;
     let wrong = |pointer: &str, expected: &str| {
         Error::new(ErrorKind::InvalidInput, format!("read {file}: the value at `{pointer}` must be {expected}"))
             .hint("the file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \"r-4711\"}}")

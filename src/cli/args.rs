@@ -72,7 +72,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .map_err(|_| "a number of seconds is expected".to_owned())?;
     let duration = Duration::try_from_secs_f64(number)
         .ok()
-        .filter(|duration| *duration <= Duration::from_secs(86_400));
+        .filter(|duration| *duration <= Duration::from_hours(24));
     duration.ok_or_else(|| "0 to 86400 seconds are expected".to_owned())
 }
 

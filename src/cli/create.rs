@@ -22,11 +22,12 @@ const RETRY: Duration = Duration::from_secs(15);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  driftline manifest create --tenant acme --file desired.json --by alice --message 'add the role editor'
+  driftline manifest create --tenant acme --file desired.json --by alice --message 'add a role'
   generate | driftline manifest create --tenant acme --file - --expect 17 --wait-shadowed
 
-A lost race (--expect) and an idempotency key that was used for other content end with exit code 7. A bucket that is
-down is a warning: the version is committed, and any driftline process shadows it later.")]
+A lost race (--expect) and an idempotency key that was used for other content end with exit \
+code 7. A bucket that is down is a warning: the version is committed, and any driftline \
+process shadows it later.")]
 pub struct Arguments {
     #[command(flatten)]
     tenant: Tenant,
@@ -60,7 +61,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         ..
     } = context;
     let tenant = arguments.tenant.tenant;
-    let content = arguments.file.read(config.settings.content_limit)?;
+    let raw = arguments
+        .file
+        .read(config.settings.content_limit, signals)
+        .await?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
     let expected = opened.begin_write(ui).await?;
@@ -74,7 +78,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     };
     let key = arguments.idempotency_key.map_or_else(generated_key, Ok)?;
     let request = CreateManifest {
-        content,
+        content: raw,
         created_by,
         message: arguments.message,
         expect,
@@ -84,7 +88,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         ..CreateManifest::default()
     };
     let created = write(&opened.repository, &tenant, &request, ui).await;
-    let Created { mut manifest, new } = created.map_err(|error| arguments.file.blame(error))?;
+    let Created { mut manifest, new } = created.map_err(|error| arguments.file.blame("", error))?;
     let version = manifest.version();
     if !manifest.shadowed {
         let longest = arguments.wait.longest(expected);

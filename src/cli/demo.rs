@@ -2,6 +2,7 @@
 //!
 //! Every step runs the code that the other commands run, and checks what it claims.
 
+mod steps;
 mod story;
 
 use anyhow::Context as _;
@@ -14,8 +15,9 @@ use super::{Context, Exit, ui};
 Example:
   driftline demo
 
-It works on SQLite and a directory, both in a temporary directory that is removed at the end; --database and --snapshots
-are not used. Exit code 0 only if everything that it tells came true.")]
+It works on SQLite and a directory, both in a temporary directory that is removed at the \
+end; --database and --snapshots are not used. Exit code 0 only if everything that it tells \
+came true.")]
 pub struct Arguments {}
 
 pub async fn run(context: &Context, _: &Arguments) -> anyhow::Result<Exit> {

@@ -15,8 +15,8 @@ Examples:
   driftline manifest diff --tenant acme 3 4
   driftline manifest diff --tenant acme 3 4 -o json > patch.json
 
-Exit code 0 when both say the same, 2 when they differ. With -o json, the RFC 6902 patch that turns A into B; with
--o ndjson, one operation a line.")]
+Exit code 0 when both say the same, 2 when they differ. With -o json, the RFC 6902 patch \
+that turns A into B; with -o ndjson, one operation a line.")]
 pub struct Arguments {
     #[command(flatten)]
     tenant: Tenant,
@@ -73,27 +73,21 @@ async fn read(opened: &Opened, tenant: &TenantId, version: Seq) -> anyhow::Resul
 fn show(ui: &Ui, from: &Value, patch: &[PatchOperation]) -> anyhow::Result<()> {
     let mut now = from.clone();
     for operation in patch {
-        let path = operation.path();
-        let before = now
-            .pointer(path.as_str())
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let (green, red, yellow) = (ui::GREEN, ui::RED, ui::YELLOW);
-        match operation {
-            PatchOperation::Add(add) => {
-                ui.line(format_args!("{green}+ {path}  {}{green:#}", add.value))?
-            }
-            PatchOperation::Remove(_) => ui.line(format_args!("{red}- {path}  {before}{red:#}"))?,
-            PatchOperation::Replace(replace) => {
-                ui.line(format_args!(
-                    "{yellow}~ {path}  {before} → {}{yellow:#}",
-                    replace.value
-                ))?;
-            }
-            other => ui.line(other)?,
-        }
+        let pointer = operation.path();
+        let before = now.pointer(pointer.as_str()).map(ToString::to_string);
+        let before = before.unwrap_or_default();
+        let (style, line) = match operation {
+            PatchOperation::Add(add) => (ui::GREEN, format!("+ {pointer}  {}", add.value)),
+            PatchOperation::Remove(_) => (ui::RED, format!("- {pointer}  {before}")),
+            PatchOperation::Replace(replace) => (
+                ui::YELLOW,
+                format!("~ {pointer}  {before} → {}", replace.value),
+            ),
+            other => (ui::BOLD, other.to_string()),
+        };
+        ui.line(format_args!("{style}{line}{style:#}"))?;
         // The patch was made from this very document.
-        json_patch::patch(&mut now, &[operation.clone()])?;
+        json_patch::patch(&mut now, std::slice::from_ref(operation))?;
     }
     Ok(())
 }

@@ -20,8 +20,9 @@ Examples:
   driftline doctor
   driftline --snapshots s3://shadow/prod doctor --race
 
-Exit code 10 when a side does not answer, writes are refused, or the bucket does not keep what driftline relies on. --race
-writes below _driftline/probe/ in the bucket and removes what it wrote.")]
+Exit code 10 when a side does not answer, writes are refused, or the bucket does not keep \
+what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
+what it wrote.")]
 pub struct Arguments {
     /// Race writers on the bucket: are its conditional writes to be trusted?
     #[arg(long)]
@@ -54,9 +55,9 @@ struct Document {
 #[serde(rename_all = "camelCase")]
 enum Owner {
     /// This database's.
-    Us,
+    This,
     /// Another's.
-    Other,
+    Another,
     /// Nobody's yet.
     Nobody,
     /// A side could not be asked.
@@ -96,7 +97,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let healthy = health.database.reachable
         && health.bucket.reachable
         && refusal.is_none()
-        && owner != Owner::Other
+        && owner != Owner::Another
         && probe.as_ref().is_none_or(ProbeReport::passed);
     if ui.is_text() {
         side(ui, "database", &health.database)?;
@@ -132,8 +133,8 @@ async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
     match (opened.sides.snapshots.get(BUCKET_KEY).await, identity) {
         (Ok(None), _) => Owner::Nobody,
         (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse(&object.bytes) {
-            Ok(found) if found.database_id == identity.id => Owner::Us,
-            Ok(_) => Owner::Other,
+            Ok(found) if found.database_id == identity.id => Owner::This,
+            Ok(_) => Owner::Another,
             Err(_) => Owner::Unknown,
         },
         _ => Owner::Unknown,
@@ -142,8 +143,8 @@ async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
 
 const fn describe(owner: Owner) -> &'static str {
     match owner {
-        Owner::Us => "the bucket belongs to this database",
-        Owner::Other => "the bucket belongs to another database",
+        Owner::This => "the bucket belongs to this database",
+        Owner::Another => "the bucket belongs to another database",
         Owner::Nobody => "the bucket belongs to nobody yet",
         Owner::Unknown => "unknown",
     }
@@ -207,16 +208,11 @@ fn show(ui: &Ui, probe: &ProbeReport) -> anyhow::Result<()> {
         &[],
         probe.checks.iter().map(row).collect(),
     )?;
-    let failed = probe.failures().count();
-    Ok(match failed {
-        0 => ui.line(format_args!("{} keeps what driftline relies on", probe.url))?,
-        1 => ui.line(format_args!(
-            "{} breaks a promise that driftline relies on",
-            probe.url
-        ))?,
-        _ => ui.line(format_args!(
-            "{} breaks {failed} promises that driftline relies on",
-            probe.url
-        ))?,
-    })
+    let url = &probe.url;
+    let verdict = match probe.failures().count() {
+        0 => format!("{url} keeps what driftline relies on"),
+        1 => format!("{url} breaks a promise that driftline relies on"),
+        failed => format!("{url} breaks {failed} promises that driftline relies on"),
+    };
+    Ok(ui.line(verdict)?)
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use driftline::ports::{Error, ErrorKind};
-use serde_json::json;
+use serde_json::Value;
 
 use super::ui::Format;
 
@@ -148,12 +148,11 @@ impl Report {
             }
             return;
         }
-        let error = json!({
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint,
-            "retryable": self.retryable,
-        });
-        anstream::eprintln!("{}", json!({ "error": error }));
+        // The members in the order in which they are documented.
+        let (code, message) = (Value::from(self.code), Value::from(&*self.message));
+        let (hint, retryable) = (Value::from(self.hint.as_deref()), self.retryable);
+        anstream::eprintln!(
+            r#"{{"error":{{"code":{code},"message":{message},"hint":{hint},"retryable":{retryable}}}}}"#
+        );
     }
 }

@@ -14,7 +14,8 @@ Examples:
   driftline manifest get --tenant acme --version 3 --meta -o json
   driftline manifest get --tenant acme --at 2026-01-31T08:00:00Z
 
-Without --meta exactly the canonical bytes are printed (on a terminal, with a line break): their SHA-256 is the checksum.")]
+Without --meta exactly the canonical bytes are printed (on a terminal, with a line break): \
+their SHA-256 is the checksum.")]
 pub struct Arguments {
     #[command(flatten)]
     tenant: Tenant,

@@ -7,8 +7,8 @@
 mod existing;
 mod lines;
 
-use anyhow::Context as _;
 use driftline::adapters::system::System;
+use driftline::domain::content::ContentError;
 use driftline::domain::{Digest, Seq, Stream, TenantId};
 use driftline::ports::{CreateManifest, Entropy as _, Expectation};
 use serde::Serialize;
@@ -28,8 +28,9 @@ Examples:
   driftline manifest import --tenant acme --file history.ndjson
   zstd -dc history.ndjson.zst | driftline manifest import --tenant acme --file -
 
-A line is {\"content\": {…}, \"createdAt\"?, \"by\"?, \"message\"?}. An import that was cut off goes on where it stopped: the
-tenant's versions must equal the first lines, otherwise it is refused with exit code 7.")]
+A line is {\"content\": {…}, \"createdAt\"?, \"by\"?, \"message\"?}. An import that was cut \
+off goes on where it stopped: the tenant's versions must equal the first lines, otherwise it \
+is refused with exit code 7.")]
 pub struct Arguments {
     #[command(flatten)]
     tenant: Tenant,
@@ -177,12 +178,13 @@ impl Import<'_> {
             let Some(line) = line else { break };
             let line = line?;
             self.counts.lines += 1;
-            let place = || format!("read {}, line {}", self.file, line.number);
+            let place = format!(", the content of line {}", line.number);
+            let blame = |error: ContentError| self.file.blame(&place, error.into());
             if let Some(there) = &mut existing
                 && let Some(meta) = there.next().await?
             {
                 let limit = self.context.config.settings.content_limit;
-                if let Some(difference) = line.difference(&meta, limit).with_context(place)? {
+                if let Some(difference) = line.difference(&meta, limit).map_err(blame)? {
                     let hint = "import into another tenant, or use --append to add every line after the newest version";
                     return Err(self.refused(
                         &format!(
@@ -198,9 +200,9 @@ impl Import<'_> {
                     .create(line.number, line.request(self.head, salt)?)
                     .await?;
                 if created {
-                    self.counts.created += 1
+                    self.counts.created += 1;
                 } else {
-                    self.counts.present += 1
+                    self.counts.present += 1;
                 }
             }
             bar.inc(1);
@@ -227,7 +229,10 @@ impl Import<'_> {
         let opened = self.opened;
         let created =
             create::write(&opened.repository, self.tenant, &request, &self.context.ui).await;
-        let created = created.with_context(|| format!("import {}, line {number}", self.file))?;
+        let created = created.map_err(|error| {
+            self.file
+                .blame(&format!(", the content of line {number}"), error)
+        })?;
         self.head = created.manifest.version();
         Ok(created.new)
     }

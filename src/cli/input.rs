@@ -9,6 +9,7 @@ use std::str::FromStr;
 use driftline::domain::content::ContentError;
 use driftline::ports::Error;
 
+use super::signals::Signals;
 use super::{Exit, Failure};
 
 /// A file, or stdin.
@@ -53,14 +54,23 @@ impl Input {
         }
     }
 
-    /// Reads all of it, at most `limit` bytes.
-    pub fn read(&self, limit: usize) -> Result<Vec<u8>, Failure> {
+    /// Reads all of it, at most `limit` bytes, unless a signal comes first: somebody may sit before an empty stdin.
+    pub async fn read(&self, limit: usize, signals: &Signals) -> anyhow::Result<Vec<u8>> {
+        let file = self.clone();
+        tokio::select! {
+            biased;
+            () = signals.soft.cancelled() => {
+                Err(Failure::new(Exit::Interrupted, "interrupted", format!("read {self}: interrupted")).into())
+            }
+            bytes = tokio::task::spawn_blocking(move || file.read_now(limit)) => Ok(bytes??),
+        }
+    }
+
+    fn read_now(&self, limit: usize) -> Result<Vec<u8>, Failure> {
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let mut bytes = Vec::new();
-        self.open()?
-            .take(most)
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.unreadable(&error))?;
+        let read = self.open()?.take(most).read_to_end(&mut bytes);
+        read.map_err(|error| self.unreadable(&error))?;
         if bytes.len() > limit {
             let message =
                 format!("read {self}: it has more than the {limit} bytes that are allowed");
@@ -79,11 +89,11 @@ impl Input {
         )
     }
 
-    /// An error of the repository, with the file's name before it if it is the content that is wrong.
-    pub fn blame(&self, error: Error) -> anyhow::Error {
+    /// An error of the repository, with the place in this file before it if it is the content there that is wrong.
+    pub fn blame(&self, place: &str, error: Error) -> anyhow::Error {
         let source = std::error::Error::source(&error);
         if source.is_some_and(<dyn std::error::Error>::is::<ContentError>) {
-            return anyhow::Error::from(error).context(format!("read {self}"));
+            return anyhow::Error::from(error).context(format!("read {self}{place}"));
         }
         error.into()
     }

@@ -18,6 +18,7 @@ mod input;
 mod open;
 mod recover;
 mod replicate;
+mod run;
 mod shadowing;
 mod signals;
 mod stats;
@@ -25,21 +26,18 @@ mod status;
 mod tenant;
 mod ui;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind as ClapError;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tokio::sync::OnceCell;
 
-use self::exit::Report;
 use self::open::Opened;
 use self::signals::Signals;
 use self::ui::{Format, Ui};
 use crate::config::Config;
-use crate::telemetry::{self, Logging};
 
 pub use self::exit::{Exit, Failure};
+pub use self::run::main;
 
 /// Keeps a control plane's desired state: committed to a database, shadowed to a bucket, recovered from it
 #[derive(Debug, Parser)]
@@ -52,12 +50,14 @@ pub use self::exit::{Exit, Failure};
 #[command(after_help = "\
 Examples:
   driftline demo
-  driftline manifest create --tenant acme --file desired.json --message 'add the role editor'
+  driftline manifest create --tenant acme --file desired.json --message 'add a role'
   driftline --database postgres://app@db/driftline --snapshots s3://shadow/prod status --at-risk
 
-Exit codes: 0 done, nothing differs; 1 error; 2 differences; 3 partial; 4 refused by a precheck; 6 not found;
-7 conflict or stale plan; 8 a side is unreachable, safe to retry; 9 verification failed; 10 unhealthy; 64 misuse;
-130 interrupted.")]
+Exit codes:
+  0 done, or nothing differs    4 refused by a precheck       9 verification failed
+  1 error                       6 not found                  10 unhealthy
+  2 differences                 7 conflict, or a stale plan  64 misuse
+  3 partial                     8 a side is unreachable     130 interrupted")]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -203,74 +203,6 @@ impl Command {
     }
 }
 
-/// Runs the program with these arguments, the first being its name.
-pub fn main(arguments: Vec<OsString>) -> Exit {
-    let asked = asked_format(&arguments);
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return misused(&error, asked),
-    };
-    let format = cli.global.output;
-    telemetry::start(Logging {
-        verbose: cli.global.verbose,
-        json: format != Format::Text,
-        brief: !matches!(cli.command, Command::Replicate(_)),
-    });
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(run(cli));
-            // A thread that still waits for a disk or a name server keeps nobody waiting.
-            runtime.shutdown_background();
-            outcome
-        });
-    outcome.unwrap_or_else(|error| {
-        let report = Report::of(&error);
-        report.print(format);
-        report.exit
-    })
-}
-
-async fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let Global {
-        database,
-        snapshots,
-        config,
-        output,
-        quiet,
-        verbose: _,
-    } = cli.global;
-    let config = Config::load(database.as_deref(), snapshots.as_deref(), config.as_deref())?;
-    let context = Context {
-        config,
-        ui: Ui::new(output, quiet),
-        signals: Signals::listen()?,
-        opened: OnceCell::new(),
-    };
-    let cut = if cli.command.heeds_signals() {
-        &context.signals.hard
-    } else {
-        &context.signals.soft
-    };
-    let outcome = tokio::select! {
-        biased;
-        () = cut.cancelled() => {
-            context.ui.note("interrupted");
-            Ok(Exit::Interrupted)
-        }
-        outcome = cli.command.run(&context) => outcome,
-    };
-    if let Some(opened) = context.opened.get() {
-        tokio::select! {
-            () = opened.close() => {}
-            () = context.signals.hard.cancelled() => {}
-        }
-    }
-    outcome
-}
-
 async fn migrate(context: &Context) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
     opened.repository.migrate().await?;
@@ -279,56 +211,6 @@ async fn migrate(context: &Context) -> anyhow::Result<Exit> {
         opened.database_url
     ));
     Ok(Exit::Done)
-}
-
-/// `--help` and `--version` are no errors; everything else that clap has to say is misuse.
-fn misused(error: &clap::Error, asked: Format) -> Exit {
-    match error.kind() {
-        ClapError::DisplayHelp | ClapError::DisplayVersion => {
-            // A reader that went away wants no more help.
-            let _ = error.print();
-            Exit::Done
-        }
-        _ if asked == Format::Text => {
-            let _ = error.print();
-            Exit::Misuse
-        }
-        _ => {
-            let text = error.render().to_string();
-            let message = text.split("\n\n").next().unwrap_or_default();
-            let message = message.strip_prefix("error: ").unwrap_or(message);
-            let lines: Vec<_> = message.lines().map(str::trim).collect();
-            let failure =
-                Failure::misuse(lines.join(" ")).hint("`driftline --help` shows what there is");
-            Report::of(&failure.into()).print(asked);
-            Exit::Misuse
-        }
-    }
-}
-
-/// The form that was asked for, as far as that can be told before the command line is known to be right.
-fn asked_format(arguments: &[OsString]) -> Format {
-    let texts: Vec<_> = arguments
-        .iter()
-        .map(|argument| argument.to_string_lossy())
-        .collect();
-    let pairs = texts
-        .windows(2)
-        .filter(|pair| pair[0] == "-o" || pair[0] == "--output")
-        .map(|pair| &*pair[1]);
-    let joined = texts.iter().filter_map(|text| {
-        text.strip_prefix("--output=")
-            .or_else(|| text.strip_prefix("-o"))
-    });
-    match pairs
-        .chain(joined)
-        .map(|format| format.trim_start_matches('='))
-        .find(|format| !format.is_empty())
-    {
-        Some("json") => Format::Json,
-        Some("ndjson") => Format::Ndjson,
-        _ => Format::Text,
-    }
 }
 
 #[cfg(test)]

@@ -69,45 +69,39 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
 }
 
 impl Opened {
-    /// Looks at the bucket before a write: a new database takes no writes until it has. Whatever keeps it from looking is a
-    /// warning; whether the write is refused is for the database to say.
+    /// Looks at the bucket before anything is written: a new database takes no writes until it has. Whatever keeps it from
+    /// looking refuses nothing; whether a write is refused is for the database to say.
     ///
-    /// The answer tells whether shadowing can be expected.
-    pub async fn prepare_write(&self, ui: &Ui) -> anyhow::Result<bool> {
+    /// The answer is what keeps this process from shadowing, if something does.
+    pub async fn look(&self) -> anyhow::Result<Option<String>> {
         // The check may have to recover from a failover, which takes as long as it takes; whether the bucket answers at all
         // is known sooner.
-        let look = tokio::time::timeout(PATIENCE, self.sides.snapshots.get(BUCKET_KEY)).await;
-        let silent = match &look {
+        let get = self.sides.snapshots.get(BUCKET_KEY);
+        let silent = match tokio::time::timeout(PATIENCE, get).await {
             Err(_) => Some(format!("no answer within {} seconds", PATIENCE.as_secs())),
             Ok(Err(error)) if error.fault() == Fault::Unavailable => Some(error.report()),
             Ok(_) => None,
         };
         if let Some(reason) = silent {
-            ui.warn(format_args!("the bucket cannot be reached: {reason}"));
-            return Ok(false);
+            return Ok(Some(format!("the bucket cannot be reached: {reason}")));
         }
         match self.repository.check_ownership().await {
-            Ok(Standing::Owner(_)) => Ok(true),
-            Ok(Standing::FailedOver) => Ok(false),
-            Ok(Standing::Refused(reason)) => {
-                ui.warn(reason);
-                Ok(false)
-            }
+            Ok(Standing::Owner(_)) => Ok(None),
+            Ok(Standing::FailedOver) => Ok(Some("the database failed over once more".to_owned())),
+            Ok(Standing::Refused(reason)) => Ok(Some(reason)),
             Err(error) if concerns_database(&error) => Err(error.into()),
-            Err(error) => {
-                ui.warn(format_args!("the bucket is not usable: {error}"));
-                Ok(false)
-            }
+            Err(error) => Ok(Some(format!("the bucket is not usable: {error}"))),
         }
     }
 
-    /// The same, and starts shadowing in the background if it can be expected.
+    /// Looks at the bucket, warns if it is not usable, and otherwise shadows in the background. Tells whether it does.
     pub async fn begin_write(&self, ui: &Ui) -> anyhow::Result<bool> {
-        let expected = self.prepare_write(ui).await?;
-        if expected {
-            self.repository.start();
+        let hindrance = self.look().await?;
+        match &hindrance {
+            Some(reason) => ui.warn(reason),
+            None => self.repository.start(),
         }
-        Ok(expected)
+        Ok(hindrance.is_none())
     }
 
     /// Stops the background replicator and closes the database. Calls from now on fail.
@@ -165,6 +159,7 @@ async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
 }
 
 #[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
 async fn sqlite(_: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
     Err(absent("SQLite", "sqlite").into())
 }
@@ -178,6 +173,7 @@ async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
 }
 
 #[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
 async fn postgres(_: &str) -> anyhow::Result<OpenedDatabase> {
     Err(absent("Postgres", "postgres").into())
 }
@@ -213,6 +209,7 @@ async fn s3(url: &str, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
 }
 
 #[cfg(not(feature = "s3"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
 async fn s3(_: &str, _: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
     Err(absent("S3", "s3").into())
 }

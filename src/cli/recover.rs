@@ -1,18 +1,18 @@
 //! `recover`
 
+mod report;
+
 use std::time::Duration;
 
-use driftline::domain::{Epoch, Seq, Stream, TenantId, Timestamp};
+use self::report::Document;
+use super::args::{self, By};
+use super::open::Opened;
+use super::{Context, Exit, Ui, shadowing, ui};
+use driftline::domain::{Seq, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Progress, RecoveryReport};
 use driftline::ports::{
     Error, ManifestProvider as _, Ownership, RecoverTarget, Recovery, RecoveryRequest,
 };
-use serde::Serialize;
-use serde_json::{Value, json};
-
-use super::args::{self, By};
-use super::open::Opened;
-use super::{Context, Exit, Ui, shadowing, ui};
 
 /// How long shadowing gets to bring a decision or a new version to the bucket.
 const GRACE: Duration = Duration::from_secs(3);
@@ -25,8 +25,9 @@ Examples:
   driftline recover --tenant acme --to-version 12
   driftline recover --tenant acme --at 2026-01-31T08:00:00Z --as-new-version --by alice
 
-Missing history comes back as it was; later versions stay in history. One transaction a tenant: safe to repeat, and to
-interrupt. Exit code 3 when a tenant failed or something could not be restored.")]
+Missing history comes back as it was; later versions stay in history. One transaction a \
+tenant: safe to repeat, and to interrupt. Exit code 3 when a tenant failed or something \
+could not be restored.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
 pub struct Arguments {
@@ -52,33 +53,6 @@ pub struct Arguments {
     by: By,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    schema: &'static str,
-    dry_run: bool,
-    tenants: &'a [TenantDocument<'a>],
-    unfinished: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TenantDocument<'a> {
-    tenant: &'a TenantId,
-    state: Option<&'static str>,
-    restored: u64,
-    head: Option<Seq>,
-    active_version: Option<Seq>,
-    new_version: Option<Seq>,
-    epoch: Option<Epoch>,
-    failures: Vec<Value>,
-    worked_around: Vec<Value>,
-    orphans: &'a [String],
-    void_references: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
-}
-
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let dry_run = arguments.dry_run;
@@ -100,10 +74,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     if !dry_run && (request.as_new_version || request.target != RecoverTarget::Newest) {
         settle(context, opened, &report).await?;
     }
-    let documents: Vec<_> = report.tenants.iter().map(document).collect();
+    let documents: Vec<_> = report.tenants.iter().map(report::document).collect();
     let unfinished = report.unfinished.as_deref();
     if ui.is_text() {
-        show(ui, &report, dry_run)?;
+        report::show(ui, &report, dry_run)?;
     } else {
         let schema = "driftline.recovery.v1";
         ui.items(
@@ -209,114 +183,6 @@ async fn settle(context: &Context, opened: &Opened, report: &RecoveryReport) -> 
                 break;
             }
         }
-    }
-    Ok(())
-}
-
-fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> TenantDocument<'_> {
-    let damages = |damages: &[driftline::domain::format::Damage]| {
-        let show = |damage: &driftline::domain::format::Damage| json!({ "object": damage.object, "problem": damage.problem.to_string() });
-        damages.iter().map(show).collect::<Vec<_>>()
-    };
-    match outcome {
-        Ok(recovery) => TenantDocument {
-            tenant,
-            state: Some(recovery.state.name()),
-            restored: recovery.restored,
-            head: Some(recovery.head),
-            active_version: Some(recovery.active_version),
-            new_version: recovery.new_version,
-            epoch: Some(recovery.epoch),
-            failures: damages(&recovery.failures),
-            worked_around: damages(&recovery.worked_around),
-            orphans: &recovery.orphans,
-            void_references: recovery
-                .void_references
-                .iter()
-                .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
-                .collect(),
-            error: None,
-        },
-        Err(error) => TenantDocument {
-            tenant,
-            state: None,
-            restored: 0,
-            head: None,
-            active_version: None,
-            new_version: None,
-            epoch: None,
-            failures: Vec::new(),
-            worked_around: Vec::new(),
-            orphans: &[],
-            void_references: Vec::new(),
-            error: Some(json!({
-                "code": error.code(),
-                "message": error.to_string(),
-                "hint": error.hint_text(),
-                "retryable": error.retryable(),
-            })),
-        },
-    }
-}
-
-fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
-    if report.tenants.is_empty() {
-        return Ok(ui.line("no tenant on either side")?);
-    }
-    let header = [
-        "TENANT",
-        "WAS",
-        if dry_run { "TO RESTORE" } else { "RESTORED" },
-        "HEAD",
-        "ACTIVE",
-        "NEW",
-        "EPOCH",
-    ];
-    let rows = report
-        .tenants
-        .iter()
-        .map(|(tenant, outcome)| match outcome {
-            Ok(recovery) => vec![
-                tenant.to_string(),
-                recovery.state.to_string(),
-                recovery.restored.to_string(),
-                recovery.head.to_string(),
-                recovery.active_version.to_string(),
-                recovery
-                    .new_version
-                    .map_or_else(|| "-".to_owned(), |version| version.to_string()),
-                recovery.epoch.to_string(),
-            ],
-            Err(_) => vec![tenant.to_string(), "failed".to_owned()],
-        });
-    ui.table(&header, &[2, 3, 4, 5, 6], rows.collect())?;
-    for (tenant, outcome) in &report.tenants {
-        details(ui, tenant, outcome)?;
-    }
-    if dry_run {
-        ui.note("nothing was changed");
-    }
-    Ok(())
-}
-
-fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> anyhow::Result<()> {
-    let recovery = match outcome {
-        Ok(recovery) => recovery,
-        Err(error) => return Ok(ui.line(format_args!("{tenant}: {error}"))?),
-    };
-    for damage in &recovery.failures {
-        ui.line(format_args!("{tenant}: not restored: {damage}"))?;
-    }
-    for damage in &recovery.worked_around {
-        ui.line(format_args!("{tenant}: worked around: {damage}"))?;
-    }
-    for object in &recovery.orphans {
-        ui.line(format_args!("{tenant}: orphan, left as it is: {object}"))?;
-    }
-    for (stream, seq) in &recovery.void_references {
-        ui.line(format_args!(
-            "{tenant}: {stream}/{seq} refers to a version that is lost; it has no effect"
-        ))?;
     }
     Ok(())
 }

@@ -12,9 +12,10 @@ Examples:
   driftline replicate
   driftline replicate --drain
 
-Any number of replicators may run. The first SIGINT or SIGTERM finishes the batches under way (10 seconds at most), the
-second stops at once; neither loses anything. With --drain: exit code 0 when nothing is left, 3 when only tenants are
-left that are halted, await recovery, or back off after a failure.")]
+Any number of replicators may run. The first SIGINT or SIGTERM finishes the batches under \
+way (10 seconds at most), the second stops at once; neither loses anything. With --drain: \
+exit code 0 when nothing is left, 3 when only tenants are left that are halted, await \
+recovery, or back off after a failure.")]
 pub struct Arguments {
     /// End when nothing that can move is pending
     #[arg(long)]
@@ -48,7 +49,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 
 async fn serve(context: &Context) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
-    opened.prepare_write(&context.ui).await?;
+    if let Some(reason) = opened.look().await? {
+        context.ui.warn(reason);
+    }
     let bucket = opened.sides.snapshots.url();
     context.ui.note(format_args!(
         "shadowing {} to {bucket}; Ctrl-C ends it",
@@ -66,7 +69,8 @@ async fn serve(context: &Context) -> anyhow::Result<Exit> {
 async fn drain(context: &Context) -> anyhow::Result<Exit> {
     let Context { ui, signals, .. } = context;
     let opened = context.open().await?;
-    opened.prepare_write(ui).await?;
+    // Another bucket than before is claimed by this. What hinders is told by the drain, if there is anything to do.
+    opened.look().await?;
     let drained = opened.repository.drain(signals.soft.clone()).await?;
     let mut left = status::all(opened).await?;
     left.retain(|status| status.at_risk.entries > 0);

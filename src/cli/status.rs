@@ -1,9 +1,12 @@
 //! `status`
 
-use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
-use driftline::ports::{AtRisk, DatabaseIdentity, Error, Ownership, TenantStatus};
-use serde::Serialize;
+mod document;
 
+use driftline::domain::{Stream, TenantId};
+use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus};
+
+pub use self::document::{DatabaseDocument, TenantDocument};
+use self::document::{Document, total};
 use super::open::Opened;
 use super::{Context, Exit, Ui, args, shadowing, ui};
 
@@ -15,7 +18,8 @@ Examples:
   driftline status
   driftline status --at-risk -o json
 
-At risk is what would be lost with the database: committed, and not in the bucket yet, over all streams.")]
+At risk is what would be lost with the database: committed, and not in the bucket yet, over \
+all streams.")]
 pub struct Arguments {
     /// Only this tenant
     #[arg(long, value_name = "TENANT")]
@@ -23,125 +27,6 @@ pub struct Arguments {
     /// Only tenants with something at risk
     #[arg(long)]
     at_risk: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    schema: &'static str,
-    database: DatabaseDocument,
-    tenants: &'a [TenantDocument<'a>],
-    total: Total,
-}
-
-/// Who the database is.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DatabaseDocument {
-    id: String,
-    ownership: &'static str,
-    generation: Epoch,
-    bucket_id: Option<BucketId>,
-}
-
-/// What is shadowed of a tenant, and what is not.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TenantDocument<'a> {
-    tenant: &'a TenantId,
-    head: Seq,
-    watermark: Seq,
-    at_risk: AtRiskDocument,
-    halted: bool,
-    last_error: Option<&'a str>,
-    retry_at: Option<Timestamp>,
-    awaiting_recovery: bool,
-    halt: Option<&'a Halt>,
-    streams: Streams,
-}
-
-#[derive(Serialize)]
-struct Streams {
-    manifests: Progress,
-    applies: Progress,
-    decisions: Progress,
-}
-
-#[derive(Serialize)]
-struct Progress {
-    head: Seq,
-    watermark: Seq,
-}
-
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AtRiskDocument {
-    entries: u64,
-    bytes: u64,
-    oldest_at: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Total {
-    tenants: usize,
-    halted: usize,
-    at_risk: AtRiskDocument,
-}
-
-impl From<&DatabaseIdentity> for DatabaseDocument {
-    fn from(identity: &DatabaseIdentity) -> Self {
-        Self {
-            id: identity.id.to_string(),
-            ownership: ownership(identity.ownership),
-            generation: identity.generation,
-            bucket_id: identity.bucket_id,
-        }
-    }
-}
-
-impl From<AtRisk> for AtRiskDocument {
-    fn from(at_risk: AtRisk) -> Self {
-        Self {
-            entries: at_risk.entries,
-            bytes: at_risk.bytes,
-            oldest_at: at_risk.oldest_at,
-        }
-    }
-}
-
-impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
-    fn from(status: &'a TenantStatus) -> Self {
-        let progress = |stream| Progress {
-            head: status.state.heads[stream].seq,
-            watermark: status.watermarks[stream],
-        };
-        Self {
-            tenant: &status.state.tenant,
-            head: status.state.heads[Stream::Manifests].seq,
-            watermark: status.watermarks[Stream::Manifests],
-            at_risk: status.at_risk.into(),
-            halted: status.halted.is_some(),
-            last_error: status.last_error.as_deref(),
-            retry_at: status.retry_at,
-            awaiting_recovery: status.state.awaiting_recovery,
-            halt: status.halted.as_ref(),
-            streams: Streams {
-                manifests: progress(Stream::Manifests),
-                applies: progress(Stream::Applies),
-                decisions: progress(Stream::Decisions),
-            },
-        }
-    }
-}
-
-/// The word for an ownership.
-pub const fn ownership(ownership: Ownership) -> &'static str {
-    match ownership {
-        Ownership::Unclaimed => "unclaimed",
-        Ownership::Claimed => "claimed",
-        Ownership::AwaitingRecovery => "awaitingRecovery",
-    }
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -167,7 +52,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     }
     let ui = &context.ui;
     if ui.is_text() {
-        show(ui, &identity, &found)?;
+        show(ui, &identity, &found, arguments.at_risk)?;
     } else {
         let tenants: Vec<_> = found.iter().map(TenantDocument::from).collect();
         let schema = "driftline.status.v1";
@@ -195,25 +80,12 @@ pub async fn all(opened: &Opened) -> anyhow::Result<Vec<TenantStatus>> {
     }
 }
 
-fn total(found: &[TenantStatus]) -> Total {
-    Total {
-        tenants: found.len(),
-        halted: found
-            .iter()
-            .filter(|status| status.halted.is_some())
-            .count(),
-        at_risk: AtRiskDocument {
-            entries: found.iter().map(|status| status.at_risk.entries).sum(),
-            bytes: found.iter().map(|status| status.at_risk.bytes).sum(),
-            oldest_at: found
-                .iter()
-                .filter_map(|status| status.at_risk.oldest_at)
-                .min(),
-        },
-    }
-}
-
-fn show(ui: &Ui, identity: &DatabaseIdentity, found: &[TenantStatus]) -> anyhow::Result<()> {
+fn show(
+    ui: &Ui,
+    identity: &DatabaseIdentity,
+    found: &[TenantStatus],
+    at_risk: bool,
+) -> anyhow::Result<()> {
     let ownership = match identity.ownership {
         Ownership::Unclaimed => {
             "unclaimed: it has not seen its bucket yet, and takes no writes before".to_owned()
@@ -234,7 +106,11 @@ fn show(ui: &Ui, identity: &DatabaseIdentity, found: &[TenantStatus]) -> anyhow:
         identity.id, identity.generation
     ))?;
     if found.is_empty() {
-        return Ok(ui.line("no tenants")?);
+        return Ok(ui.line(if at_risk {
+            "nothing is at risk"
+        } else {
+            "no tenants"
+        })?);
     }
     let header = [
         "TENANT",

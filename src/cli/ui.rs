@@ -65,7 +65,7 @@ impl Ui {
         let mut out = io::stdout().lock();
         let written = out.write_all(bytes).and_then(|()| {
             if out.is_terminal() {
-                out.write_all(b"\n")?
+                out.write_all(b"\n")?;
             }
             out.flush()
         });

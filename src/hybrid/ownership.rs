@@ -3,7 +3,7 @@
 //! A database never starts a second history by accident. It is created unclaimed and takes no writes until this check has
 //! read `bucket.json`. Once it is claimed, refusing needs positive evidence: a bucket that cannot be read refuses nothing.
 
-use crate::domain::format::{BUCKET_KEY, BucketIdentity};
+use crate::domain::format::{BUCKET_KEY, BucketIdentity, tenant_of};
 use crate::domain::{BucketId, Epoch};
 use crate::ports::{DatabaseIdentity, Error, ErrorKind, Ownership};
 
@@ -31,6 +31,12 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
         let Some((found, etag)) = bucket.identity().await? else {
             if database.ownership == Ownership::AwaitingRecovery {
                 return Ok(Standing::Refused(awaiting("the database awaits recovery")));
+            }
+            if database.ownership == Ownership::Unclaimed && holds_tenants(sides).await? {
+                sides.database.await_recovery(None).await?;
+                return Ok(Standing::Refused(awaiting(
+                    "the bucket holds tenants of some other database, though its bucket.json is lost",
+                )));
             }
             let fresh = BucketIdentity {
                 bucket_id: BucketId(sides.entropy.uuid()),
@@ -131,6 +137,15 @@ async fn refuse_foreign(
             .bucket_id
             .map_or_else(|| "none".to_owned(), |bucket| bucket.to_string())
     )))
+}
+
+/// Whether anything below the prefix belongs to a tenant.
+async fn holds_tenants(sides: &Sides) -> Result<bool, Error> {
+    let listing = sides.snapshots.list("", None, 1000).await?;
+    Ok(listing
+        .objects
+        .iter()
+        .any(|object| tenant_of(&object.key).is_some()))
 }
 
 fn awaiting(reason: &str) -> String {

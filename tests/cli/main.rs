@@ -12,6 +12,8 @@ mod postgres;
 mod processes;
 mod reading;
 mod recovery;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod s3;
 mod session;
 #[path = "../support/mod.rs"]
 mod support;

@@ -64,3 +64,20 @@ fn a_bucket_of_another_database_is_told_and_not_written_to() {
     session.run("--snapshots file://elsewhere replicate --drain");
     session.assert("foreign_bucket");
 }
+
+#[test]
+fn a_tenant_that_cannot_move_does_not_hold_up_the_others() {
+    let mut session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json");
+    session.write(".driftline/snapshots/acme/index.json", "{");
+    session.run("manifest create --tenant acme --file m.json");
+    session.run("manifest create --tenant beta --file m.json");
+    let run = session.run("replicate --drain");
+    assert_eq!(run.code, 3);
+    session.run("status");
+    let left = session.quietly("replicate --drain -o json");
+    assert_eq!(left.code, 3);
+    assert_eq!(left.json()["tenants"][0]["tenant"], "acme");
+    session.assert("drain_partial");
+}

@@ -2,9 +2,11 @@
 
 use std::io::Read as _;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use tokio::time::Instant;
 
 use crate::session::Session;
 
@@ -24,6 +26,26 @@ fn wait_for(child: &mut Child, text: &str) {
             String::from_utf8_lossy(&seen)
         );
         seen.push(byte[0]);
+    }
+}
+
+/// Waits until the command catches SIGINT, which would end it in the default way before.
+fn wait_for_handlers(child: &Child) {
+    let started = Instant::now();
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))
+            .unwrap();
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0 {
+            return;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "it catches no signal"
+        );
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -95,6 +117,29 @@ fn an_import_that_is_interrupted_finishes_its_line() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(text, "imported 1 version of acme, 0 were there, head 1\n");
     drop(input);
+}
+
+#[test]
+fn an_empty_stdin_can_be_interrupted() {
+    let session = Session::new();
+    for line in [
+        "manifest create --tenant acme --file -",
+        "manifest import --tenant acme --file -",
+    ] {
+        let arguments: Vec<_> = line.split(' ').collect();
+        let mut child = session
+            .command(&arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take();
+        wait_for_handlers(&child);
+        signal(&child, Signal::INT);
+        let started = Instant::now();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{line}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{line}");
+        drop(input);
+    }
 }
 
 #[test]

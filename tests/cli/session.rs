@@ -158,13 +158,19 @@ impl Session {
         // Times of this run; those that a test gives are of the years before.
         settings.add_filter(
             r"20(2[6-9]|[3-9]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
-            "<now>",
+            "YYYY-MM-DDThh:mm:ss.uuuuuuZ",
         );
         // A chain covers the time; a checksum does not and stays.
-        settings.add_filter(r#"("chain": "|chain[ :]+)[0-9a-f]{64}"#, "$1<chain>");
+        settings.add_filter(r#"("chain": ?"|chain[ :]+)[0-9a-f]{64}"#, "$1<chain>");
         settings.add_filter(r"(checksum|chain) [0-9a-f]{12}…", "$1 <digest>…");
         settings.add_filter(r"(in|after) \d+(\.\d+)? ms", "$1 <ms>");
         settings.add_filter(r#""latencyMs": \d+(\.\d+)?"#, r#""latencyMs": <ms>"#);
+        settings.add_filter(
+            r"SHA-256 is [0-9a-f]{64}, but [0-9a-f]{64}",
+            "SHA-256 is <one>, but <other>",
+        );
+        settings.add_filter(r"PostgreSQL \d+\.\d+( \([^)]*\))?", "PostgreSQL <version>");
+        settings.add_filter(r"at line \d+\b", "at line <n>");
         settings.add_filter(r"SQLite \d+\.\d+\.\d+", "SQLite <version>");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:<port>");
         settings.bind(|| insta::assert_snapshot!(name, self.transcript));
@@ -197,9 +203,9 @@ fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for (number, part) in line.split('\'').enumerate() {
         if number % 2 == 1 {
-            words.push(part)
+            words.push(part);
         } else {
-            words.extend(part.split_whitespace())
+            words.extend(part.split_whitespace());
         }
     }
     words

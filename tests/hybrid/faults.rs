@@ -85,6 +85,27 @@ async fn faults_that_keep_coming_for_a_while_delay_and_lose_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_read_back_and_costs_no_back_off() {
+    for flaw in [Flaw::AppliedUnknown, Flaw::AppliedPreconditionFailed] {
+        for key in ["versions/", "acme/index/p000001", "acme/index.json"] {
+            let (world, acme) = (World::new(), tenant("acme"));
+            let (database, repository) = world.claimed().await;
+            create_many(&repository, &acme, 128).await;
+            drain(&repository).await;
+            create(&repository, &acme, "one more").await;
+            world.bucket.fail(On::put(key).times(1), flaw);
+            let drained = drain(&repository).await;
+            assert_eq!(
+                (drained.shadowed, drained.left.backing_off),
+                (1, 0),
+                "{flaw:?} {key}"
+            );
+            world.assert_settled(&database, &acme).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn recovery_meets_one_fault_of_each_kind_at_each_call_and_converges() {
     for flaw in FLAWS {
         for call in 0..24 {

@@ -488,6 +488,26 @@ async fn a_prefix_that_holds_nothing_but_bucket_json_counts_as_data() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bucket_that_lost_its_bucket_json_is_no_empty_bucket() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    world.memory.remove(BUCKET_KEY);
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    assert!(matches!(
+        next.check_ownership().await.unwrap(),
+        Standing::Refused(_)
+    ));
+    assert_eq!(recover_all(&next).await.remove(0).restored, 3);
+    assert_eq!(
+        create(&next, &acme, "on").await.manifest.version(),
+        Seq::new(4)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unreachable_bucket_refuses_an_unclaimed_database_and_no_claimed_one() {
     let (world, acme) = (World::new(), tenant("acme"));
     let (_, repository) = world.claimed().await;

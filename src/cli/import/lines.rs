@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context as _;
-use driftline::domain::content::Content;
+use driftline::domain::content::{Content, ContentError};
 use driftline::domain::{Digest, EntryMeta, ShortText, Timestamp};
-use driftline::ports::Error;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::{self, Receiver};
@@ -54,11 +53,11 @@ pub fn read(file: &Input, limit: usize) -> Result<Receiver<anyhow::Result<Line>>
         for number in 1.. {
             let line = match next(&mut reader, limit.saturating_add(ENVELOPE)) {
                 Ok(Some(line)) if line.is_empty() => continue,
-                Ok(Some(line)) => Line::parse(number, &line),
+                Ok(Some(line)) => Line::parse(number, &line)
+                    .with_context(|| format!("read {file}, line {number}")),
                 Ok(None) => return,
                 Err(error) => Err(file.unreadable(&error).into()),
             };
-            let line = line.with_context(|| format!("read {file}, line {number}"));
             let failed = line.is_err();
             // Nobody listens once the import has ended.
             if sender.blocking_send(line).is_err() || failed {
@@ -114,7 +113,11 @@ impl Line {
     }
 
     /// How the line differs from a version that is there, if it does. What the line leaves open is not compared.
-    pub fn difference(&self, meta: &EntryMeta, limit: usize) -> Result<Option<String>, Error> {
+    pub fn difference(
+        &self,
+        meta: &EntryMeta,
+        limit: usize,
+    ) -> Result<Option<String>, ContentError> {
         let checksum = Content::parse_manifest(&self.content, limit)?.checksum();
         let differs = |what: &str, line: &dyn std::fmt::Display, there: &dyn std::fmt::Display| {
             Some(format!("its {what} is {line}, but {there} is on record"))

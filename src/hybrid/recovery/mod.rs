@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use self::listing::Lister;
 use self::plan::Plan;
 use self::takeover::Takeover;
+use super::ownership;
 use super::settings::{Settings, Sides};
 use crate::domain::{Stream, TenantId};
 use crate::ports::{
@@ -89,7 +90,12 @@ impl<'a> Context<'a> {
         request: &'a RecoveryRequest,
         progress: &'a Progress,
     ) -> Result<Self> {
-        let database = sides.database.identity().await?;
+        let mut database = sides.database.identity().await?;
+        if database.ownership == Ownership::Claimed && !request.dry_run {
+            // Its own bucket may have lost its identity: that is claimed anew, and no reason to stop every tenant.
+            ownership::check(sides, settings.on_failover).await?;
+            database = sides.database.identity().await?;
+        }
         let takeover = Takeover::new(sides, &database).await?;
         let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
         Ok(Self {

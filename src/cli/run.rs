@@ -1,0 +1,132 @@
+//! From the command line to the exit code.
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+use clap::error::ErrorKind as ClapError;
+use tokio::sync::OnceCell;
+
+use super::exit::Report;
+use super::signals::Signals;
+use super::ui::Format;
+use super::{Cli, Command, Context, Exit, Failure, Global, Ui};
+use crate::config::Config;
+use crate::telemetry::{self, Logging};
+
+/// Runs the program with these arguments, the first being its name.
+pub fn main(arguments: Vec<OsString>) -> Exit {
+    let asked = asked_format(&arguments);
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error, asked),
+    };
+    let format = cli.global.output;
+    telemetry::start(Logging {
+        verbose: cli.global.verbose,
+        json: format != Format::Text,
+        brief: !matches!(cli.command, Command::Replicate(_)),
+    });
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli));
+            // A thread that still waits for a disk or a name server keeps nobody waiting.
+            runtime.shutdown_background();
+            outcome
+        });
+    outcome.unwrap_or_else(|error| {
+        let report = Report::of(&error);
+        report.print(format);
+        report.exit
+    })
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let Global {
+        database,
+        snapshots,
+        config,
+        output,
+        quiet,
+        verbose: _,
+    } = cli.global;
+    let config = Config::load(database.as_deref(), snapshots.as_deref(), config.as_deref())?;
+    let context = Context {
+        config,
+        ui: Ui::new(output, quiet),
+        signals: Signals::listen()?,
+        opened: OnceCell::new(),
+    };
+    let cut = if cli.command.heeds_signals() {
+        &context.signals.hard
+    } else {
+        &context.signals.soft
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = cut.cancelled() => {
+            context.ui.note("interrupted");
+            Ok(Exit::Interrupted)
+        }
+        outcome = cli.command.run(&context) => outcome,
+    };
+    if let Some(opened) = context.opened.get() {
+        tokio::select! {
+            () = opened.close() => {}
+            () = context.signals.hard.cancelled() => {}
+        }
+    }
+    outcome
+}
+
+/// `--help` and `--version` are no errors; everything else that clap has to say is misuse.
+fn misused(error: &clap::Error, asked: Format) -> Exit {
+    match error.kind() {
+        ClapError::DisplayHelp | ClapError::DisplayVersion => {
+            // A reader that went away wants no more help.
+            let _ = error.print();
+            Exit::Done
+        }
+        _ if asked == Format::Text => {
+            let _ = error.print();
+            Exit::Misuse
+        }
+        _ => {
+            let text = error.render().to_string();
+            let message = text.split("\n\n").next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            let lines: Vec<_> = message.lines().map(str::trim).collect();
+            let failure =
+                Failure::misuse(lines.join(" ")).hint("`driftline --help` shows what there is");
+            Report::of(&failure.into()).print(asked);
+            Exit::Misuse
+        }
+    }
+}
+
+/// The form that was asked for, as far as that can be told before the command line is known to be right.
+fn asked_format(arguments: &[OsString]) -> Format {
+    let texts: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    let pairs = texts
+        .windows(2)
+        .filter(|pair| pair[0] == "-o" || pair[0] == "--output")
+        .map(|pair| &*pair[1]);
+    let joined = texts.iter().filter_map(|text| {
+        text.strip_prefix("--output=")
+            .or_else(|| text.strip_prefix("-o"))
+    });
+    match pairs
+        .chain(joined)
+        .map(|format| format.trim_start_matches('='))
+        .find(|format| !format.is_empty())
+    {
+        Some("json") => Format::Json,
+        Some("ndjson") => Format::Ndjson,
+        _ => Format::Text,
+    }
+}

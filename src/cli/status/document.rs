@@ -1,0 +1,143 @@
+//! The JSON documents of `status`.
+
+use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
+use driftline::ports::{AtRisk, DatabaseIdentity, Ownership, TenantStatus};
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document<'a> {
+    pub schema: &'static str,
+    pub database: DatabaseDocument,
+    pub tenants: &'a [TenantDocument<'a>],
+    pub total: Total,
+}
+
+/// Who the database is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseDocument {
+    id: String,
+    ownership: &'static str,
+    generation: Epoch,
+    bucket_id: Option<BucketId>,
+}
+
+/// What is shadowed of a tenant, and what is not.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantDocument<'a> {
+    tenant: &'a TenantId,
+    head: Seq,
+    watermark: Seq,
+    at_risk: AtRiskDocument,
+    halted: bool,
+    last_error: Option<&'a str>,
+    retry_at: Option<Timestamp>,
+    awaiting_recovery: bool,
+    halt: Option<&'a Halt>,
+    streams: Streams,
+}
+
+#[derive(Serialize)]
+struct Streams {
+    manifests: Progress,
+    applies: Progress,
+    decisions: Progress,
+}
+
+#[derive(Serialize)]
+struct Progress {
+    head: Seq,
+    watermark: Seq,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AtRiskDocument {
+    pub entries: u64,
+    pub bytes: u64,
+    pub oldest_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Total {
+    pub tenants: usize,
+    pub halted: usize,
+    pub at_risk: AtRiskDocument,
+}
+
+impl From<&DatabaseIdentity> for DatabaseDocument {
+    fn from(identity: &DatabaseIdentity) -> Self {
+        Self {
+            id: identity.id.to_string(),
+            ownership: ownership(identity.ownership),
+            generation: identity.generation,
+            bucket_id: identity.bucket_id,
+        }
+    }
+}
+
+impl From<AtRisk> for AtRiskDocument {
+    fn from(at_risk: AtRisk) -> Self {
+        Self {
+            entries: at_risk.entries,
+            bytes: at_risk.bytes,
+            oldest_at: at_risk.oldest_at,
+        }
+    }
+}
+
+impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
+    fn from(status: &'a TenantStatus) -> Self {
+        let progress = |stream| Progress {
+            head: status.state.heads[stream].seq,
+            watermark: status.watermarks[stream],
+        };
+        Self {
+            tenant: &status.state.tenant,
+            head: status.state.heads[Stream::Manifests].seq,
+            watermark: status.watermarks[Stream::Manifests],
+            at_risk: status.at_risk.into(),
+            halted: status.halted.is_some(),
+            last_error: status.last_error.as_deref(),
+            retry_at: status.retry_at,
+            awaiting_recovery: status.state.awaiting_recovery,
+            halt: status.halted.as_ref(),
+            streams: Streams {
+                manifests: progress(Stream::Manifests),
+                applies: progress(Stream::Applies),
+                decisions: progress(Stream::Decisions),
+            },
+        }
+    }
+}
+
+/// The word for an ownership.
+pub const fn ownership(ownership: Ownership) -> &'static str {
+    match ownership {
+        Ownership::Unclaimed => "unclaimed",
+        Ownership::Claimed => "claimed",
+        Ownership::AwaitingRecovery => "awaitingRecovery",
+    }
+}
+
+/// The sums over all that is shown.
+pub fn total(found: &[TenantStatus]) -> Total {
+    Total {
+        tenants: found.len(),
+        halted: found
+            .iter()
+            .filter(|status| status.halted.is_some())
+            .count(),
+        at_risk: AtRiskDocument {
+            entries: found.iter().map(|status| status.at_risk.entries).sum(),
+            bytes: found.iter().map(|status| status.at_risk.bytes).sum(),
+            oldest_at: found
+                .iter()
+                .filter_map(|status| status.at_risk.oldest_at)
+                .min(),
+        },
+    }
+}
