@@ -253,5 +253,9 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
         let (database, bucket) = (&pair.database, &pair.snapshots);
         let after = audit::settled(database.as_ref(), bucket.as_ref(), name).await;
         assert!(after == *before, "{name} came back otherwise");
+        // And it takes writes again.
+        let mut rng = StdRng::seed_from_u64(0);
+        let next = create(&recovered, name, "after", &mut rng).await;
+        assert_eq!(next.get(), before[Stream::Manifests].len() as u64 + 1);
     }
 }
