@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use driftline::domain::format::PAGE_SIZE;
 use driftline::domain::{Seq, Stream, TenantId, references};
 use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
 use driftline::ports::{
@@ -41,7 +42,8 @@ async fn write(
         if Instant::now() >= until {
             break;
         }
-        let name = &tenants[rng.random_range(0..tenants.len())];
+        // The first one is hot.
+        let name = &tenants[rng.random_range(0..tenants.len() + 5).saturating_sub(5)];
         let known = done.tags.get(name).and_then(|tags| tags.keys().next_back());
         match (rng.random_range(0..10), known.copied()) {
             (0..2, Some(version)) => {
@@ -192,6 +194,14 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
     let two = Arc::new(HybridManifestRepository::new(other, settings()));
     two.check_ownership().await.unwrap();
     let tenants: Vec<_> = (0..TENANTS).map(|n| tenant(&format!("t{n}"))).collect();
+    // Enough for pages to be sealed on the way.
+    let (mut before, mut rng) = (Acknowledged::default(), StdRng::seed_from_u64(WRITERS));
+    for number in 0..PAGE_SIZE {
+        let tag = format!("before-{number}");
+        let version = create(&one, &tenants[0], &tag, &mut rng).await;
+        let tags = before.tags.entry(tenants[0].clone()).or_default();
+        tags.insert(version, tag);
+    }
     one.start();
     two.start();
     let seconds = if soak() { 120 } else { 10 };
@@ -202,7 +212,7 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
         tokio::spawn(write(repository, tenants, writer, until))
     });
     let writers: Vec<_> = writers.collect();
-    let mut done = Vec::new();
+    let mut done = vec![before];
     for writer in writers {
         done.push(writer.await.unwrap());
     }
