@@ -6,7 +6,7 @@ use driftline::domain::format::{BUCKET_KEY, Snapshot, index_key, page_key, snaps
 use driftline::domain::{Entry, Epoch, Seq, Stream};
 use driftline::hybrid::{OnFailover, Standing};
 use driftline::ports::{
-    Database, ErrorKind, ManifestProvider, Ownership, RecoverTarget, RecoveryRequest,
+    Backlog, Database, ErrorKind, ManifestProvider, Ownership, RecoverTarget, RecoveryRequest,
     RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
 };
 use tokio_util::sync::CancellationToken;
@@ -781,6 +781,37 @@ async fn recovering_a_single_tenant_leaves_the_others_waiting() {
     world.assert_settled(&fresh, &other).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn tenants_that_are_restored_while_others_wait_for_their_turn_take_writes_afterwards() {
+    let world = World::new();
+    let (_, repository) = world.claimed().await;
+    // More than are recovered at once.
+    let tenants: Vec<_> = (0..3 * world.settings.concurrent_tenants)
+        .map(|number| tenant(&format!("tenant-{number}")))
+        .collect();
+    for tenant in &tenants {
+        create(&repository, tenant, "before").await;
+    }
+    drain(&repository).await;
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    assert_eq!(recover_all(&next).await.len(), tenants.len());
+    for tenant in &tenants {
+        assert_eq!(
+            create(&next, tenant, "after")
+                .await
+                .manifest
+                .version()
+                .get(),
+            2
+        );
+    }
+    drain(&next).await;
+    for tenant in &tenants {
+        world.assert_settled(&fresh, tenant).await;
+    }
+}
+
 async fn fresh_ownership(database: &dyn Database) -> Ownership {
     database.identity().await.unwrap().ownership
 }
@@ -866,4 +897,55 @@ async fn shadow_state(repository: &Repository, name: &str) -> ShadowState {
         .await
         .unwrap()
         .expect("something was applied")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activation_overtaken_by_a_write_names_the_head_that_it_is_decided_for() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    let gate = world.bucket.hold(
+        On::get("acme/decisions/index.json").times(1),
+        Moment::Before,
+    );
+    let request = RecoveryRequest {
+        target: RecoverTarget::Version(Seq::new(1)),
+        ..RecoveryRequest::default()
+    };
+    let activating = tokio::spawn({
+        let (repository, acme) = (Arc::clone(&repository), acme.clone());
+        async move { repository.recover_from_s3(&acme, &request).await }
+    });
+    gate.reached().await;
+    create(&repository, &acme, "meanwhile").await;
+    gate.release();
+    let recovery = activating.await.unwrap().unwrap();
+    assert_eq!(recovery.active_version, Seq::new(1));
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+    let recovered = recover_all(&world.repository(&world.database()))
+        .await
+        .remove(0);
+    assert_eq!(recovered.void_references, []);
+    assert_eq!(
+        (recovered.head, recovered.active_version),
+        (Seq::new(4), Seq::new(1))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_after_the_manifests_index_was_lost_brings_the_index_back() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    world.memory.remove("acme/index.json").unwrap();
+    apply(&repository, &acme, 3).await;
+    // A replicator that went round in circles would come to an end by this.
+    world
+        .bucket
+        .fail(On::get("_driftline/").skip(50), Flaw::Unavailable);
+    assert_eq!(drain(&repository).await.left, Backlog::default());
+    world.assert_settled(&database, &acme).await;
 }

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use driftline::adapters::s3::{S3Options, S3SnapshotStore, StaticCredentials};
 
+use rustix::process::Signal;
+
 use super::service::{Service, free_port, root};
 
 /// A running LocalStack.
 pub struct LocalStack {
-    _service: Service,
+    service: Service,
     port: u16,
     buckets: AtomicUsize,
 }
@@ -24,14 +26,14 @@ pub struct LocalStack {
 /// `DRIFTLINE_TEST_LOCALSTACK` names a script that runs an installed one; without it this checkout's is installed first.
 pub fn localstack() -> &'static LocalStack {
     static RUNNING: OnceLock<LocalStack> = OnceLock::new();
-    RUNNING.get_or_init(LocalStack::start)
+    RUNNING.get_or_init(|| LocalStack::start(free_port()))
 }
 
 impl LocalStack {
-    fn start() -> Self {
+    /// One of a test's own, which it may stop and kill. It goes with its value.
+    pub fn start(port: u16) -> Self {
         let script =
             std::env::var_os("DRIFTLINE_TEST_LOCALSTACK").map_or_else(installed, PathBuf::from);
-        let port = free_port();
         let service = Service::start("localstack", |directory| {
             let data = directory.join("data");
             [script, port.to_string().into(), data]
@@ -42,10 +44,25 @@ impl LocalStack {
             request(port, "GET", "/_localstack/health").is_ok_and(|status| status == 200)
         });
         Self {
-            _service: service,
+            service,
             port,
             buckets: AtomicUsize::new(0),
         }
+    }
+
+    /// Stops it where it stands: connections stay open, and nothing answers.
+    pub fn pause(&self) {
+        self.service.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.service.signal(Signal::CONT);
+    }
+
+    /// Kills it, with everything that it holds.
+    pub fn kill(&self) {
+        self.service.signal(Signal::KILL);
     }
 
     /// Where it listens.

@@ -5,9 +5,13 @@
     reason = "each test binary uses its own part"
 )]
 
+#[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]
+pub mod audit;
 pub mod faults;
 #[cfg(feature = "s3")]
 pub mod localstack;
+#[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]
+pub mod pairs;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod service;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A running service. Its directory goes with it.
 pub struct Service {
     // Its standard input is the pipe that keeps the service alive.
@@ -52,6 +54,15 @@ impl Service {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+impl Service {
+    /// Sends a signal to the service itself.
+    pub fn signal(&self, signal: Signal) {
+        let pid = std::fs::read_to_string(self.directory.join("pid")).expect("a running service");
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).expect("the service runs");
     }
 }
 

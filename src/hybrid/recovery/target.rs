@@ -112,7 +112,7 @@ pub(super) async fn reach(
     let appended = if context.request.as_new_version {
         append_copy(context, tenant, &source).await?
     } else {
-        activate(context, tenant, &source, recovery.head).await?
+        activate(context, tenant, &source).await?
     };
     match appended {
         Appended::Committed { meta, active } => {
@@ -135,16 +135,12 @@ pub(super) async fn reach(
     }
 }
 
-async fn activate(
-    context: &Context<'_>,
-    tenant: &TenantId,
-    target: &Entry,
-    head: Seq,
-) -> Result<Appended> {
+/// Decides for the head as it is now: others may have written since the recovery looked.
+async fn activate(context: &Context<'_>, tenant: &TenantId, target: &Entry) -> Result<Appended> {
     let state = context.sides.database.tenant(tenant).await?;
     let state = state
         .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("recover {tenant}: it is gone")))?;
-    let head_chain = state.heads[Stream::Manifests].chain;
+    let head = state.heads[Stream::Manifests];
     let chosen = VersionRef {
         version: target.meta.seq,
         chain: target.meta.chain,
@@ -152,17 +148,20 @@ async fn activate(
     let decision = Decision::Activate {
         version: chosen.version,
         chain: chosen.chain,
-        head_version: head,
-        head_chain,
+        head_version: head.seq,
+        head_chain: head.chain,
     };
     let activation = Activation {
         decision: Seq::default(),
         target: chosen,
-        head_chain,
+        head_chain: head.chain,
     };
-    let message = format!("activate version {} in place of {head}", chosen.version);
+    let message = format!(
+        "activate version {} in place of {}",
+        chosen.version, head.seq
+    );
     let entry = NewEntry {
-        expect: Some(Expectation::Chain(head_chain)),
+        expect: Some(Expectation::Chain(head.chain)),
         refers_to: Some(chosen),
         activation: Some(activation),
         ..new_entry(context, Stream::Decisions, decision.to_content()?, &message)?

@@ -361,6 +361,7 @@ impl Batch<'_> {
                 }
                 // A reference that does not resolve is void, and waits for nothing.
                 if self.resolves(reference).await? {
+                    self.expect_again(shadowed).await?;
                     rows.truncate(place);
                     return Ok(rows);
                 }
@@ -368,6 +369,25 @@ impl Batch<'_> {
             }
         }
         Ok(rows)
+    }
+
+    /// Lowers the watermark of manifests to where their index was found to end: a batch that finds nothing pending does not
+    /// look, and what is waited for would never come.
+    async fn expect_again(&self, named: Seq) -> Result<(), StoreError> {
+        if named >= self.work.watermarks[Stream::Manifests] {
+            return Ok(());
+        }
+        tracing::warn!(tenant = %self.tenant(), index = %named, watermark = %self.work.watermarks[Stream::Manifests],
+            "the index of manifests is behind its watermark; shadowing again what it lacks");
+        self.sides
+            .database
+            .lower_watermark(
+                self.tenant(),
+                self.owned.bucket_id,
+                Stream::Manifests,
+                named,
+            )
+            .await
     }
 
     async fn resolves(&self, reference: VersionRef) -> Result<bool, StoreError> {

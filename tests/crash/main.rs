@@ -1,0 +1,4 @@
+//! The program dies at any moment.
+
+#[path = "../support/mod.rs"]
+mod support;
