@@ -761,6 +761,37 @@ async fn recovering_a_single_tenant_leaves_the_others_waiting() {
     world.assert_settled(&fresh, &other).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn tenants_that_are_restored_while_others_wait_for_their_turn_take_writes_afterwards() {
+    let world = World::new();
+    let (_, repository) = world.claimed().await;
+    // More than are recovered at once.
+    let tenants: Vec<_> = (0..3 * world.settings.concurrent_tenants)
+        .map(|number| tenant(&format!("tenant-{number}")))
+        .collect();
+    for tenant in &tenants {
+        create(&repository, tenant, "before").await;
+    }
+    drain(&repository).await;
+    let fresh = world.database();
+    let next = world.repository(&fresh);
+    assert_eq!(recover_all(&next).await.len(), tenants.len());
+    for tenant in &tenants {
+        assert_eq!(
+            create(&next, tenant, "after")
+                .await
+                .manifest
+                .version()
+                .get(),
+            2
+        );
+    }
+    drain(&next).await;
+    for tenant in &tenants {
+        world.assert_settled(&fresh, tenant).await;
+    }
+}
+
 async fn fresh_ownership(database: &dyn Database) -> Ownership {
     database.identity().await.unwrap().ownership
 }

@@ -48,13 +48,17 @@ impl<'a> Takeover<'a> {
 
     /// An epoch above every other one that was seen, with `bucket.json` taken over for it.
     ///
-    /// Before that, `tenant` (or with `None` the whole database) stops taking writes.
+    /// Before that, `tenant` (or with `None` the whole database) stops taking writes. A bucket in other hands stops the whole
+    /// database, but only once: a tenant that is restored already takes writes again.
     pub(super) async fn epoch(&self, tenant: Option<&TenantId>, above: Epoch) -> Result<Epoch> {
         let database = &self.sides.database;
-        database
-            .await_recovery(if self.is_foreign() { None } else { tenant })
-            .await?;
+        if !self.is_foreign() {
+            database.await_recovery(tenant).await?;
+        }
         let mut taken = self.taken.lock().await;
+        if self.is_foreign() && taken.is_none() {
+            database.await_recovery(None).await?;
+        }
         if let Some(taken) = *taken
             && taken.generation > above
         {
