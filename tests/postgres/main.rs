@@ -1,12 +1,5 @@
 //! What only Postgres has: row-level security, concurrent sessions, roles, lost sessions.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may stop at once"
-)]
-
 #[path = "../support/mod.rs"]
 mod support;
 

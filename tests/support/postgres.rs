@@ -3,8 +3,6 @@
 //! The server's programs are found in `DRIFTLINE_TEST_PG_BIN`, or under `/usr/lib/postgresql`, or on the `PATH`; without
 //! them the tests fail.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
-
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;

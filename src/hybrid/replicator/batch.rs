@@ -436,12 +436,7 @@ impl Batch<'_> {
             "the index of manifests is behind its watermark; shadowing again what it lacks");
         self.sides
             .database
-            .lower_watermark(
-                self.tenant(),
-                self.owned.bucket_id,
-                Stream::Manifests,
-                named,
-            )
+            .lower_watermark(self.tenant(), self.bucket_id, Stream::Manifests, named)
             .await
     }
 
