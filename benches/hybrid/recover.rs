@@ -122,12 +122,11 @@ impl Lost {
     async fn recover(&self) -> f64 {
         let (_database, store) = fresh().await;
         let bucket = bucket::open(&self.bucket).await;
-        let repository = bucket::repository(Arc::new(store.clone()), bucket.clone());
+        let repository = bucket::repository(Arc::new(store.clone()), bucket);
         let begin = Instant::now();
         let restored = recover(&repository).await;
         let rate = self.per_second(begin);
         assert_eq!(restored, self.entries.len() as u64);
-        eprintln!("  {} requests", bucket.requests());
         store.close().await;
         rate
     }

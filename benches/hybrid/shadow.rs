@@ -95,8 +95,11 @@ impl Backlog {
         probed.expect("the probe is on record");
         let before = bucket.requests();
         let begin = Instant::now();
-        let drained = repository.drain(CancellationToken::new()).await;
+        // In a task of its own, as the background replicator is.
+        let drained =
+            tokio::spawn(async move { repository.drain(CancellationToken::new()).await }).await;
         let rate = self.per_second(begin);
+        let drained = drained.expect("the drain does not panic");
         let drained = drained.expect("the backlog is shadowed");
         assert_eq!(drained.shadowed, self.objects.len() as u64);
         (rate, bucket.requests() - before)

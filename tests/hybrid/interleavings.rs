@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use driftline::domain::format::{BUCKET_KEY, Snapshot, index_key, page_key, snapshot_key};
-use driftline::domain::{Entry, Epoch, Seq, Stream};
+use driftline::domain::format::{BUCKET_KEY, Index, Snapshot, index_key, page_key, snapshot_key};
+use driftline::domain::{Entry, Epoch, Seq, Stream, Timestamp};
 use driftline::hybrid::{OnFailover, Standing};
 use driftline::ports::{
     Backlog, Database, ErrorKind, ManifestProvider, Ownership, RecoverTarget, RecoveryRequest,
@@ -810,6 +810,35 @@ async fn tenants_that_are_restored_while_others_wait_for_their_turn_take_writes_
     for tenant in &tenants {
         world.assert_settled(&fresh, tenant).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_begins_after_the_listing_makes_the_recovery_start_over() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    drain(&repository).await;
+    let next = world.repository(&world.database());
+    // The old replicator's first index of the applies lands before the recovery's own.
+    let gate = world
+        .bucket
+        .hold(On::put("acme/applies/index.json"), Moment::Before);
+    let recovery = {
+        let (next, acme) = (next.clone(), acme.clone());
+        tokio::spawn(async move {
+            next.recover_from_s3(&acme, &RecoveryRequest::default())
+                .await
+        })
+    };
+    gate.reached().await;
+    let index = Index::empty(&acme, Stream::Applies, Epoch::FIRST, Timestamp::EPOCH);
+    world
+        .memory
+        .insert("acme/applies/index.json", index.to_bytes());
+    gate.release();
+    assert_eq!(recovery.await.unwrap().unwrap_err().code(), "stale");
+    assert_eq!(recover(&next, &acme).await.restored, 1);
+    create(&next, &acme, "goes on").await;
 }
 
 async fn fresh_ownership(database: &dyn Database) -> Ownership {

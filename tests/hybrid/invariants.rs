@@ -13,7 +13,7 @@ use driftline::ports::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Method, On};
+use crate::support::faults::{Flaw, Method, On};
 use crate::support::world::{
     World, apply, content, create, create_many, drain, put_strangers_snapshot, tenant, try_create,
 };
@@ -188,6 +188,31 @@ async fn i5_snapshots_come_before_the_page_before_the_index() {
             "acme/index.json"
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn i5_a_batch_that_takes_long_ends_early_so_that_its_lease_still_holds() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 100).await;
+    let slow = Flaw::Slow(Duration::from_secs(2));
+    world.bucket.fail(On::put("acme/versions/"), slow);
+    world.bucket.take_calls();
+    assert_eq!(drain(&repository).await.shadowed, 100);
+    let puts: Vec<String> = world
+        .bucket
+        .take_calls()
+        .into_iter()
+        .filter(|call| call.method == Method::Put)
+        .map(|call| call.key)
+        .collect();
+    // Rounds of uploads begin after 0, 2 and 4 s of the 5 that a lease of 15 s leaves.
+    let first = puts.iter().position(|key| key == "acme/index.json");
+    assert_eq!(first, Some(3 * world.settings.concurrent_requests));
+    // Nothing goes up twice.
+    let batches = puts.iter().filter(|key| *key == "acme/index.json").count();
+    assert_eq!(puts.len(), 100 + batches, "{puts:?}");
+    world.assert_settled(&database, &acme).await;
 }
 
 #[tokio::test(start_paused = true)]
