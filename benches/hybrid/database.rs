@@ -1,7 +1,6 @@
 //! A database that waits for the disk, and the floor's tables beside driftline's.
 
 use std::fmt::Write as _;
-
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -28,13 +27,9 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A fresh database, in a cluster that all rows share.
+    /// A fresh database.
     pub async fn open() -> Self {
-        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        let database = CLUSTER
-            .get_or_init(|| Cluster::start(Fsync::On))
-            .database()
-            .await;
+        let database = cluster().database().await;
         database.migrate().await;
         let mut owner = database.connect(&database.owner()).await;
         // The same key, the same storage of the same bytes, the same room for updates.
@@ -97,6 +92,12 @@ impl Bench {
     pub fn next(&self) -> i64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+/// The server that all rows share.
+pub fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(Fsync::On))
 }
 
 /// The tenant of a writer.

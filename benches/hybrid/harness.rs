@@ -28,19 +28,48 @@ pub struct Row {
     pub measure: fn() -> Pin<Box<dyn Future<Output = Comparison>>>,
 }
 
-/// What a row counts. A ratio of 1 stands for "as good as the floor" in all of them, a smaller one for worse.
+/// What a row counts. The ratio is always driftline's share of the floor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Unit {
-    /// More is better.
+    /// More is better: the aim is the least.
     #[serde(rename = "1/s")]
     PerSecond,
+    /// Megabytes; more is better.
+    #[serde(rename = "MB/s")]
+    MegabytesPerSecond,
+    /// Requests for each version; less is better: the aim is the most.
+    #[serde(rename = "requests/version")]
+    RequestsPerVersion,
+    /// Memory; less is better.
+    #[serde(rename = "MiB")]
+    Mebibytes,
+}
+
+impl Unit {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::PerSecond => "1/s",
+            Self::MegabytesPerSecond => "MB/s",
+            Self::RequestsPerVersion => "requests/version",
+            Self::Mebibytes => "MiB",
+        }
+    }
+
+    fn is_met(self, ratio: f64, aim: f64) -> bool {
+        match self {
+            Self::PerSecond | Self::MegabytesPerSecond => ratio >= aim,
+            Self::RequestsPerVersion | Self::Mebibytes => ratio <= aim,
+        }
+    }
 }
 
 /// The medians of a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Comparison {
-    floor: f64,
-    driftline: f64,
+    /// The least that the work costs, or what it may cost.
+    pub floor: f64,
+    /// What it costs.
+    pub driftline: f64,
 }
 
 #[derive(Serialize)]
@@ -64,9 +93,7 @@ pub fn run(rows: &[Row], wanted: &[String]) -> ExitCode {
     for row in chosen {
         eprintln!("{} …", row.name);
         let Comparison { floor, driftline } = runtime.block_on((row.measure)());
-        let ratio = match row.unit {
-            Unit::PerSecond => driftline / floor,
-        };
+        let ratio = driftline / floor;
         lines.push(Line {
             name: row.name,
             unit: row.unit,
@@ -74,7 +101,7 @@ pub fn run(rows: &[Row], wanted: &[String]) -> ExitCode {
             driftline,
             ratio,
             aim: row.aim,
-            met: ratio >= row.aim,
+            met: row.unit.is_met(ratio, row.aim),
         });
     }
     if lines.is_empty() {
@@ -159,16 +186,20 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn table(lines: &[Line]) -> String {
     let width = lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
     let mut text = format!(
-        "{:width$}  {:>10}  {:>10}  {:>6}  {:>5}\n",
-        "row (1/s)", "floor", "driftline", "ratio", "aim"
+        "{:width$}  {:>10}  {:>10}  {:>6}  {:>6}  unit\n",
+        "row", "floor", "driftline", "ratio", "aim"
     );
     for line in lines {
         let met = if line.met { "" } else { "  missed" };
-        let (floor, driftline) = (line.floor, line.driftline);
+        let most = line.unit.is_met(0.0, line.aim);
+        let (floor, driftline, sign) = (line.floor, line.driftline, if most { "≤" } else { "≥" });
         let _ = writeln!(
             text,
-            "{:width$}  {floor:>10.1}  {driftline:>10.1}  {:>6.3}  {:>5.2}{met}",
-            line.name, line.ratio, line.aim
+            "{:width$}  {floor:>10.2}  {driftline:>10.2}  {:>6.3}  {sign} {:>4.2}  {}{met}",
+            line.name,
+            line.ratio,
+            line.aim,
+            line.unit.name()
         );
     }
     text

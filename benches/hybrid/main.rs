@@ -2,18 +2,33 @@
 //!
 //! `cargo bench --bench hybrid` runs every row, `-- NAME …` the rows whose name contains one of these. Floor and driftline
 //! take turns; the medians are compared. The table goes to standard output, and to `target/bench/hybrid.json`. The database
-//! waits for the disk (`fsync=on`, `synchronous_commit=on`).
+//! waits for the disk (`fsync=on`, `synchronous_commit=on`); the bucket is LocalStack's.
 
+mod bucket;
+mod content;
 mod database;
 mod harness;
+mod history;
 mod read;
+mod recover;
+mod shadow;
 mod write;
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
-    let rows = [write::rows(), read::rows()].concat();
+    if let Some(code) = recover::in_a_process_of_its_own() {
+        return code;
+    }
+    let rows = [
+        write::rows(),
+        read::rows(),
+        shadow::rows(),
+        recover::rows(),
+        content::rows(),
+    ]
+    .concat();
     // Cargo passes `--bench`.
     let wanted: Vec<String> = std::env::args()
         .skip(1)

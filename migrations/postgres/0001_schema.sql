@@ -20,15 +20,15 @@ CREATE TABLE driftline.probe (
 -- most of a page is left free: updates stay heap-only.
 CREATE TABLE driftline.tenant (
     tenant text COLLATE "C" PRIMARY KEY,
-    epoch bigint NOT NULL CHECK (epoch > 0),
+    epoch bigint NOT NULL,
     awaiting_recovery boolean NOT NULL DEFAULT false,
     last_committed_at timestamptz,
     manifests_head bigint NOT NULL DEFAULT 0,
-    manifests_chain bytea NOT NULL CHECK (octet_length(manifests_chain) = 32),
+    manifests_chain bytea NOT NULL,
     applies_head bigint NOT NULL DEFAULT 0,
-    applies_chain bytea NOT NULL CHECK (octet_length(applies_chain) = 32),
+    applies_chain bytea NOT NULL,
     decisions_head bigint NOT NULL DEFAULT 0,
-    decisions_chain bytea NOT NULL CHECK (octet_length(decisions_chain) = 32),
+    decisions_chain bytea NOT NULL,
     -- The last `activate` decision: its number, what it activates, and the head that it was made for.
     activation_decision bigint,
     activation_version bigint,
@@ -41,7 +41,7 @@ CREATE TABLE driftline.tenant (
 CREATE TABLE driftline.entry (
     tenant text COLLATE "C" NOT NULL,
     stream smallint NOT NULL,
-    seq bigint NOT NULL CHECK (seq > 0),
+    seq bigint NOT NULL,
     id uuid NOT NULL,
     epoch bigint NOT NULL,
     checksum bytea NOT NULL,

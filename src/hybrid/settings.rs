@@ -71,7 +71,7 @@ impl Default for Settings {
         Self {
             content_limit: Content::DEFAULT_LIMIT,
             on_failover: OnFailover::default(),
-            batch_entries: 128,
+            batch_entries: 512,
             batch_bytes: 32 * 1024 * 1024,
             concurrent_tenants: 8,
             concurrent_requests: 16,

@@ -197,3 +197,19 @@ mod sqlite {
     database_contract!(open);
     database_contract_with_clock!(open_at);
 }
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::sync::Arc;
+
+    use driftline::ports::Database;
+
+    use crate::support::postgres::{Database as Guard, unclaimed};
+
+    async fn open() -> (Arc<dyn Database>, Guard) {
+        let (guard, database) = unclaimed().await;
+        (Arc::new(database), guard)
+    }
+
+    database_contract!(open);
+}

@@ -238,7 +238,7 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
     }
     let entries: usize = before
         .iter()
-        .flat_map(|history| history.iter())
+        .flat_map(driftline::domain::PerStream::iter)
         .map(|(_, entries)| entries.len())
         .sum();
     println!("{entries} entries in {seconds} s");

@@ -72,16 +72,7 @@ impl LocalStack {
 
     /// Options for [`S3SnapshotStore::connect`].
     pub fn options(&self) -> S3Options {
-        S3Options {
-            endpoint: Some(self.endpoint()),
-            region: Some("us-east-1".to_owned()),
-            credentials: Some(StaticCredentials {
-                access_key_id: "test".to_owned(),
-                secret_access_key: "test".to_owned(),
-                session_token: None,
-            }),
-            ..S3Options::default()
-        }
+        options(self.endpoint())
     }
 
     /// Makes a bucket that no other test uses, and returns its name.
@@ -97,6 +88,20 @@ impl LocalStack {
         S3SnapshotStore::connect(&format!("s3://{bucket}/{prefix}"), &self.options())
             .await
             .expect("the options are valid")
+    }
+}
+
+/// Options for a LocalStack that listens there.
+pub fn options(endpoint: String) -> S3Options {
+    S3Options {
+        endpoint: Some(endpoint),
+        region: Some("us-east-1".to_owned()),
+        credentials: Some(StaticCredentials {
+            access_key_id: "test".to_owned(),
+            secret_access_key: "test".to_owned(),
+            session_token: None,
+        }),
+        ..S3Options::default()
     }
 }
 

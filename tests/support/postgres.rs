@@ -162,6 +162,7 @@ impl Database {
                 "GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.database, driftline.probe, driftline.tenant, \
                  driftline.entry, driftline.idempotency, driftline.shadowing TO {app}"
             ),
+            format!("GRANT SELECT ON driftline._migrations TO {app}"),
             format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO {app}"),
         ] {
             run(&mut connection, grant).await;

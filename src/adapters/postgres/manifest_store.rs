@@ -248,13 +248,13 @@ impl PostgresDatabase {
             .bind(stream.code())
             .bind(seq.map(Seq::to_i64));
         let row = self
-            .call(Action::on("read an entry", tenant), Phase::Open, statement)
+            .ask(Action::on("read an entry", tenant), Phase::Open, statement)
             .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
         let key = Key(tenant, stream);
         let fields = Fields::of(&row, "entry", &key);
-        if fields.get::<Option<i64>>("seq")?.is_none() {
-            return Ok(None);
-        }
         let entry = fields.entry(tenant, stream)?;
         Ok(Some(Stored {
             entry,

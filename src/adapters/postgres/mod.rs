@@ -15,6 +15,7 @@
 //! GRANT USAGE ON SCHEMA driftline TO app;
 //! GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.database, driftline.probe, driftline.tenant, driftline.entry,
 //!     driftline.idempotency, driftline.shadowing TO app;
+//! GRANT SELECT ON driftline._migrations TO app; -- to find that there is nothing to migrate
 //! GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO app;
 //! ```
 //! A role with `SUPERUSER` or `BYPASSRLS` works but is not confined. Dumps need such a role.

@@ -37,39 +37,49 @@ impl PostgresDatabase {
         phase: Phase,
         statement: Statement<'_>,
     ) -> StoreResult<PgRow> {
+        let row = self.ask(action, phase, statement).await?;
+        row.ok_or_else(|| no_row(action))
+    }
+
+    /// The same for a statement that may answer without a row.
+    pub(super) async fn ask(
+        &self,
+        action: Action<'_>,
+        phase: Phase,
+        statement: Statement<'_>,
+    ) -> StoreResult<Option<PgRow>> {
         if !self.prepared {
-            return self.call_in_transaction(action, phase, statement).await;
+            return self.ask_in_transaction(action, phase, statement).await;
         }
         let lane = self.connections.take().await;
         let mut lane = lane.map_err(|error| translate(action, Phase::Open, error))?;
         let mut rows = statement.fetch(&mut *lane.connection);
-        let row = match rows.try_next().await {
-            Ok(Some(row)) => row,
-            Ok(None) => return Err(no_row(action)),
-            Err(error) => return Err(translate(action, phase, error)),
-        };
-        // The row is sent before the commit: what comes after it is the commit's own answer.
-        let phase = match phase {
-            Phase::Open => Phase::Open,
-            Phase::Sent | Phase::Committing => Phase::Committing,
-        };
-        let end = rows.try_next().await;
+        let row = rows.try_next().await;
+        let row = row.map_err(|error| translate(action, phase, error))?;
+        if row.is_some() {
+            // The row is sent before the commit: what comes after it is the commit's own answer.
+            let phase = match phase {
+                Phase::Open => Phase::Open,
+                Phase::Sent | Phase::Committing => Phase::Committing,
+            };
+            let end = rows.try_next().await;
+            end.map_err(|error| translate(action, phase, error))?;
+        }
         drop(rows);
-        end.map_err(|error| translate(action, phase, error))?;
         self.connections.keep(lane);
         Ok(row)
     }
 
     /// The same for a pooler that shares sessions between transactions: a statement that is prepared in one round trip and run
     /// in the next needs a transaction to keep its session.
-    async fn call_in_transaction(
+    async fn ask_in_transaction(
         &self,
         action: Action<'_>,
         phase: Phase,
         statement: Statement<'_>,
-    ) -> StoreResult<PgRow> {
+    ) -> StoreResult<Option<PgRow>> {
         let mut session = self.open(action, "BEGIN".to_owned()).await?;
-        let row = session.one(action, statement).await?;
+        let row = session.optional(action, statement).await?;
         if phase != Phase::Open {
             session.commit(action).await?;
         }

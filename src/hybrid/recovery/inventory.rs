@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::domain::content::Content;
-use crate::domain::format::{Damage, Index, IndexEntry, PAGE_SIZE, index_key, parse_snapshot_key};
+use crate::domain::format::{
+    Damage, Index, IndexEntry, PAGE_SIZE, index_key, parse_snapshot_key, stream_of,
+};
 use crate::domain::{Digest, Epoch, Head, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
 use crate::ports::ETag;
@@ -99,15 +101,20 @@ pub(super) async fn take(
         epochs.sort();
     }
     let mut worked_around = Vec::new();
-    // The listing says which indexes exist, and a GET says it again for those that it does not show.
-    let (index, etag) = match bucket.index(tenant, stream).await {
-        Ok(Some((index, etag))) => (Some(index), Some(etag)),
-        Ok(None) => (None, None),
-        Err(BucketError::Damage(damage)) => {
-            worked_around.push(damage);
-            (None, bucket.index_etag(tenant, stream).await?)
+    // A stream of which the listing shows nothing at all has nothing to be read; were it to begin just now, whoever creates
+    // its index next loses. Where anything is listed, an index that is not may be lost: a GET says so again.
+    let (index, etag) = if keys.iter().any(|key| stream_of(key) == Some(stream)) {
+        match bucket.index(tenant, stream).await {
+            Ok(Some((index, etag))) => (Some(index), Some(etag)),
+            Ok(None) => (None, None),
+            Err(BucketError::Damage(damage)) => {
+                worked_around.push(damage);
+                (None, bucket.index_etag(tenant, stream).await?)
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
+    } else {
+        (None, None)
     };
     let mut walk = Walk {
         bucket,

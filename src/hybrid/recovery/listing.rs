@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use futures::FutureExt;
+use futures::stream::{self, BoxStream, StreamExt};
+
 use crate::domain::TenantId;
 use crate::domain::format::tenant_of;
 use crate::ports::{SnapshotStore, StoreResult};
@@ -46,6 +49,14 @@ impl<'a> Lister<'a> {
             .await?
             .map(|(_, keys)| keys)
             .unwrap_or_default())
+    }
+
+    /// All of them, one after the other.
+    pub(super) fn tenants(self) -> BoxStream<'a, StoreResult<TenantObjects>> {
+        stream::try_unfold(self, |mut lister| {
+            async move { Ok(lister.next().await?.map(|found| (found, lister))) }.boxed()
+        })
+        .boxed()
     }
 
     /// The next tenant; `None` at the end.

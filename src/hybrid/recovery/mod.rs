@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
-use futures::stream::{self, FuturesUnordered, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
 use self::listing::Lister;
@@ -146,28 +146,21 @@ pub(crate) async fn all(
             .await?;
     }
     let mut seen = BTreeSet::new();
-    let mut lister = Some(Lister::all(sides.snapshots.as_ref()));
-    let mut running = FuturesUnordered::new();
-    loop {
-        while running.len() < settings.concurrent_tenants
-            && let Some(rest) = &mut lister
-        {
-            match rest.next().await? {
-                Some((tenant, keys)) => {
-                    let context = &context;
-                    running
-                        .push(async move { (one(context, &tenant, &keys).await, tenant) }.boxed());
-                }
-                None => lister = None,
-            }
+    {
+        // The next part of the listing is read while tenants are recovered.
+        let found = Lister::all(sides.snapshots.as_ref()).tenants();
+        let recovered = found
+            .map_ok(|(tenant, keys)| {
+                let context = &context;
+                async move { Ok((one(context, &tenant, &keys).await, tenant)) }.boxed()
+            })
+            .try_buffer_unordered(settings.concurrent_tenants);
+        let mut recovered = std::pin::pin!(recovered);
+        while let Some((outcome, tenant)) = recovered.try_next().await? {
+            seen.insert(tenant.clone());
+            report.tenants.push((tenant, outcome));
         }
-        let Some((outcome, tenant)) = running.next().await else {
-            break;
-        };
-        seen.insert(tenant.clone());
-        report.tenants.push((tenant, outcome));
     }
-    drop(running);
     // Tenants that only the database knows are ahead of an empty bucket; they need the new epoch like the others.
     let mut after = None;
     loop {

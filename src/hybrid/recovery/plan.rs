@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::{join, join_all};
 use futures::stream::{self, StreamExt};
 
 use super::Context;
@@ -41,26 +42,25 @@ impl Plan {
         tenant: &TenantId,
         keys: &[String],
     ) -> Result<Self, Error> {
-        let seen = context.sides.database.tenant(tenant).await?;
         let bucket = context.sides.bucket();
-        let [manifests, applies, decisions] =
-            futures::future::join_all(Stream::ALL.into_iter().map(|stream| {
-                inventory::take(
-                    &bucket,
-                    tenant,
-                    stream,
-                    keys,
-                    context.settings.recovery_memory,
-                )
-            }))
-            .await
-            .try_into()
-            .map_err(|_| {
-                Error::new(
-                    crate::ports::ErrorKind::Internal,
-                    "take stock of three streams",
-                )
-            })?;
+        let inventories = join_all(Stream::ALL.into_iter().map(|stream| {
+            inventory::take(
+                &bucket,
+                tenant,
+                stream,
+                keys,
+                context.settings.recovery_memory,
+            )
+        }));
+        // Neither side waits for the other; what moves meanwhile is found before anything is committed.
+        let (seen, inventories) = join(context.sides.database.tenant(tenant), inventories).await;
+        let seen = seen?;
+        let [manifests, applies, decisions] = inventories.try_into().map_err(|_| {
+            Error::new(
+                crate::ports::ErrorKind::Internal,
+                "take stock of three streams",
+            )
+        })?;
         let streams = PerStream::from([manifests?, applies?, decisions?]);
         let mut plan = Self {
             tenant: tenant.clone(),

@@ -1,11 +1,12 @@
 //! Carrying a plan out: fence the bucket, then commit the database.
 
+use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::Context;
 use super::plan::{Plan, place, read};
 use crate::domain::format::{Damage, Index, Page, Problem, index_key, page_key};
-use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantState};
+use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::ports::{Error, ErrorKind, Restore, Result};
@@ -30,13 +31,7 @@ pub(super) async fn run(
         plan.seen.as_ref().map_or(Epoch::FIRST, |state| state.epoch)
     };
     let outcome = plan.outcome(epoch);
-    let halted = context
-        .sides
-        .database
-        .status(Some(&plan.tenant), None, 1)
-        .await?;
-    let halted = halted.first().is_some_and(|status| status.halted.is_some());
-    if !renew && !awaiting && !halted && plan.restored() == 0 {
+    if !renew && !awaiting && plan.restored() == 0 && !is_halted(context, &plan.tenant).await? {
         return Ok(outcome);
     }
     if renew {
@@ -90,40 +85,52 @@ fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
     }
 }
 
+async fn is_halted(context: &Context<'_>, tenant: &TenantId) -> Result<bool> {
+    let status = context.sides.database.status(Some(tenant), None, 1).await?;
+    Ok(status.first().is_some_and(|status| status.halted.is_some()))
+}
+
 /// Writes the epoch into the index of every stream: whoever is still at work in an older one loses its compare-and-set.
 async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
-    let bucket = context.sides.bucket();
-    for stream in Stream::ALL {
-        let inventory = &plan.streams[stream];
-        let (known, mut index) = match &inventory.index {
-            Some(index) => (
-                index.entries.len() + usize::try_from(index.sealed_pages).unwrap_or(0) * 128,
-                index.clone(),
-            ),
-            None => (
-                0,
-                Index::empty(&plan.tenant, stream, epoch, context.sides.now()),
-            ),
-        };
-        for entry in &inventory.entries[known.min(inventory.entries.len())..] {
-            index.push(entry.named.clone());
-        }
-        index.epoch = epoch;
-        index.updated_at = context.sides.now();
-        if inventory.index.is_none() {
-            plan.failures.extend(seal(context, &mut index).await?);
-        }
-        let key = index_key(&plan.tenant, stream);
-        let etag = plan.streams[stream].etag.as_ref();
-        if bucket.swap(&key, &index.to_bytes(), etag).await? == Swapped::Moved {
-            return Err(Error::new(
-                ErrorKind::Stale,
-                format!("recover {}: {key} changed meanwhile", plan.tenant),
-            )
-            .hint("a replicator or another recovery is at work; run this again"));
-        }
+    let streams = Stream::ALL.map(|stream| fence_stream(context, plan, stream, epoch));
+    for fenced in join_all(streams).await {
+        plan.failures.extend(fenced?);
     }
     Ok(())
+}
+
+/// The same for one stream; the damage of a page that could not be sealed.
+async fn fence_stream(
+    context: &Context<'_>,
+    plan: &Plan,
+    stream: Stream,
+    epoch: Epoch,
+) -> Result<Option<Damage>> {
+    let inventory = &plan.streams[stream];
+    let mut index = match &inventory.index {
+        Some(index) => index.clone(),
+        None => Index::empty(&plan.tenant, stream, epoch, context.sides.now()),
+    };
+    let known = usize::try_from(index.latest().get()).unwrap_or(usize::MAX);
+    for entry in inventory.entries.iter().skip(known) {
+        index.push(entry.named.clone());
+    }
+    index.epoch = epoch;
+    index.updated_at = context.sides.now();
+    let damage = match &inventory.index {
+        Some(_) => None,
+        None => seal(context, &mut index).await?,
+    };
+    let (key, etag) = (index_key(&plan.tenant, stream), inventory.etag.as_ref());
+    let bucket = context.sides.bucket();
+    if bucket.swap(&key, &index.to_bytes(), etag).await? == Swapped::Moved {
+        return Err(Error::new(
+            ErrorKind::Stale,
+            format!("recover {}: {key} changed meanwhile", plan.tenant),
+        )
+        .hint("a replicator or another recovery is at work; run this again"));
+    }
+    Ok(damage)
 }
 
 /// Seals the pages of an index that was rebuilt. A page that is there and holds something else stays, and its entries stay

@@ -9,18 +9,22 @@
 
 use std::sync::Arc;
 
+use futures::future::{join, join_all, ready};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::domain::content::Content;
 use crate::domain::format::{
-    BucketIdentity, Damage, Index, IndexEntry, Page, Snapshot, index_key, page_key, snapshot_key,
+    Damage, Index, IndexEntry, Page, Snapshot, index_key, page_key, snapshot_key,
 };
-use crate::domain::{Digest, Entry, Halt, Head, Seq, Stream, TenantId, VersionRef, references};
+use crate::domain::{
+    BucketId, Digest, Entry, Halt, Head, PerStream, Seq, Stream, TenantId, VersionRef, references,
+};
 use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{DatabaseIdentity, Fault, HaltGuard, Mark, StoreError, Work};
+use crate::ports::{DatabaseIdentity, ETag, Fault, HaltGuard, Mark, StoreError, Work};
 
 /// Why a batch stopped.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +86,21 @@ pub(crate) struct Batch<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a Arc<Semaphore>,
     pub(crate) database: DatabaseIdentity,
-    pub(crate) owned: BucketIdentity,
+    /// The database's bucket.
+    pub(crate) bucket_id: BucketId,
     pub(crate) work: &'a Work,
 }
+
+/// What a step starts from: the index as it was read, and the rows after it.
+struct Base {
+    index: Index,
+    /// The index object's version; `None` when there is none.
+    etag: Option<ETag>,
+    rows: Vec<Entry>,
+}
+
+/// The first look at each stream that has something pending.
+pub(crate) struct Opening(PerStream<Option<Result<Base, BatchError>>>);
 
 /// What became of one look at a stream.
 enum Step {
@@ -101,23 +117,40 @@ const TRIES: u32 = 4;
 const LOOKS: u32 = 3;
 
 impl Batch<'_> {
+    /// Reads what every stream with something pending starts from.
+    pub(crate) async fn open(&self) -> Opening {
+        let looks = Stream::ALL.map(|stream| async move {
+            if self.is_pending(stream) {
+                Some(self.base(stream).await)
+            } else {
+                None
+            }
+        });
+        let mut looks = join_all(looks).await.into_iter();
+        Opening(PerStream::from_fn(|_| looks.next().flatten()))
+    }
+
+    fn is_pending(&self, stream: Stream) -> bool {
+        // Without a row there can still be an index, but nothing that would have to go there.
+        self.work.watermarks[stream] < self.work.state.heads[stream].seq
+    }
+
     /// Shadows at most one batch of each stream, manifests first.
-    pub(crate) async fn run(&self) -> Result<Progress, BatchError> {
+    pub(crate) async fn run(&self, opening: Opening) -> Result<Progress, BatchError> {
         let mut progress = Progress {
             shadowed: 0,
             more: false,
         };
         // What the manifests' index names, as far as this batch knows it.
         let mut named = None;
+        let Opening(mut bases) = opening;
         for stream in Stream::ALL {
-            let head = self.work.state.heads[stream].seq;
-            // Without a row there can still be an index, but nothing that would have to go there.
-            if head == Seq::default() || self.work.watermarks[stream] >= head {
+            let Some(mut base) = bases[stream].take() else {
                 continue;
-            }
+            };
             let mut tries = 0;
             loop {
-                match self.step(stream, &mut named).await? {
+                match self.step(stream, base?, &mut named).await? {
                     Step::Settled => break,
                     Step::Shadowed(count) => {
                         progress.shadowed += count;
@@ -134,6 +167,7 @@ impl Batch<'_> {
                         if tries == TRIES {
                             return Err(BatchError::Contended(index_key(self.tenant(), stream)));
                         }
+                        base = self.base(stream).await;
                     }
                 }
             }
@@ -145,19 +179,51 @@ impl Batch<'_> {
         &self.work.state.tenant
     }
 
-    async fn step(&self, stream: Stream, named: &mut Option<Seq>) -> Result<Step, BatchError> {
-        let (bucket, database, tenant) = (self.sides.bucket(), &self.sides.database, self.tenant());
-        let read = bucket
-            .index(tenant, stream)
-            .await
-            .map_err(|error| self.bucket_error(error))?;
-        let (mut index, etag) = match read {
+    /// Reads the index, and the rows that it lacks: beside it those that it lacks if it ends at the watermark, as it does
+    /// unless something went wrong.
+    async fn base(&self, stream: Stream) -> Result<Base, BatchError> {
+        let (bucket, tenant) = (self.sides.bucket(), self.tenant());
+        let expected = self.work.watermarks[stream];
+        let (read, rows) = join(bucket.index(tenant, stream), self.pending(stream, expected)).await;
+        let (index, etag) = match read.map_err(|error| self.bucket_error(error))? {
             Some((index, etag)) => (index, Some(etag)),
             None => (
                 Index::empty(tenant, stream, self.work.state.epoch, self.sides.now()),
                 None,
             ),
         };
+        let rows = if index.latest() == expected {
+            rows?
+        } else {
+            self.pending(stream, index.latest()).await?
+        };
+        Ok(Base { index, etag, rows })
+    }
+
+    async fn pending(&self, stream: Stream, after: Seq) -> Result<Vec<Entry>, StoreError> {
+        let Settings {
+            batch_entries,
+            batch_bytes,
+            ..
+        } = *self.settings;
+        let database = &self.sides.database;
+        database
+            .pending(self.tenant(), stream, after, batch_entries, batch_bytes)
+            .await
+    }
+
+    async fn step(
+        &self,
+        stream: Stream,
+        base: Base,
+        named: &mut Option<Seq>,
+    ) -> Result<Step, BatchError> {
+        let (bucket, database, tenant) = (self.sides.bucket(), &self.sides.database, self.tenant());
+        let Base {
+            mut index,
+            etag,
+            rows,
+        } = base;
         if index.epoch > self.work.state.epoch {
             let key = index_key(tenant, stream);
             return Err(BatchError::Fenced(
@@ -174,15 +240,6 @@ impl Batch<'_> {
         if stream == Stream::Manifests {
             *named = Some(base.seq);
         }
-        let rows = database
-            .pending(
-                tenant,
-                stream,
-                base.seq,
-                self.settings.batch_entries,
-                self.settings.batch_bytes,
-            )
-            .await?;
         if rows.is_empty() {
             return self.settle(stream, &index, base).await;
         }
@@ -191,7 +248,7 @@ impl Batch<'_> {
             tracing::warn!(%tenant, %stream, index = %base.seq, watermark = %self.work.watermarks[stream],
                 "the index is behind the watermark; shadowing again what it lacks");
             database
-                .lower_watermark(tenant, self.owned.bucket_id, stream, base.seq)
+                .lower_watermark(tenant, self.bucket_id, stream, base.seq)
                 .await?;
         }
         let rows = self.ready(stream, rows, named).await?;
@@ -201,17 +258,15 @@ impl Batch<'_> {
         crash::point("batch-read");
         let entries = self.upload(&bucket, stream, &rows).await?;
         crash::point("batch-snapshots");
-        for page in index.seal() {
-            let (key, bytes) = (page_key(tenant, stream, page.number), page.to_bytes());
-            let created = bucket
-                .create(&key, &bytes)
-                .await
-                .map_err(|error| self.bucket_error(error))?;
-            if let Created::Exists(_) = created {
-                self.adopt_page(&bucket, stream, &page, &key).await?;
-            }
+        let pages = index.seal();
+        let sealed = pages
+            .iter()
+            .map(|page| self.create_page(&bucket, stream, page));
+        for created in join_all(sealed).await {
+            created?;
         }
         crash::point("batch-page");
+        let shadowed = entries.len() as u64;
         for entry in entries {
             index.push(entry);
         }
@@ -234,14 +289,14 @@ impl Batch<'_> {
             chain: index.latest_chain(),
         };
         if !database
-            .advance_watermark(tenant, self.owned.bucket_id, &mark)
+            .advance_watermark(tenant, self.bucket_id, &mark)
             .await?
         {
             // The database is not the one whose rows went out: the next batch compares anew.
             tracing::warn!(%tenant, %stream, seq = %mark.seq, "the watermark was not advanced: the database moved");
         }
         crash::point("batch-watermark");
-        Ok(Step::Shadowed(rows.len() as u64))
+        Ok(Step::Shadowed(shadowed))
     }
 
     /// The index names everything that the database gave us: the watermark follows, or the database is behind.
@@ -254,7 +309,7 @@ impl Batch<'_> {
         };
         if base.seq > Seq::default()
             && database
-                .advance_watermark(tenant, self.owned.bucket_id, &mark)
+                .advance_watermark(tenant, self.bucket_id, &mark)
                 .await?
         {
             return Ok(Step::Settled);
@@ -381,12 +436,7 @@ impl Batch<'_> {
             "the index of manifests is behind its watermark; shadowing again what it lacks");
         self.sides
             .database
-            .lower_watermark(
-                self.tenant(),
-                self.owned.bucket_id,
-                Stream::Manifests,
-                named,
-            )
+            .lower_watermark(self.tenant(), self.bucket_id, Stream::Manifests, named)
             .await
     }
 
@@ -406,40 +456,69 @@ impl Batch<'_> {
             .is_some_and(|meta| meta.seq == reference.version && meta.chain == reference.chain))
     }
 
-    /// Creates the rows' snapshots, several at once, and adopts those that are there already.
+    /// Creates the rows' snapshots, several at once, and adopts those that are there already. When that takes long the last
+    /// rows are left for the next batch: what is there gets its place in the index while the lease still holds.
     async fn upload(
         &self,
         bucket: &Bucket,
         stream: Stream,
         rows: &[Entry],
     ) -> Result<Vec<IndexEntry>, BatchError> {
-        let prefix = bucket.store().prefix().to_owned();
-        stream::iter(0..rows.len())
-            .map(|place| {
-                let (row, prefix) = (&rows[place], &prefix);
-                async move {
-                    let _permit = self.requests.acquire().await;
-                    let (bytes, meta) = (Snapshot::write(row), &row.meta);
-                    let key = snapshot_key(&meta.tenant, stream, meta.seq, meta.epoch);
-                    let created = bucket
-                        .create(&key, &bytes)
-                        .await
-                        .map_err(|error| self.bucket_error(error))?;
-                    crash::point("batch-one-snapshot");
-                    match created {
-                        Created::Written => Ok(IndexEntry::new(
-                            prefix,
-                            meta.clone(),
-                            bytes.len() as u64,
-                            Digest::of(&bytes),
-                        )),
-                        Created::Exists(_) => self.adopt_snapshot(bucket, row, &key, prefix).await,
-                    }
-                }
+        let until = Instant::now() + self.settings.lease / 3;
+        let in_time = |place: &usize| ready(*place == 0 || Instant::now() < until);
+        let mut entries: Vec<(usize, IndexEntry)> = stream::iter(0..rows.len())
+            .take_while(in_time)
+            .map(|place| async move {
+                let _permit = self.requests.acquire().await;
+                Ok::<_, BatchError>((place, self.create(bucket, stream, &rows[place]).await?))
             })
-            .buffered(self.settings.concurrent_requests)
+            .buffer_unordered(self.settings.concurrent_requests)
             .try_collect()
+            .await?;
+        entries.sort_unstable_by_key(|(place, _)| *place);
+        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    async fn create(
+        &self,
+        bucket: &Bucket,
+        stream: Stream,
+        row: &Entry,
+    ) -> Result<IndexEntry, BatchError> {
+        let (bytes, meta) = (Snapshot::write(row), &row.meta);
+        let key = snapshot_key(&meta.tenant, stream, meta.seq, meta.epoch);
+        let created = bucket
+            .create(&key, &bytes)
             .await
+            .map_err(|error| self.bucket_error(error))?;
+        crash::point("batch-one-snapshot");
+        let prefix = bucket.store().prefix();
+        match created {
+            Created::Written => Ok(IndexEntry::new(
+                prefix,
+                meta.clone(),
+                bytes.len() as u64,
+                Digest::of(&bytes),
+            )),
+            Created::Exists(_) => self.adopt_snapshot(bucket, row, &key, prefix).await,
+        }
+    }
+
+    async fn create_page(
+        &self,
+        bucket: &Bucket,
+        stream: Stream,
+        page: &Page,
+    ) -> Result<(), BatchError> {
+        let key = page_key(self.tenant(), stream, page.number);
+        let created = bucket
+            .create(&key, &page.to_bytes())
+            .await
+            .map_err(|error| self.bucket_error(error))?;
+        match created {
+            Created::Written => Ok(()),
+            Created::Exists(_) => self.adopt_page(bucket, stream, page, &key).await,
+        }
     }
 
     /// Another object is where the row's snapshot belongs. It is ours if it holds the same entry, in whatever layout.
@@ -540,7 +619,7 @@ impl Batch<'_> {
             seq,
             database,
             bucket,
-            bucket_id: self.owned.bucket_id,
+            bucket_id: self.bucket_id,
             reason,
             at,
         };

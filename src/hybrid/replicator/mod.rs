@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::FutureExt;
+use futures::future::join;
 use futures::stream::{self, StreamExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::batch::{Batch, BatchError, Progress};
+use super::bucket::BucketError;
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel};
 use super::recovery;
@@ -284,45 +286,50 @@ impl Replicator {
 
     async fn batch(&self, database: DatabaseIdentity, work: &Work) -> Result<Progress, BatchError> {
         let tenant = &work.state.tenant;
-        let read = self.sides.bucket().identity().await;
-        let found = match read {
-            Ok(found) => found.map(|(found, _)| found),
-            Err(super::bucket::BucketError::Store(error)) => return Err(error.into()),
-            Err(super::bucket::BucketError::Damage(damage)) => {
-                return Err(BatchError::Damage(Box::new(damage), tenant.clone()));
-            }
-        };
-        let owned = match found {
-            Some(found)
-                if found.database_id == database.id
-                    && Some(found.bucket_id) == database.bucket_id =>
-            {
-                found
-            }
-            other => {
-                // Another owner, another bucket, or none: the next look settles whose it is before anything is written.
-                self.probed.store(false, Ordering::Relaxed);
-                let now = other.map_or_else(
-                    || "nobody's".to_owned(),
-                    |other| format!("that of {}", other.database_id),
-                );
-                return Err(BatchError::NotOwner(format!(
-                    "the bucket is {now} now, not that of {}: looking again",
-                    database.id
-                )));
-            }
-        };
         let (sides, settings, requests) = (&self.sides, &self.settings, &self.requests);
-        Batch {
+        let batch = database.bucket_id.map(|bucket_id| Batch {
             sides,
             settings,
             requests,
             database,
-            owned,
+            bucket_id,
             work,
+        });
+        // Whose bucket it is, what the indexes name and what they lack are asked side by side; nothing is written before
+        // all of it is known.
+        let opening = async {
+            match &batch {
+                Some(batch) => Some((batch, batch.open().await)),
+                None => None,
+            }
+        };
+        let (read, opening) = join(sides.bucket().identity(), opening).await;
+        let found = match read {
+            Ok(found) => found.map(|(found, _)| found),
+            Err(BucketError::Store(error)) => return Err(error.into()),
+            Err(BucketError::Damage(damage)) => {
+                return Err(BatchError::Damage(Box::new(damage), tenant.clone()));
+            }
+        };
+        match (found, opening) {
+            (Some(found), Some((batch, opening)))
+                if found.database_id == database.id && found.bucket_id == batch.bucket_id =>
+            {
+                batch.run(opening).await
+            }
+            (found, _) => {
+                // Another owner, another bucket, or none: the next look settles whose it is before anything is written.
+                self.probed.store(false, Ordering::Relaxed);
+                let now = found.map_or_else(
+                    || "nobody's".to_owned(),
+                    |other| format!("that of {}", other.database_id),
+                );
+                Err(BatchError::NotOwner(format!(
+                    "the bucket is {now} now, not that of {}: looking again",
+                    database.id
+                )))
+            }
         }
-        .run()
-        .await
     }
 
     async fn give_back(
