@@ -78,6 +78,16 @@ impl Site {
         name
     }
 
+    /// Writes `lines.ndjson`, a history with these messages.
+    pub fn lines(&self, names: &[String]) {
+        let line = |name: &String| {
+            let content = content(name);
+            format!("{{\"message\":\"{name}\",\"content\":{content}}}\n")
+        };
+        let lines: String = names.iter().map(line).collect();
+        std::fs::write(self.pair.directory().join("lines.ndjson"), lines).unwrap();
+    }
+
     /// Creates a version, and returns its number as it was acknowledged.
     pub fn create(&self, tenant: &str, tag: &str) -> u64 {
         let file = self.manifest(tag);
@@ -141,7 +151,7 @@ async fn append(repository: &HybridManifestRepository, tenant: &TenantId, tag: &
     repository.create_manifest(tenant, request).await.unwrap();
 }
 
-pub fn content(tag: &str) -> String {
+fn content(tag: &str) -> String {
     format!(r#"{{"schemaVersion":"1","tag":"{tag}","roles":[{{"id":"r1"}}]}}"#)
 }
 

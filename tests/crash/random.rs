@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::program::{Site, content, said, tags, tenant, was_killed};
+use crate::program::{Site, said, tags, tenant, was_killed};
 use crate::support::pairs::Kind;
 
 /// Lines of the import.
@@ -28,12 +28,7 @@ async fn survives(kind: Kind, seed: u64) {
     let (site, acme, beta) = (Site::new(kind).await, tenant("acme"), tenant("beta"));
     let mut rng = StdRng::seed_from_u64(seed);
     let names: Vec<_> = (0..LINES).map(|number| format!("line-{number}")).collect();
-    let lines = names.iter().map(|name| {
-        let content = content(name);
-        format!("{{\"message\":\"{name}\",\"content\":{content}}}\n")
-    });
-    let file = site.pair.directory().join("lines.ndjson");
-    std::fs::write(file, lines.collect::<String>()).unwrap();
+    site.lines(&names);
     let import = "manifest import --tenant acme --file lines.ndjson";
     let (mut acknowledged, mut tried) = (Vec::new(), Vec::new());
     for round in 0..rounds() {
@@ -55,8 +50,8 @@ async fn survives(kind: Kind, seed: u64) {
         }
         for child in [importer, replicator] {
             let output = child.wait_with_output().unwrap();
-            let fine = was_killed(&output) || output.status.success();
-            assert!(fine, "seed {seed}, round {round}: {}", said(&output));
+            let ended_well = was_killed(&output) || output.status.success();
+            assert!(ended_well, "seed {seed}, round {round}: {}", said(&output));
         }
         // A line that is printed whole is an acknowledgement, whatever came then.
         let output = creator.wait_with_output().unwrap();
