@@ -6,6 +6,7 @@ mod urls;
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use driftline::hybrid::{OnFailover, Settings};
 use figment::Figment;
@@ -35,6 +36,7 @@ struct File {
     content_limit: Option<usize>,
     concurrent_tenants: Option<usize>,
     concurrent_requests: Option<usize>,
+    lease_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -106,6 +108,15 @@ impl Config {
                 file.concurrent_requests
                     .unwrap_or(defaults.concurrent_requests),
             )?,
+            lease: match file.lease_seconds {
+                Some(seconds @ 1..=3600) => Duration::from_secs(seconds),
+                Some(_) => {
+                    return Err(Failure::misuse(
+                        "read the configuration: lease-seconds must be 1 to 3600",
+                    ));
+                }
+                None => defaults.lease,
+            },
             ..defaults
         };
         Ok(Self {

@@ -934,10 +934,9 @@ async fn an_activation_overtaken_by_a_write_names_the_head_that_it_is_decided_fo
     let (database, repository) = world.claimed().await;
     create_many(&repository, &acme, 3).await;
     drain(&repository).await;
-    let gate = world.bucket.hold(
-        On::get("acme/decisions/index.json").times(1),
-        Moment::Before,
-    );
+    let gate = world
+        .bucket
+        .hold(On::get("acme/index.json").times(1), Moment::Before);
     let request = RecoveryRequest {
         target: RecoverTarget::Version(Seq::new(1)),
         ..RecoveryRequest::default()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use driftline::domain::format::PAGE_SIZE;
 use driftline::domain::{Seq, Stream, TenantId, references};
-use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
+use driftline::hybrid::{HybridManifestRepository, Progress, Settings, Sides};
 use driftline::ports::{
     CreateManifest, Durability, ErrorKind, ManifestProvider as _, RecordApply, RecoverTarget,
     RecoveryRequest,
@@ -186,13 +186,20 @@ async fn wait_until_shadowed(repository: &HybridManifestRepository) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() {
     let mut pair = Pair::new(Kind::Services).await;
-    let one = pair.repository().await;
+    // Leases end in the middle of batches, so that the two get into each other's way.
+    let settings = Settings {
+        lease: Duration::from_millis(30),
+        ..settings()
+    };
     let other = Sides {
         database: pair.another_connection().await,
         ..pair.sides()
     };
-    let two = Arc::new(HybridManifestRepository::new(other, settings()));
-    two.check_ownership().await.unwrap();
+    let [one, two] = [pair.sides(), other]
+        .map(|sides| Arc::new(HybridManifestRepository::new(sides, settings.clone())));
+    for repository in [&one, &two] {
+        repository.check_ownership().await.unwrap();
+    }
     let tenants: Vec<_> = (0..TENANTS).map(|n| tenant(&format!("t{n}"))).collect();
     // Enough for pages to be sealed on the way.
     let (mut before, mut rng) = (Acknowledged::default(), StdRng::seed_from_u64(WRITERS));

@@ -42,6 +42,9 @@ pub struct Pair {
     place: Place,
     databases: u32,
     directory: TempDir,
+    cluster: fn() -> &'static Cluster,
+    /// The bucket's name, where it has one.
+    bucket: Option<String>,
 }
 
 /// What is under the port.
@@ -54,6 +57,16 @@ enum Place {
 impl Pair {
     /// An empty bucket, and a database that has not seen it.
     pub async fn new(kind: Kind) -> Self {
+        Self::on(kind, Cluster::shared).await
+    }
+
+    /// The same, on a database that waits for the disk.
+    pub async fn durable(kind: Kind) -> Self {
+        Self::on(kind, Cluster::durable).await
+    }
+
+    async fn on(kind: Kind, cluster: fn() -> &'static Cluster) -> Self {
+        let bucket = (kind == Kind::Services).then(|| localstack().fresh_bucket());
         let directory = tempfile::tempdir().unwrap();
         let snapshots: Arc<dyn SnapshotStore> = match kind {
             Kind::Memory => Arc::new(MemorySnapshotStore::new().with_prefix(PREFIX)),
@@ -61,17 +74,19 @@ impl Pair {
                 Arc::new(DirectorySnapshotStore::open(directory.path().join("bucket")).unwrap())
             }
             Kind::Services => {
-                let bucket = localstack().fresh_bucket();
-                Arc::new(localstack().store(&bucket, PREFIX).await)
+                let bucket = bucket.as_deref().unwrap_or_default();
+                Arc::new(localstack().store(bucket, PREFIX).await)
             }
         };
-        let (place, database) = fresh_database(kind, &directory, 0).await;
+        let (place, database) = fresh_database(kind, &directory, 0, cluster()).await;
         Self {
             snapshots,
             database,
             place,
             databases: 1,
             directory,
+            cluster,
+            bucket,
         }
     }
 
@@ -86,7 +101,8 @@ impl Pair {
     /// Loses the database: from now on there is a new and empty one.
     pub async fn lose_database(&mut self) {
         let (kind, number) = (self.kind(), self.databases);
-        (self.place, self.database) = fresh_database(kind, &self.directory, number).await;
+        let cluster = (self.cluster)();
+        (self.place, self.database) = fresh_database(kind, &self.directory, number, cluster).await;
         self.databases += 1;
     }
 
@@ -97,6 +113,42 @@ impl Pair {
             Place::Sqlite(path) => sqlite(path).await,
             Place::Postgres(database) => Arc::new(database.adapter(&database.app()).await),
         }
+    }
+
+    /// What the program needs in its environment to find both sides; it can do nothing else with it.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let directory = self.directory.path().display().to_string();
+        let database = match &self.place {
+            Place::Memory(_) => panic!("another process sees nothing of this memory"),
+            Place::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Place::Postgres(database) => database.url(&database.app()),
+        };
+        let mut environment = vec![
+            ("PATH", "/usr/bin:/bin".to_owned()),
+            ("DRIFTLINE_DATABASE_URL", database),
+            ("DRIFTLINE_BY", "tester".to_owned()),
+        ];
+        if let Some(bucket) = &self.bucket {
+            environment.extend([
+                ("DRIFTLINE_SNAPSHOTS_URL", format!("s3://{bucket}/{PREFIX}")),
+                ("AWS_ENDPOINT_URL_S3", localstack().endpoint()),
+                ("AWS_REGION", "us-east-1".to_owned()),
+                ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ]);
+        } else {
+            environment.push((
+                "DRIFTLINE_SNAPSHOTS_URL",
+                format!("file://{directory}/bucket"),
+            ));
+        }
+        environment.push(("HOME", directory));
+        environment
+    }
+
+    /// A directory that goes with it.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// What a repository is made of.
@@ -222,6 +274,7 @@ async fn fresh_database(
     kind: Kind,
     directory: &TempDir,
     number: u32,
+    cluster: &Cluster,
 ) -> (Place, Arc<dyn Database>) {
     match kind {
         Kind::Memory => {
@@ -234,7 +287,7 @@ async fn fresh_database(
             (Place::Sqlite(path), database)
         }
         Kind::Services => {
-            let database = Cluster::shared().database().await;
+            let database = cluster.database().await;
             database.migrate().await;
             let adapter = database.adapter(&database.app()).await;
             (Place::Postgres(database), Arc::new(adapter))

@@ -46,6 +46,12 @@ impl Cluster {
         SHARED.get_or_init(|| Self::start(Fsync::Off))
     }
 
+    /// The same, waiting for the disk.
+    pub fn durable() -> &'static Self {
+        static DURABLE: OnceLock<Cluster> = OnceLock::new();
+        DURABLE.get_or_init(|| Self::start(Fsync::On))
+    }
+
     /// A cluster of one's own. It goes with its value, or with the process.
     pub fn start(fsync: Fsync) -> Self {
         let bin = programs();

@@ -148,12 +148,10 @@ impl Gate {
 
     /// Waits until so many calls are held, or were.
     pub async fn reached_by(&self, calls: usize) {
-        let reached = self
-            .reached
-            .subscribe()
-            .wait_for(|reached| *reached >= calls)
-            .await
-            .map(|_| ());
+        let mut watch = self.reached.subscribe();
+        let reached = watch.wait_for(|reached| *reached >= calls);
+        let reached = tokio::time::timeout(Duration::from_mins(5), reached).await;
+        let reached = reached.unwrap_or_else(|_| panic!("{calls} held calls did not come about"));
         reached.expect("the gate holds its own sender");
     }
 
