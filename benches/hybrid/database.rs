@@ -1,14 +1,16 @@
 //! A database that waits for the disk, and the floor's tables beside driftline's.
 
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
 use driftline::adapters::system::System;
 use driftline::domain::content::Content;
-use driftline::domain::{BucketId, EntryId, Epoch, Stream, TenantId};
-use driftline::ports::{Clock, Entropy, NewEntry, RecoveryStore};
+use driftline::domain::{BucketId, Epoch, TenantId};
+use driftline::hybrid::{HybridManifestRepository, Settings, Sides};
+use driftline::ports::{CreateManifest, Entropy, RecoveryStore};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use crate::support::postgres::{Cluster, Database, Fsync, options, run};
@@ -19,8 +21,10 @@ pub const WRITERS: usize = 16;
 /// One database for both sides.
 pub struct Bench {
     _database: Database,
-    /// Driftline's side.
+    /// Driftline's database.
     pub store: PostgresDatabase,
+    /// Driftline's side. Nothing shadows meanwhile.
+    pub repository: HybridManifestRepository,
     /// The floor's side: a pool with the same settings.
     pub floor: PgPool,
     next: AtomicI64,
@@ -80,9 +84,16 @@ impl Bench {
             )))
             .await
             .expect("the server answers");
+        let ports = Sides {
+            database: Arc::new(store.clone()),
+            snapshots: Arc::new(MemorySnapshotStore::new()),
+            clock: Arc::new(System),
+            entropy: Arc::new(System),
+        };
         Self {
             _database: database,
             store,
+            repository: HybridManifestRepository::new(ports, Settings::default()),
             floor,
             next: AtomicI64::new(1),
         }
@@ -126,19 +137,11 @@ pub fn content() -> Content {
     Content::from_stored(text.into_bytes().into())
 }
 
-/// A new version with this content.
-pub fn manifest(content: &Content) -> NewEntry {
-    NewEntry {
-        stream: Stream::Manifests,
-        id: EntryId(System.uuid()),
-        content: content.clone(),
-        created_at: System.now(),
+/// A request to create a version with this content.
+pub fn create(content: &Content) -> CreateManifest {
+    CreateManifest {
+        content: content.as_bytes().to_vec(),
         created_by: Some("bench".parse().expect("a short text")),
-        message: None,
-        expect: None,
-        idempotency_key: None,
-        skip_unchanged: false,
-        refers_to: None,
-        activation: None,
+        ..CreateManifest::default()
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use driftline::ports::ManifestStore;
+use driftline::ports::ManifestProvider;
 use sqlx::Row as _;
 
-use crate::database::{Bench, content, manifest, tenant};
+use crate::database::{Bench, content, create, tenant};
 use crate::harness::{Comparison, Row, Unit, interleave, rate};
 
 /// Versions to choose from.
@@ -25,10 +25,10 @@ async fn current_manifest() -> Comparison {
     let (content, tenant) = (content(), tenant(0));
     for _ in 0..HISTORY {
         bench
-            .store
-            .append(&tenant, &manifest(&content))
+            .repository
+            .create_manifest(&tenant, create(&content))
             .await
-            .expect("the store appends");
+            .expect("the repository writes");
     }
     let fill =
         "INSERT INTO floor.entry SELECT $1, 0, n, $2 FROM generate_series(1, $3::bigint) AS n";
@@ -58,15 +58,12 @@ async fn current_manifest() -> Comparison {
         rate(1, move |_| {
             let (bench, tenant) = (Arc::clone(&bench), tenant.clone());
             async move {
-                let stored = bench
-                    .store
-                    .active_manifest(&tenant)
+                let current = bench
+                    .repository
+                    .current_manifest(&tenant)
                     .await
-                    .expect("the store reads");
-                assert_eq!(
-                    stored.expect("there is a version").entry.content.len(),
-                    4096
-                );
+                    .expect("the repository reads");
+                assert_eq!(current.expect("there is a version").content().len(), 4096);
             }
         })
     };

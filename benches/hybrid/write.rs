@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use driftline::ports::{Appended, ManifestStore};
+use driftline::ports::ManifestProvider;
 
-use crate::database::{Bench, WRITERS, content, manifest, tenant};
+use crate::database::{Bench, WRITERS, content, create, tenant};
 use crate::harness::{Comparison, Row, Unit, interleave, rate};
 
 /// The same bytes under the same key.
@@ -85,14 +85,12 @@ async fn write(bench: &Arc<Bench>, writers: usize, tenant_of: fn(usize) -> usize
     rate(writers, move |task| {
         let (bench, content) = (Arc::clone(&bench), content.clone());
         async move {
-            let appended = bench
-                .store
-                .append(&tenant(tenant_of(task)), &manifest(&content))
+            let request = create(&content);
+            let created = bench
+                .repository
+                .create_manifest(&tenant(tenant_of(task)), request)
                 .await;
-            assert!(
-                matches!(appended, Ok(Appended::Committed { .. })),
-                "{appended:?}"
-            );
+            assert!(created.is_ok_and(|created| created.new));
         }
     })
     .await
