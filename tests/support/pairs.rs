@@ -146,6 +146,11 @@ impl Pair {
         environment
     }
 
+    /// Whether the sides are processes of their own.
+    pub fn has_servers(&self) -> bool {
+        self.kind() == Kind::Services
+    }
+
     /// A directory that goes with it.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()
