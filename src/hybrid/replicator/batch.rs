@@ -7,69 +7,26 @@
 //!
 //! Cancellation is a crash: safe at every await.
 
+mod error;
+mod upload;
+
 use std::sync::Arc;
 
-use futures::future::{join, join_all, ready};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::future::{join, join_all};
+use futures::stream::{StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use crate::domain::content::Content;
-use crate::domain::format::{
-    Damage, Index, IndexEntry, Page, Snapshot, index_key, page_key, snapshot_key,
-};
+use crate::domain::format::{Index, index_key};
 use crate::domain::{
     BucketId, Digest, Entry, Halt, Head, PerStream, Seq, Stream, TenantId, VersionRef, references,
 };
-use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
+use crate::hybrid::bucket::{BucketError, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{DatabaseIdentity, ETag, Fault, HaltGuard, Mark, StoreError, Work};
+use crate::ports::{DatabaseIdentity, ETag, HaltGuard, Mark, StoreError, Work};
 
-/// Why a batch stopped.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BatchError {
-    /// A side failed; the tenant is tried again later.
-    #[error("{}", .0.report())]
-    Store(#[from] StoreError),
-    /// The bucket holds damaged or misplaced objects where the batch has to build on.
-    #[error("{0}; run `driftline recover --tenant {1} --dry-run`")]
-    Damage(Box<Damage>, TenantId),
-    /// The bucket is not, or no longer, this database's.
-    #[error("{0}")]
-    NotOwner(String),
-    /// The bucket is in a later epoch.
-    #[error(
-        "recovery unfinished: the index {0} is in epoch {1}, the database in epoch {2}: run `driftline recover --tenant {3}`"
-    )]
-    Fenced(String, crate::domain::Epoch, crate::domain::Epoch, TenantId),
-    /// The bucket knows entries that the database lacks.
-    #[error(
-        "the database is behind its bucket: {stream} end at {head}, the index at {latest}: run `driftline recover --tenant {tenant}`"
-    )]
-    Behind {
-        tenant: TenantId,
-        stream: Stream,
-        head: Seq,
-        latest: Seq,
-    },
-    /// A row below the head is missing or does not fit its chain.
-    #[error(
-        "the database is damaged: {stream}/{seq} of {tenant} {problem}; run `driftline recover --tenant {tenant}`"
-    )]
-    DamagedRow {
-        tenant: TenantId,
-        stream: Stream,
-        seq: Seq,
-        problem: &'static str,
-    },
-    /// Others kept changing the index.
-    #[error("the index {0} changed under every try; another replicator is at work")]
-    Contended(String),
-    /// Two valid histories disagree. The halt is stored unless what was compared has moved.
-    #[error("{}", .0.reason)]
-    Divergent(Box<Halt>, Box<HaltGuard>),
-}
+pub(crate) use self::error::BatchError;
 
 /// How a tenant's batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -454,155 +411,6 @@ impl Batch<'_> {
         Ok(row
             .first()
             .is_some_and(|meta| meta.seq == reference.version && meta.chain == reference.chain))
-    }
-
-    /// Creates the rows' snapshots, several at once, and adopts those that are there already. When that takes long the last
-    /// rows are left for the next batch: what is there gets its place in the index while the lease still holds.
-    async fn upload(
-        &self,
-        bucket: &Bucket,
-        stream: Stream,
-        rows: &[Entry],
-    ) -> Result<Vec<IndexEntry>, BatchError> {
-        let until = Instant::now() + self.settings.lease / 3;
-        let in_time = |place: &usize| ready(*place == 0 || Instant::now() < until);
-        let mut entries: Vec<(usize, IndexEntry)> = stream::iter(0..rows.len())
-            .take_while(in_time)
-            .map(|place| async move {
-                let _permit = self.requests.acquire().await;
-                Ok::<_, BatchError>((place, self.create(bucket, stream, &rows[place]).await?))
-            })
-            .buffer_unordered(self.settings.concurrent_requests)
-            .try_collect()
-            .await?;
-        entries.sort_unstable_by_key(|(place, _)| *place);
-        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
-    }
-
-    async fn create(
-        &self,
-        bucket: &Bucket,
-        stream: Stream,
-        row: &Entry,
-    ) -> Result<IndexEntry, BatchError> {
-        let (bytes, meta) = (Snapshot::write(row), &row.meta);
-        let key = snapshot_key(&meta.tenant, stream, meta.seq, meta.epoch);
-        let created = bucket
-            .create(&key, &bytes)
-            .await
-            .map_err(|error| self.bucket_error(error))?;
-        crash::point("batch-one-snapshot");
-        let prefix = bucket.store().prefix();
-        match created {
-            Created::Written => Ok(IndexEntry::new(
-                prefix,
-                meta.clone(),
-                bytes.len() as u64,
-                Digest::of(&bytes),
-            )),
-            Created::Exists(_) => self.adopt_snapshot(bucket, row, &key, prefix).await,
-        }
-    }
-
-    async fn create_page(
-        &self,
-        bucket: &Bucket,
-        stream: Stream,
-        page: &Page,
-    ) -> Result<(), BatchError> {
-        let key = page_key(self.tenant(), stream, page.number);
-        let created = bucket
-            .create(&key, &page.to_bytes())
-            .await
-            .map_err(|error| self.bucket_error(error))?;
-        match created {
-            Created::Written => Ok(()),
-            Created::Exists(_) => self.adopt_page(bucket, stream, page, &key).await,
-        }
-    }
-
-    /// Another object is where the row's snapshot belongs. It is ours if it holds the same entry, in whatever layout.
-    async fn adopt_snapshot(
-        &self,
-        bucket: &Bucket,
-        row: &Entry,
-        key: &str,
-        prefix: &str,
-    ) -> Result<IndexEntry, BatchError> {
-        let (meta, tenant) = (&row.meta, self.tenant());
-        let found = match bucket.unnamed_snapshot(tenant, meta.stream, key).await {
-            Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
-                return Ok(IndexEntry::of(prefix, &found));
-            }
-            Ok(Some(found)) => found.entry.meta.chain,
-            Ok(None) => {
-                let message =
-                    format!("write {key}: the store says both that it is there and that it is not");
-                return Err(StoreError::new(
-                    crate::ports::Side::Bucket,
-                    Fault::Unavailable,
-                    message,
-                )
-                .into());
-            }
-            Err(error) => {
-                self.persistent_damage(bucket, key, &Snapshot::write(row), error)
-                    .await?
-            }
-        };
-        let reason = format!(
-            "{key} in the bucket is not the database's {} of {}",
-            meta.seq, meta.stream
-        );
-        Err(self.divergent(meta.stream, meta.seq, meta.chain, found, reason))
-    }
-
-    async fn adopt_page(
-        &self,
-        bucket: &Bucket,
-        stream: Stream,
-        page: &Page,
-        key: &str,
-    ) -> Result<(), BatchError> {
-        let found = match bucket.page(self.tenant(), stream, page.number).await {
-            Ok(there)
-                if there.latest_chain() == page.latest_chain()
-                    && there.prev_chain == page.prev_chain =>
-            {
-                return Ok(());
-            }
-            Ok(there) => there.latest_chain(),
-            Err(error) => {
-                self.persistent_damage(bucket, key, &page.to_bytes(), error)
-                    .await?
-            }
-        };
-        let last = page
-            .entries
-            .last()
-            .map(|last| (last.meta.seq, last.meta.chain));
-        let (seq, chain) = last.unwrap_or((Seq::default(), page.prev_chain));
-        let reason = format!("{key} in the bucket does not hold the entries that the index names");
-        Err(self.divergent(stream, seq, chain, found, reason))
-    }
-
-    /// The digest of an object that is no such entry at every look. A look may have met a torn answer: the tenant backs off
-    /// and looks again before anything is halted, and a part of what belongs there is never taken for another history.
-    async fn persistent_damage(
-        &self,
-        bucket: &Bucket,
-        key: &str,
-        ours: &[u8],
-        error: BucketError,
-    ) -> Result<Digest, BatchError> {
-        if let BucketError::Damage(_) = error
-            && self.work.attempts >= LOOKS
-            && let Some(object) = bucket.store().get(key).await?
-            && !ours.starts_with(&object.bytes)
-        {
-            return Ok(Digest::of(&object.bytes));
-        }
-        Err(self.bucket_error(error))
     }
 
     fn divergent(
