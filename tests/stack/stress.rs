@@ -202,6 +202,42 @@ fn slow() -> Chances {
     }
 }
 
+/// The database is lost, and everything comes back from the bucket alone, row by row, and takes writes again.
+async fn comes_back(pair: &mut Pair, tenants: &[TenantId], before: &[History]) {
+    pair.lose_database().await;
+    let recovered = pair.repository().await;
+    let report = recovered
+        .recover_all(&RecoveryRequest::default(), &Progress::default())
+        .await
+        .unwrap();
+    assert_eq!(report.unfinished, None, "{report:?}");
+    let outcomes: Vec<_> = report
+        .tenants
+        .iter()
+        .map(|(_, outcome)| outcome.as_ref().unwrap())
+        .collect();
+    assert_eq!(outcomes.len(), TENANTS);
+    for outcome in outcomes {
+        assert_eq!(
+            (
+                &*outcome.failures,
+                &*outcome.orphans,
+                &*outcome.void_references
+            ),
+            (&[][..], &[][..], &[][..])
+        );
+    }
+    for (name, before) in tenants.iter().zip(before) {
+        let (database, bucket) = (&pair.database, &pair.snapshots);
+        let after = audit::settled(database.as_ref(), bucket.as_ref(), name).await;
+        assert!(after == *before, "{name} came back otherwise");
+        // And it takes writes again.
+        let mut rng = StdRng::seed_from_u64(0);
+        let next = create(&recovered, name, "after", &mut rng).await;
+        assert_eq!(next.get(), before[Stream::Manifests].len() as u64 + 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() {
     let mut pair = Pair::new(Kind::Services).await;
@@ -283,36 +319,5 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
     println!("{entries} entries, {met} lost races for an index");
     assert!(met > 0, "the replicators never met");
 
-    pair.lose_database().await;
-    let recovered = pair.repository().await;
-    let report = recovered
-        .recover_all(&RecoveryRequest::default(), &Progress::default())
-        .await
-        .unwrap();
-    assert_eq!(report.unfinished, None, "{report:?}");
-    let outcomes: Vec<_> = report
-        .tenants
-        .iter()
-        .map(|(_, outcome)| outcome.as_ref().unwrap())
-        .collect();
-    assert_eq!(outcomes.len(), TENANTS);
-    for outcome in outcomes {
-        assert_eq!(
-            (
-                &*outcome.failures,
-                &*outcome.orphans,
-                &*outcome.void_references
-            ),
-            (&[][..], &[][..], &[][..])
-        );
-    }
-    for (name, before) in tenants.iter().zip(&before) {
-        let (database, bucket) = (&pair.database, &pair.snapshots);
-        let after = audit::settled(database.as_ref(), bucket.as_ref(), name).await;
-        assert!(after == *before, "{name} came back otherwise");
-        // And it takes writes again.
-        let mut rng = StdRng::seed_from_u64(0);
-        let next = create(&recovered, name, "after", &mut rng).await;
-        assert_eq!(next.get(), before[Stream::Manifests].len() as u64 + 1);
-    }
+    comes_back(&mut pair, &tenants, &before).await;
 }
