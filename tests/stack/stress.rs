@@ -16,6 +16,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use crate::support::audit::{self, History};
+use crate::support::faults::{Chances, FaultyStore, Outcome};
 use crate::support::pairs::{Kind, Pair, settings};
 use crate::{soak, tenant};
 
@@ -183,66 +184,26 @@ async fn wait_until_shadowed(repository: &HybridManifestRepository) {
     panic!("not everything is shadowed after a minute");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() {
-    let mut pair = Pair::new(Kind::Services).await;
-    // Leases end in the middle of batches, so that the two get into each other's way.
-    let settings = Settings {
-        lease: Duration::from_millis(30),
-        ..settings()
-    };
-    let other = Sides {
-        database: pair.another_connection().await,
-        ..pair.sides()
-    };
-    let [one, two] = [pair.sides(), other]
-        .map(|sides| Arc::new(HybridManifestRepository::new(sides, settings.clone())));
-    for repository in [&one, &two] {
-        repository.check_ownership().await.unwrap();
+/// Nothing is pending, and so nobody will look at an index that went back.
+async fn assert_index_is_complete(pair: &Pair, tenant: &TenantId) {
+    let state = pair.database.tenant(tenant).await.unwrap();
+    for (stream, head) in state.iter().flat_map(|state| state.heads.iter()) {
+        let named = audit::index(pair.snapshots.as_ref(), tenant, stream).await;
+        let named = named.last().map_or(Seq::default(), |last| last.meta.seq);
+        assert_eq!(named, head.seq, "index of {tenant}'s {stream}");
     }
-    let tenants: Vec<_> = (0..TENANTS).map(|n| tenant(&format!("t{n}"))).collect();
-    // Enough for pages to be sealed on the way.
-    let (mut before, mut rng) = (Acknowledged::default(), StdRng::seed_from_u64(WRITERS));
-    for number in 0..PAGE_SIZE {
-        let tag = format!("before-{number}");
-        let version = create(&one, &tenants[0], &tag, &mut rng).await;
-        let tags = before.tags.entry(tenants[0].clone()).or_default();
-        tags.insert(version, tag);
-    }
-    one.start();
-    two.start();
-    let seconds = if soak() { 120 } else { 10 };
-    let until = Instant::now() + Duration::from_secs(seconds);
-    let writers = (0..WRITERS).map(|writer| {
-        let repository = if writer % 2 == 0 { &one } else { &two };
-        let (repository, tenants) = (Arc::clone(repository), tenants.clone());
-        tokio::spawn(write(repository, tenants, writer, until))
-    });
-    let writers: Vec<_> = writers.collect();
-    let mut done = vec![before];
-    for writer in writers {
-        done.push(writer.await.unwrap());
-    }
-    wait_until_shadowed(&one).await;
-    for repository in [&one, &two] {
-        assert!(repository.is_shadowing());
-        assert!(repository.shutdown(Duration::from_secs(10)).await.unwrap());
-    }
-    let mut before = Vec::new();
-    for name in &tenants {
-        let (database, bucket) = (&pair.database, &pair.snapshots);
-        let history = audit::settled(database.as_ref(), bucket.as_ref(), name).await;
-        assert_acknowledged(name, &history, &done);
-        assert_references_resolve(&history);
-        before.push(history);
-    }
-    let entries: usize = before
-        .iter()
-        .flat_map(driftline::domain::PerStream::iter)
-        .map(|(_, entries)| entries.len())
-        .sum();
-    println!("{entries} entries in {seconds} s");
+}
 
+/// Every fifth request to the bucket takes up to a tenth of a second.
+fn slow() -> Chances {
+    Chances {
+        slow: 0.2,
+        ..Chances::default()
+    }
+}
+
+/// The database is lost, and everything comes back from the bucket alone, row by row, and takes writes again.
+async fn comes_back(pair: &mut Pair, tenants: &[TenantId], before: &[History]) {
     pair.lose_database().await;
     let recovered = pair.repository().await;
     let report = recovered
@@ -266,7 +227,7 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
             (&[][..], &[][..], &[][..])
         );
     }
-    for (name, before) in tenants.iter().zip(&before) {
+    for (name, before) in tenants.iter().zip(before) {
         let (database, bucket) = (&pair.database, &pair.snapshots);
         let after = audit::settled(database.as_ref(), bucket.as_ref(), name).await;
         assert!(after == *before, "{name} came back otherwise");
@@ -275,4 +236,88 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
         let next = create(&recovered, name, "after", &mut rng).await;
         assert_eq!(next.get(), before[Stream::Manifests].len() as u64 + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() {
+    let mut pair = Pair::new(Kind::Services).await;
+    // Leases end in the middle of batches, and some requests take long: the two get into each other's way.
+    let settings = Settings {
+        lease: Duration::from_millis(30),
+        ..settings()
+    };
+    let buckets = [1, 2].map(|seed| {
+        let bucket = FaultyStore::new(Arc::clone(&pair.snapshots));
+        bucket.randomly(seed, slow());
+        bucket
+    });
+    let other = pair.another_connection().await;
+    let [one, two] = [
+        (Arc::clone(&pair.database), &buckets[0]),
+        (other, &buckets[1]),
+    ]
+    .map(|(database, bucket)| {
+        let sides = Sides {
+            database,
+            snapshots: Arc::new(bucket.clone()),
+            ..pair.sides()
+        };
+        Arc::new(HybridManifestRepository::new(sides, settings.clone()))
+    });
+    for repository in [&one, &two] {
+        repository.check_ownership().await.unwrap();
+    }
+    let tenants: Vec<_> = (0..TENANTS).map(|n| tenant(&format!("t{n}"))).collect();
+    // Enough for pages to be sealed on the way.
+    let (mut before, mut rng) = (Acknowledged::default(), StdRng::seed_from_u64(0));
+    for number in 0..PAGE_SIZE {
+        let tag = format!("before-{number}");
+        let version = create(&one, &tenants[0], &tag, &mut rng).await;
+        let tags = before.tags.entry(tenants[0].clone()).or_default();
+        tags.insert(version, tag);
+    }
+    one.start();
+    two.start();
+    let rounds = if soak() { 60 } else { 5 };
+    let mut done = vec![before];
+    for round in 0..rounds {
+        let until = Instant::now() + Duration::from_secs(2);
+        let writers = (0..WRITERS).map(|writer| {
+            let repository = if writer % 2 == 0 { &one } else { &two };
+            let (repository, tenants) = (Arc::clone(repository), tenants.clone());
+            tokio::spawn(write(repository, tenants, round * WRITERS + writer, until))
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            done.push(writer.await.unwrap());
+        }
+        wait_until_shadowed(&one).await;
+        for name in &tenants {
+            assert_index_is_complete(&pair, name).await;
+        }
+    }
+    for repository in [&one, &two] {
+        assert!(repository.is_shadowing());
+        assert!(repository.shutdown(Duration::from_secs(10)).await.unwrap());
+    }
+    let mut before = Vec::new();
+    for name in &tenants {
+        let (database, bucket) = (&pair.database, &pair.snapshots);
+        let history = audit::settled(database.as_ref(), bucket.as_ref(), name).await;
+        assert_acknowledged(name, &history, &done);
+        assert_references_resolve(&history);
+        before.push(history);
+    }
+    let entries: usize = before
+        .iter()
+        .flat_map(driftline::domain::PerStream::iter)
+        .map(|(_, entries)| entries.len())
+        .sum();
+    let met = buckets.iter().flat_map(FaultyStore::calls).filter(|call| {
+        call.key.ends_with("index.json") && call.outcome == Outcome::PreconditionFailed
+    });
+    let met = met.count();
+    println!("{entries} entries, {met} lost races for an index");
+    assert!(met > 0, "the replicators never met");
+
+    comes_back(&mut pair, &tenants, &before).await;
 }
