@@ -13,7 +13,6 @@ mod upload;
 use std::sync::Arc;
 
 use futures::future::{join, join_all};
-use futures::stream::{StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
 use crate::domain::content::Content;
