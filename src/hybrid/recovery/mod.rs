@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use self::listing::Lister;
 use self::plan::Plan;
 use self::takeover::Takeover;
+use super::bucket::BucketError;
 use super::ownership;
 use super::settings::{Settings, Sides};
 use crate::domain::{Stream, TenantId};
@@ -313,10 +314,12 @@ async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
     let mut lister = Lister::all(context.sides.snapshots.as_ref());
     while let Some((tenant, keys)) = lister.next().await? {
         for stream in Stream::ALL {
-            let Ok(Some((index, _))) = bucket.index(&tenant, stream).await else {
-                continue;
-            };
-            highest = highest.max(index.epoch);
+            match bucket.index(&tenant, stream).await {
+                Ok(Some((index, _))) => highest = highest.max(index.epoch),
+                // Its snapshots tell below.
+                Ok(None) | Err(BucketError::Damage(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let named = keys
             .iter()
