@@ -2,6 +2,7 @@
 
 pub mod content;
 mod digest;
+pub mod drift;
 mod entry;
 pub mod format;
 mod ids;
@@ -11,7 +12,8 @@ mod time;
 pub use digest::{Digest, InvalidDigest};
 pub use entry::{Entry, EntryMeta, genesis, identity, link};
 pub use ids::{
-    BucketId, DatabaseId, EntryId, Epoch, InvalidName, PerStream, Seq, ShortText, Stream, TenantId,
+    BucketId, DatabaseId, EntryId, Epoch, EventId, InvalidName, PerStream, ReportId, Seq,
+    ShortText, Stream, TenantId,
 };
 pub use records::{
     Activation, Apply, Decision, Halt, Head, Resources, TenantState, VersionRef, references,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::content::{Content, ContentError};
+use super::drift::{Acknowledgement, Policy};
 use super::{Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, Timestamp};
 
 /// A reference to a version: its number and the chain that makes it this very version.
@@ -50,6 +51,17 @@ pub enum Decision {
         head_version: Seq,
         /// The chain of that head.
         head_chain: Digest,
+    },
+    /// Replaces the tenant's drift policy.
+    Policy {
+        /// The whole policy.
+        policy: Policy,
+    },
+    /// Accepts a live value that is not the desired one.
+    Acknowledge {
+        /// What, until when, and why.
+        #[serde(flatten)]
+        acknowledgement: Acknowledgement,
     },
     /// A decision that this build does not know; it is kept and changes nothing.
     #[serde(other)]
@@ -99,7 +111,8 @@ pub fn references(stream: Stream, content: &Content) -> Vec<VersionRef> {
                     chain: head_chain,
                 },
             ],
-            Ok(Decision::Unknown) | Err(_) => Vec::new(),
+            Ok(Decision::Policy { .. } | Decision::Acknowledge { .. } | Decision::Unknown)
+            | Err(_) => Vec::new(),
         },
     }
 }
@@ -139,7 +152,8 @@ impl Activation {
                 target: VersionRef { version, chain },
                 head_chain,
             }),
-            Ok(Decision::Unknown) | Err(_) => None,
+            Ok(Decision::Policy { .. } | Decision::Acknowledge { .. } | Decision::Unknown)
+            | Err(_) => None,
         }
     }
 }

@@ -4,15 +4,24 @@
 //! [`SnapshotStore`] (the bucket), [`Clock`] and [`Entropy`]. Every driven port is object safe, because URLs choose the
 //! backends at run time.
 
+mod actual_state_source;
+mod audit_log;
 mod environment;
 mod error;
 mod manifest_provider;
 mod manifest_store;
+mod notifier;
 mod recovery_store;
 mod shadow_ledger;
 mod snapshot_store;
+mod state_reader;
 mod store_error;
 
+pub use actual_state_source::{ActualStateSource, ObserveRequest, SourceError};
+pub use audit_log::{
+    AuditClaim, AuditLog, AuditOutcome, AuditScope, AuditedTenant, Delivery, DeliveryOutcome,
+    EventStatus, NewEvent, NewReport, ReportFilter, ReportSummary, Retention, StoredReport,
+};
 pub use environment::{Clock, Entropy};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest_provider::{
@@ -24,6 +33,7 @@ pub use manifest_store::{
     Appended, BackendInfo, Expectation, IDEMPOTENCY_WINDOW, ManifestStore, NewEntry, Refusal,
     Stored,
 };
+pub use notifier::{DeliveryError, Notifier};
 pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore};
 pub use shadow_ledger::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
@@ -32,6 +42,7 @@ pub use shadow_ledger::{
 pub use snapshot_store::{
     ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore, Verdict,
 };
+pub use state_reader::{ReadSession, StateReader, TenantDocuments};
 pub use store_error::{Fault, Side, StoreError, StoreResult};
 
 /// The database: manifests, the record of what is shadowed, and recovery.

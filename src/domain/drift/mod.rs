@@ -1,0 +1,29 @@
+//! Drift: three states, one verdict per resource.
+//!
+//! [`compare`] holds what is desired (the active manifest) against what was recorded (the version last applied, and the
+//! external ids that it got) and what is actual (what an observer saw), and says for every resource which of the three
+//! differs from the others. It is a pure function: nothing here reads, waits or looks at a clock.
+
+mod acknowledgement;
+mod actual;
+mod audit;
+mod compare;
+mod fields;
+mod plan;
+mod policy;
+mod report;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use acknowledgement::Acknowledgement;
+pub use actual::{ActualState, InvalidActualState, ObservationError};
+pub use audit::{Changes, EVENT_SCHEMA, Event, EventKind, Memory, Subject, Track};
+pub use compare::{Comparison, Desired, Recorded, compare};
+pub use plan::{Action, Step};
+pub use policy::{IgnoreRule, ListKind, ListRule, Policy, SeverityRule, Unmanaged};
+pub use report::{
+    Acknowledged, Change, DriftReport, Item, Kind, Onset, REPORT_SCHEMA, Severity, Status, Summary,
+    Verdict,
+};
+pub use rules::DriftRules;

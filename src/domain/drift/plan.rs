@@ -1,0 +1,39 @@
+//! What brings the actual state to the desired one.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "camelCase")]
+pub enum Action {
+    /// Creates the resource.
+    Create {
+        /// Its desired attributes.
+        attributes: Value,
+    },
+    /// Changes the live resource.
+    Update {
+        /// An RFC 6902 patch of the live attributes.
+        patch: Value,
+    },
+    /// Deletes the live resource.
+    Delete,
+    /// Changes nothing live: the record of what was applied learns what is there. Without an external id, that nothing is.
+    Record,
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// What it does.
+    #[serde(flatten)]
+    pub action: Action,
+    /// The resource's type.
+    pub resource_type: String,
+    /// Its manifest id; `None` for an unmanaged resource.
+    pub manifest_id: Option<String>,
+    /// Its live external id; `None` when it is not there.
+    pub external_id: Option<String>,
+}

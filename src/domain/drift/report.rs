@@ -1,0 +1,289 @@
+//! The report `driftline.drift.v1`. Members are added, never changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ObservationError, Step};
+use crate::domain::{Digest, Seq, ShortText, TenantId, Timestamp};
+
+/// The report's schema tag.
+pub const REPORT_SCHEMA: &str = "driftline.drift.v1";
+
+/// Which of the three states of a resource differs from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Desired = recorded = actual.
+    InSync,
+    /// Recorded = actual ≠ desired: not applied yet.
+    Pending,
+    /// Desired = recorded ≠ actual: somebody changed or deleted it outside.
+    Drifted,
+    /// Desired = actual ≠ recorded: done by hand as desired; to be recorded, not applied again.
+    Adopted,
+    /// All three differ.
+    Conflict,
+    /// What was recorded cannot be relied on: its checksum fails, or its reference to a version is void.
+    LedgerSuspect,
+    /// The observer could not see it. Never counted as drift.
+    Unknown,
+    /// It is live, and neither desired nor recorded.
+    Unmanaged,
+}
+
+impl Verdict {
+    /// Every verdict, the worst first.
+    pub const ALL: [Self; 8] = [
+        Self::LedgerSuspect,
+        Self::Conflict,
+        Self::Drifted,
+        Self::Adopted,
+        Self::Pending,
+        Self::Unknown,
+        Self::Unmanaged,
+        Self::InSync,
+    ];
+
+    /// The word that reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InSync => "in_sync",
+            Self::Pending => "pending",
+            Self::Drifted => "drifted",
+            Self::Adopted => "adopted",
+            Self::Conflict => "conflict",
+            Self::LedgerSuspect => "ledger_suspect",
+            Self::Unknown => "unknown",
+            Self::Unmanaged => "unmanaged",
+        }
+    }
+
+    /// Whether it raises an alarm, unless somebody accepted it.
+    pub const fn is_drift(self) -> bool {
+        matches!(
+            self,
+            Self::Drifted | Self::Adopted | Self::Conflict | Self::LedgerSuspect
+        )
+    }
+
+    /// Whether something differs: drift, or a change that is not applied yet.
+    pub const fn is_difference(self) -> bool {
+        self.is_drift() || matches!(self, Self::Pending)
+    }
+}
+
+/// How the actual state (without one, the recorded state) differs from the desired one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Desired, and not there.
+    Missing,
+    /// There, and not desired.
+    Extra,
+    /// There with other fields.
+    Modified,
+    /// There under another external id than the recorded one.
+    Mismatch,
+}
+
+impl Kind {
+    /// The word that reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Modified => "modified",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
+/// How much an item matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Worth a look.
+    Warning,
+    /// Worth waking somebody.
+    Error,
+}
+
+impl Severity {
+    /// The word that reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What a report rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// All three states were there.
+    Compared,
+    /// The tenant has no manifest: there is nothing to compare with.
+    NoManifest,
+    /// Nothing was ever recorded as applied.
+    NeverApplied,
+    /// Nothing was observed: desired and recorded are compared alone.
+    NotObserved,
+}
+
+impl Status {
+    /// The word that reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compared => "compared",
+            Self::NoManifest => "no_manifest",
+            Self::NeverApplied => "never_applied",
+            Self::NotObserved => "not_observed",
+        }
+    }
+}
+
+/// A field that is not the same in all states. An absent value is null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The field, as a JSON pointer.
+    pub pointer: String,
+    /// Its desired value.
+    pub desired: Value,
+    /// Its recorded value.
+    pub recorded: Value,
+    /// Its actual value, as far as the desired or the recorded state names it; null without an actual state.
+    pub actual: Value,
+}
+
+/// Since when a drift is there, as far as audits can tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Onset {
+    /// The last audit that did not see it; `None` when the first audit saw it already.
+    pub after: Option<Timestamp>,
+    /// The first audit that saw it.
+    pub before: Timestamp,
+    /// How often the resource drifted so far, this time included.
+    pub occurrence: u32,
+}
+
+/// The acknowledgement that keeps an item silent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Acknowledged {
+    /// Until when.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: ShortText,
+    /// Who.
+    pub by: Option<ShortText>,
+    /// The accepted fields, as JSON pointers; empty for the whole resource.
+    pub pointers: Vec<String>,
+}
+
+/// One resource's verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The kind of difference, where there is one.
+    pub kind: Option<Kind>,
+    /// The resource's type.
+    pub resource_type: String,
+    /// Its manifest id; `None` for an unmanaged resource.
+    pub manifest_id: Option<String>,
+    /// Its live external id, or else the recorded one.
+    pub external_id: Option<String>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The fields that are not the same in all states.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// SHA-256 of the live value as acknowledgements see it: `null` when the resource is not there, or else its external id
+    /// and the fields that the desired or the recorded state names, in canonical form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual_digest: Option<Digest>,
+    /// Somebody accepted all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<Acknowledged>,
+    /// Since when it drifts; only in stored reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset: Option<Onset>,
+    /// Why the verdict is not a comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Item {
+    /// Whether it raises an alarm.
+    pub fn alarms(&self) -> bool {
+        self.verdict.is_drift() && self.acknowledgement.is_none()
+    }
+}
+
+/// The report in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Resources by verdict, those in sync included.
+    pub by_verdict: BTreeMap<Verdict, u64>,
+    /// Differences by kind.
+    pub by_kind: BTreeMap<Kind, u64>,
+    /// Resources that are not in sync, by type.
+    pub by_type: BTreeMap<String, u64>,
+    /// Items that somebody accepted.
+    #[serde(default)]
+    pub acknowledged: u64,
+    /// Resources that the policy ignores.
+    #[serde(default)]
+    pub ignored: u64,
+}
+
+/// What a comparison of one tenant found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftReport {
+    /// [`REPORT_SCHEMA`].
+    pub schema: String,
+    /// Whose.
+    pub tenant: TenantId,
+    /// What it rests on.
+    pub status: Status,
+    /// The version that is compared; 0 when there is none.
+    pub desired_version: Seq,
+    /// The version that was recorded as applied last; `None` when none ever was.
+    pub recorded_version: Option<Seq>,
+    /// When the actual state was seen; `None` without one.
+    pub observed_at: Option<Timestamp>,
+    /// Whether anything raises an alarm.
+    pub has_drift: bool,
+    /// What is not in sync, the worst first.
+    pub items: Vec<Item>,
+    /// In numbers.
+    pub summary: Summary,
+    /// What the observer could not see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ObservationError>,
+    /// What brings the actual state to the desired one, in an order that is safe to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Vec<Step>>,
+}
+
+impl DriftReport {
+    /// Resources with this verdict.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        self.summary
+            .by_verdict
+            .get(&verdict)
+            .copied()
+            .unwrap_or_default()
+    }
+}
