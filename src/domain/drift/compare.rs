@@ -1,7 +1,22 @@
 //! One verdict for every resource.
 
-use super::{Acknowledgement, ActualState, DriftReport, Policy};
-use crate::domain::content::{Content, ContentError};
+mod bind;
+mod documents;
+mod resource;
+
+use serde_json::Value;
+
+use self::bind::{Live, Seen};
+use self::documents::{Collections, Resource};
+use self::resource::{Found, Resolved};
+use super::fields::target;
+use super::plan::{Action, Step};
+use super::policy::Scope;
+use super::{
+    Acknowledgement, ActualState, DriftReport, Item, Kind, Policy, REPORT_SCHEMA, Status, Summary,
+    Unmanaged, Verdict,
+};
+use crate::domain::content::Content;
 use crate::domain::{Resources, Seq, TenantId, Timestamp};
 
 /// What is desired.
@@ -18,8 +33,10 @@ pub struct Desired<'a> {
 pub struct Recorded<'a> {
     /// The version that was applied.
     pub version: Seq,
-    /// Its content, and what got which external id; or why neither can be relied on.
-    pub state: Result<(&'a Content, &'a Resources), &'a str>,
+    /// What got which external id; empty when that cannot be read.
+    pub resources: &'a Resources,
+    /// The content of that version, or why the record cannot be relied on.
+    pub content: Result<&'a Content, &'a str>,
 }
 
 /// The three states, and how they are compared.
@@ -47,8 +64,406 @@ pub struct Comparison<'a> {
     pub plan: bool,
 }
 
-/// Compares the three states. Fails when the desired content is not the content of a manifest.
-pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, ContentError> {
-    let _ = comparison;
-    unimplemented!()
+/// Content that is not the content of a manifest. It was checked when it was committed: the row is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the content of version {version} cannot be read: {reason}")]
+pub struct Unreadable {
+    version: Seq,
+    reason: String,
+}
+
+/// The members that name a resource rather than describe it.
+pub(super) fn is_name(member: &str) -> bool {
+    matches!(member, "id" | "manifestId")
+}
+
+/// Compares the three states. Fails when the desired content cannot be read.
+pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
+    let mut report = DriftReport {
+        schema: REPORT_SCHEMA.to_owned(),
+        tenant: comparison.tenant.clone(),
+        status: comparison.status(),
+        desired_version: comparison
+            .desired
+            .map_or(Seq::default(), |desired| desired.version),
+        recorded_version: comparison.recorded.map(|recorded| recorded.version),
+        observed_at: comparison.actual.and_then(|actual| actual.observed_at),
+        has_drift: false,
+        items: Vec::new(),
+        summary: Summary::default(),
+        errors: comparison
+            .actual
+            .map_or_else(Vec::new, |actual| actual.errors.clone()),
+        plan: None,
+    };
+    let Some(desired) = comparison.desired else {
+        return Ok(report);
+    };
+    let unreadable = |reason: serde_json::Error| Unreadable {
+        version: desired.version,
+        reason: reason.to_string(),
+    };
+    let wanted = Collections::read(desired.content).map_err(unreadable)?;
+    let (recorded, suspect) = comparison.record(desired, &wanted);
+    let mut findings = Findings {
+        comparison,
+        suspect,
+        report: &mut report,
+        steps: Vec::new(),
+    };
+    findings.all(&wanted, recorded.as_ref())?;
+    let steps = findings.finish();
+    if comparison.plan {
+        report.plan = Some(steps);
+    }
+    Ok(report)
+}
+
+impl<'a> Comparison<'a> {
+    fn status(&self) -> Status {
+        let unseen =
+            |actual: &ActualState| actual.resources.is_empty() && !actual.errors.is_empty();
+        if self.desired.is_none() {
+            Status::NoManifest
+        } else if self.recorded.is_none() {
+            Status::NeverApplied
+        } else if self.actual.is_none_or(unseen) {
+            Status::NotObserved
+        } else {
+            Status::Compared
+        }
+    }
+
+    /// The applied version's collections, or why what was recorded cannot be relied on.
+    fn record(
+        &self,
+        desired: Desired<'a>,
+        wanted: &Collections<'a>,
+    ) -> (Option<Collections<'a>>, Option<String>) {
+        match self.recorded.map(|recorded| recorded.content) {
+            None => (None, None),
+            Some(Err(reason)) => (None, Some(reason.to_owned())),
+            Some(Ok(content)) if content.checksum() == desired.content.checksum() => {
+                (Some(wanted.clone()), None)
+            }
+            Some(Ok(content)) => match Collections::read(content) {
+                Ok(collections) => (Some(collections), None),
+                Err(error) => (
+                    None,
+                    Some(format!("the applied version cannot be read: {error}")),
+                ),
+            },
+        }
+    }
+}
+
+/// What was found so far.
+struct Findings<'a, 'r> {
+    comparison: &'a Comparison<'a>,
+    suspect: Option<String>,
+    report: &'r mut DriftReport,
+    steps: Vec<Step>,
+}
+
+impl<'a> Findings<'a, '_> {
+    fn all(
+        &mut self,
+        wanted: &Collections<'a>,
+        applied: Option<&Collections<'a>>,
+    ) -> Result<(), Unreadable> {
+        let live = self.comparison.actual.map(Live::new);
+        static NONE: Resources = Resources::new();
+        let resources = self
+            .comparison
+            .recorded
+            .map_or(&NONE, |recorded| recorded.resources);
+        let mut types: Vec<&str> = wanted
+            .types()
+            .chain(resources.keys().map(String::as_str))
+            .collect();
+        if let Some(actual) = self.comparison.actual {
+            types.extend(actual.resources.keys().map(String::as_str));
+        }
+        types.sort_unstable();
+        types.dedup();
+        for resource_type in types {
+            let desired = wanted.of(resource_type);
+            let applied = applied.and_then(|applied| applied.of(resource_type));
+            let recorded = resources.get(resource_type);
+            let mut ids: Vec<&str> = Vec::new();
+            ids.extend(
+                desired
+                    .into_iter()
+                    .flat_map(|all| all.keys().map(|id| &**id)),
+            );
+            ids.extend(
+                recorded
+                    .into_iter()
+                    .flat_map(|all| all.keys().map(String::as_str)),
+            );
+            ids.sort_unstable();
+            ids.dedup();
+            let bound = live
+                .as_ref()
+                .map(|live| live.bind(resource_type, &ids, recorded));
+            for id in ids {
+                let external_id = recorded.and_then(|all| all.get(id)).map(String::as_str);
+                let resource = Resource {
+                    resource_type,
+                    id,
+                    desired: desired.and_then(|all| all.get(id)).copied(),
+                    external_id,
+                    applied: applied.and_then(|all| all.get(id)).copied(),
+                };
+                let seen = bound.as_ref().map(|bound| bound.seen(id, external_id));
+                self.one(&resource, seen)?;
+            }
+            // What a record that cannot be relied on would bind is not known: nothing is unmanaged then.
+            if let Some(bound) = bound.filter(|_| self.suspect.is_none()) {
+                for external_id in bound.unmanaged() {
+                    self.unmanaged(resource_type, external_id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, resource: &Resource<'_>, seen: Option<Seen<'_>>) -> Result<(), Unreadable> {
+        let comparison = self.comparison;
+        let scope = comparison.policy.scope(resource.resource_type, resource.id);
+        if scope.ignores_all {
+            self.report.summary.ignored += 1;
+            return Ok(());
+        }
+        let resolved = if let Some(reason) = &self.suspect {
+            Resolved::without_comparison(Verdict::LedgerSuspect, reason.clone())
+        } else {
+            match seen {
+                Some(Seen::Unknown(reason)) => {
+                    Resolved::without_comparison(Verdict::Unknown, reason)
+                }
+                Some(Seen::There(external_id, raw))
+                    if raw.get() == "null" && resource.external_id.is_none() =>
+                {
+                    let reason =
+                        format!("`{external_id}` is there, but its attributes were not seen");
+                    Resolved::without_comparison(Verdict::Unknown, reason)
+                }
+                seen => {
+                    let found = Found::read(resource, seen).map_err(|reason| Unreadable {
+                        version: self.report.desired_version,
+                        reason,
+                    })?;
+                    let resolved = found.resolve(comparison, &scope);
+                    self.plan(resource, &scope, &found, &resolved);
+                    resolved
+                }
+            }
+        };
+        self.add(&resolved, resource);
+        Ok(())
+    }
+
+    fn add(&mut self, resolved: &Resolved<'_>, resource: &Resource<'_>) {
+        let Resolved { verdict, kind, .. } = *resolved;
+        let (resource_type, id) = (resource.resource_type, resource.id);
+        let item = Item {
+            verdict,
+            kind,
+            resource_type: resource_type.to_owned(),
+            manifest_id: Some(id.to_owned()),
+            external_id: resolved
+                .external_id
+                .or(resource.external_id)
+                .map(str::to_owned),
+            recorded_external_id: resource
+                .external_id
+                .filter(|_| kind == Some(Kind::Mismatch))
+                .map(str::to_owned),
+            severity: self
+                .comparison
+                .policy
+                .severity(resource_type, id, verdict, kind),
+            changes: resolved.changes.clone(),
+            actual_digest: resolved.actual_digest,
+            acknowledgement: resolved.acknowledgement.clone(),
+            onset: None,
+            reason: resolved.reason.clone(),
+        };
+        self.count(item);
+    }
+
+    fn unmanaged(&mut self, resource_type: &str, external_id: &str) {
+        let policy = self.comparison.policy;
+        if policy.unmanaged == Unmanaged::Ignore
+            || policy.scope(resource_type, external_id).ignores_all
+        {
+            self.report.summary.ignored += 1;
+            return;
+        }
+        let (verdict, kind) = (Verdict::Unmanaged, Some(Kind::Extra));
+        if policy.unmanaged == Unmanaged::Delete && self.comparison.plan {
+            self.steps.push(Step {
+                action: Action::Delete,
+                resource_type: resource_type.to_owned(),
+                manifest_id: None,
+                external_id: Some(external_id.to_owned()),
+            });
+        }
+        self.count(Item {
+            verdict,
+            kind,
+            resource_type: resource_type.to_owned(),
+            manifest_id: None,
+            external_id: Some(external_id.to_owned()),
+            recorded_external_id: None,
+            severity: policy.severity(resource_type, external_id, verdict, kind),
+            changes: Vec::new(),
+            actual_digest: None,
+            acknowledgement: None,
+            onset: None,
+            reason: None,
+        });
+    }
+
+    fn count(&mut self, item: Item) {
+        let summary = &mut self.report.summary;
+        *summary.by_verdict.entry(item.verdict).or_default() += 1;
+        summary.acknowledged += u64::from(item.acknowledgement.is_some());
+        if item.verdict == Verdict::InSync {
+            if self.comparison.all {
+                self.report.items.push(item);
+            }
+            return;
+        }
+        if let Some(kind) = item.kind {
+            *summary.by_kind.entry(kind).or_default() += 1;
+        }
+        *summary
+            .by_type
+            .entry(item.resource_type.clone())
+            .or_default() += 1;
+        self.report.items.push(item);
+    }
+
+    fn plan(
+        &mut self,
+        resource: &Resource<'_>,
+        scope: &Scope<'_>,
+        found: &Found<'_>,
+        resolved: &Resolved<'_>,
+    ) {
+        if !self.comparison.plan || resolved.acknowledgement.is_some() {
+            return;
+        }
+        let verdict = resolved.verdict;
+        if !verdict.is_difference() {
+            return;
+        }
+        let mut push = |action: Action, external_id: Option<&str>| {
+            self.steps.push(Step {
+                action,
+                resource_type: resource.resource_type.to_owned(),
+                manifest_id: Some(resource.id.to_owned()),
+                external_id: external_id.map(str::to_owned),
+            });
+        };
+        let live_id = found.live_id(resource);
+        if verdict == Verdict::Adopted {
+            return push(Action::Record, live_id);
+        }
+        match (found.desired(), found.live()) {
+            (Some(desired), None) => push(
+                Action::Create {
+                    attributes: without_id(desired),
+                },
+                None,
+            ),
+            (None, Some(_)) => push(Action::Delete, live_id),
+            (Some(_), Some(live)) => {
+                let triple = found.triple_for_target();
+                let target = target(scope, self.comparison.strict, &resolved.accepted, triple);
+                let patch = json_patch::diff(live, &target);
+                if !patch.0.is_empty() {
+                    let patch = serde_json::to_value(&patch).unwrap_or_default();
+                    push(Action::Update { patch }, live_id);
+                }
+                if patch.0.is_empty() || resolved.kind == Some(Kind::Mismatch) {
+                    push(Action::Record, live_id);
+                }
+            }
+            (None, None) => push(Action::Record, None),
+        }
+    }
+
+    /// The worst first; steps in an order that is safe to run.
+    fn finish(self) -> Vec<Step> {
+        let report = self.report;
+        report.items.sort_by(|one, other| {
+            let key = |item: &Item| {
+                (
+                    !item.alarms(),
+                    std::cmp::Reverse(item.severity),
+                    rank(item.verdict),
+                )
+            };
+            key(one).cmp(&key(other)).then_with(|| {
+                let name = |item: &Item| {
+                    (
+                        item.resource_type.clone(),
+                        item.manifest_id.clone(),
+                        item.external_id.clone(),
+                    )
+                };
+                name(one).cmp(&name(other))
+            })
+        });
+        report.has_drift = self.suspect.is_some() || report.items.iter().any(Item::alarms);
+        let policy = self.comparison.policy;
+        let mut steps = self.steps;
+        // Nothing goes before what takes its place is there, and what was made last goes first.
+        steps.sort_by(|one, other| {
+            let phase = |step: &Step| match step.action {
+                Action::Create { .. } => 0,
+                Action::Update { .. } => 1,
+                Action::Record => 2,
+                Action::Delete => 3,
+            };
+            let order =
+                |step: &Step| (policy.rank(&step.resource_type), step.resource_type.clone());
+            let types = order(one).cmp(&order(other));
+            let types = if phase(one) == 3 {
+                types.reverse()
+            } else {
+                types
+            };
+            phase(one).cmp(&phase(other)).then(types)
+        });
+        steps
+    }
+}
+
+fn rank(verdict: Verdict) -> usize {
+    let place = Verdict::ALL.iter().position(|other| *other == verdict);
+    place.unwrap_or(Verdict::ALL.len())
+}
+
+fn without_id(desired: &Value) -> Value {
+    let mut desired = desired.clone();
+    if let Some(object) = desired.as_object_mut() {
+        object.remove("id");
+    }
+    desired
+}
+
+/// The digest that an acknowledgement of one field names: that of its live value as reports show it.
+pub fn value_digest(
+    policy: &Policy,
+    resource_type: &str,
+    id: &str,
+    pointer: &str,
+    value: &Value,
+) -> crate::domain::Digest {
+    let scope = policy.scope(resource_type, id);
+    super::fields::digest(&scope, &mut pointer.to_owned(), value)
 }

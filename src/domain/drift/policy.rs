@@ -168,7 +168,9 @@ impl Policy {
             return rule.severity;
         }
         match (verdict, kind) {
-            (Verdict::LedgerSuspect, _) | (_, Some(Kind::Mismatch)) => Severity::Error,
+            (Verdict::LedgerSuspect, _)
+            | (_, Some(Kind::Mismatch))
+            | (Verdict::Drifted | Verdict::Conflict, Some(Kind::Missing)) => Severity::Error,
             (Verdict::InSync | Verdict::Unknown | Verdict::Unmanaged, _)
             | (_, Some(Kind::Extra) | None) => Severity::Info,
             (_, Some(Kind::Missing | Kind::Modified)) => Severity::Warning,

@@ -74,7 +74,7 @@ impl Verdict {
     }
 }
 
-/// How the actual state (without one, the recorded state) differs from the desired one.
+/// How the actual state (without one, or where the two agree, the recorded state) differs from the desired one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -202,13 +202,16 @@ pub struct Item {
     pub manifest_id: Option<String>,
     /// Its live external id, or else the recorded one.
     pub external_id: Option<String>,
+    /// The recorded external id, where it is not the live one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_external_id: Option<String>,
     /// How much it matters.
     pub severity: Severity,
     /// The fields that are not the same in all states.
     #[serde(default)]
     pub changes: Vec<Change>,
-    /// SHA-256 of the live value as acknowledgements see it: `null` when the resource is not there, or else its external id
-    /// and the fields that the desired or the recorded state names, in canonical form.
+    /// SHA-256 of the live value as acknowledgements see it: of `null` when the resource is not there, or else of its external
+    /// id, a line feed, and the hex SHA-256 of the fields that the desired or the recorded state names, in canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actual_digest: Option<Digest>,
     /// Somebody accepted all of it.

@@ -1,0 +1,144 @@
+//! Which live resource is which, and which could not be seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::drift::{ActualState, ObservationError};
+
+/// What was seen of one resource.
+#[derive(Debug, Clone)]
+pub(super) enum Seen<'a> {
+    /// It is there, under this external id.
+    There(&'a str, &'a RawValue),
+    /// It is not there: its type was listed, and is complete.
+    Absent,
+    /// It could not be seen, and why.
+    Unknown(String),
+}
+
+/// What was seen, with its errors by what they are about.
+pub(super) struct Live<'a> {
+    actual: &'a ActualState,
+    by_id: BTreeMap<&'a str, Vec<&'a ObservationError>>,
+}
+
+/// The live resources of one type, and whose they are.
+pub(super) struct Bound<'a, 'l> {
+    live: &'l Live<'a>,
+    resource_type: &'l str,
+    listed: Option<&'a BTreeMap<String, Box<RawValue>>>,
+    /// Manifest id → external id, of resources that are not under their recorded external id.
+    claims: BTreeMap<String, &'a str>,
+    taken: BTreeSet<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Claim {
+    #[serde(rename = "manifestId")]
+    manifest_id: Option<String>,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(actual: &'a ActualState) -> Self {
+        let mut by_id: BTreeMap<&str, Vec<&ObservationError>> = BTreeMap::new();
+        for error in &actual.errors {
+            if let Some(id) = &error.id {
+                by_id.entry(id).or_default().push(error);
+            }
+        }
+        Self { actual, by_id }
+    }
+
+    /// Finds the live resource of each manifest id: the one under the recorded external id, or else one that names the
+    /// manifest id itself. Of several that name it the first by external id is taken; the others are unmanaged.
+    pub(super) fn bind<'l>(
+        &'l self,
+        resource_type: &'l str,
+        ids: &[&str],
+        recorded: Option<&BTreeMap<String, String>>,
+    ) -> Bound<'a, 'l> {
+        let listed = self.actual.resources.get(resource_type);
+        let mut bound = Bound {
+            live: self,
+            resource_type,
+            listed,
+            claims: BTreeMap::new(),
+            taken: BTreeSet::new(),
+        };
+        let Some(listed) = listed else { return bound };
+        let mut open: BTreeSet<&str> = BTreeSet::new();
+        for id in ids {
+            let external_id = recorded.and_then(|recorded| recorded.get(*id));
+            match external_id.and_then(|external_id| listed.get_key_value(external_id)) {
+                Some((external_id, _)) => {
+                    bound.taken.insert(external_id);
+                }
+                None => {
+                    open.insert(id);
+                }
+            }
+        }
+        if bound.taken.len() < listed.len() {
+            for (external_id, raw) in listed {
+                if bound.taken.contains(external_id.as_str()) {
+                    continue;
+                }
+                let claim = serde_json::from_str::<Option<Claim>>(raw.get())
+                    .ok()
+                    .flatten();
+                let Some(id) = claim.and_then(|claim| claim.manifest_id) else {
+                    continue;
+                };
+                if open.remove(id.as_str()) {
+                    bound.claims.insert(id, external_id);
+                    bound.taken.insert(external_id);
+                }
+            }
+        }
+        bound
+    }
+}
+
+impl<'a> Bound<'a, '_> {
+    pub(super) fn seen(&self, id: &str, recorded: Option<&str>) -> Seen<'a> {
+        let external_id = self.claims.get(id).copied().or(recorded);
+        let about = |error: &&ObservationError| {
+            error
+                .resource_type
+                .as_deref()
+                .is_none_or(|named| named == self.resource_type)
+        };
+        let named = [external_id, recorded, Some(id)].into_iter().flatten();
+        let error = named
+            .filter_map(|id| self.live.by_id.get(id))
+            .flatten()
+            .find(|error| about(error));
+        if let Some(error) = error {
+            return Seen::Unknown(error.message.clone());
+        }
+        let there = external_id.and_then(|id| self.listed?.get_key_value(id));
+        if let Some((external_id, raw)) = there {
+            return Seen::There(external_id, raw);
+        }
+        let errors = self.live.actual.errors.iter();
+        let mut incomplete = errors.filter(|error| error.id.is_none()).filter(about);
+        match incomplete.next() {
+            Some(error) => Seen::Unknown(error.message.clone()),
+            None if self.listed.is_some() => Seen::Absent,
+            None => Seen::Unknown(format!(
+                "the observer did not look at {}",
+                self.resource_type
+            )),
+        }
+    }
+
+    /// Live resources that are nobody's.
+    pub(super) fn unmanaged(&self) -> impl Iterator<Item = &'a str> {
+        let listed = self.listed.into_iter().flat_map(BTreeMap::keys);
+        listed
+            .map(String::as_str)
+            .filter(|id| !self.taken.contains(id))
+    }
+}

@@ -1,0 +1,72 @@
+//! Numbers, texts and truth values.
+
+use std::cmp::Ordering;
+
+use serde_json::{Number, Value};
+
+use super::{Same, Triple};
+
+/// Which of three scalars are the same.
+pub(super) fn same(triple: Triple<'_>) -> Same {
+    let equal = |one: Option<&Value>, other: Option<&Value>| match (one, other) {
+        (Some(one), Some(other)) => is_same(one, other),
+        (None, None) => true,
+        _ => false,
+    };
+    Same {
+        desired_recorded: equal(triple.desired, triple.recorded),
+        desired_actual: equal(triple.desired, triple.actual),
+        recorded_actual: equal(triple.recorded, triple.actual),
+    }
+}
+
+/// Whether two scalars are the same; `1` and `1.0` are.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => numbers(one, other) == Ordering::Equal,
+        _ => one == other,
+    }
+}
+
+/// An order in which scalars that are the same stand together; `None` when one of the two is no scalar.
+pub(super) fn order(one: &Value, other: &Value) -> Option<Ordering> {
+    let rank = |value: &Value| match value {
+        Value::Null => Some(0),
+        Value::Bool(_) => Some(1),
+        Value::Number(_) => Some(2),
+        Value::String(_) => Some(3),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    let ranks = rank(one)?.cmp(&rank(other)?);
+    Some(ranks.then_with(|| match (one, other) {
+        (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
+        (Value::Number(one), Value::Number(other)) => numbers(one, other),
+        (Value::String(one), Value::String(other)) => one.cmp(other),
+        _ => Ordering::Equal,
+    }))
+}
+
+/// Whole numbers compare exactly: as floating-point numbers some that differ would be the same.
+fn numbers(one: &Number, other: &Number) -> Ordering {
+    match (whole(one), whole(other)) {
+        (Some(one), Some(other)) => one.cmp(&other),
+        _ => one
+            .as_f64()
+            .unwrap_or(f64::NAN)
+            .total_cmp(&other.as_f64().unwrap_or(f64::NAN)),
+    }
+}
+
+/// The number if it is whole and not beyond 64 bits.
+pub(super) fn whole(number: &Number) -> Option<i128> {
+    if let Some(number) = number.as_i128() {
+        return Some(number);
+    }
+    let float = number.as_f64()?;
+    let limit = 18_446_744_073_709_551_616.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "whole, and within the range of the type"
+    )]
+    (float.fract() == 0.0 && float.abs() < limit).then_some(float as i128)
+}
