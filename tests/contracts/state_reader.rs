@@ -16,6 +16,7 @@ macro_rules! state_reader_contract {
             a_tenant_without_applies_or_decisions_has_none,
             only_the_newest_apply_counts,
             a_lost_active_row_is_absent,
+            a_lost_apply_leaves_the_one_before,
             the_applied_row_is_given_whatever_its_chain,
             an_apply_of_a_version_that_is_not_there_is_void,
             max_bytes_ends_a_page_but_gives_one,
@@ -45,6 +46,7 @@ mod memory {
 
     use crate::database::fixture::Db;
 
+    #[expect(clippy::unused_async, reason = "as the others are opened")]
     async fn open() -> (Db, Arc<dyn StateReader>, ()) {
         let database = Arc::new(MemoryDatabase::new(Arc::new(System), Arc::new(System)));
         (database.clone(), database, ())

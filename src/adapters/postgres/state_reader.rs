@@ -2,6 +2,7 @@
 //! no more than `SELECT` on `tenant` and `entry`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
@@ -16,20 +17,27 @@ use crate::ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
 
 /// One row for each entry, at least one for each tenant that is known; all of one snapshot.
 ///
-/// What keys depend on is worked out first: an expression that might leak would keep row-level security from looking whole
-/// keys up. Contents that stand in tables of their own pass through here as references, and are fetched only for what is
-/// kept: their sizes are known without.
+/// Every row is looked up by its whole key, so that a tenant costs the same whatever its history's length and whatever the
+/// planner believes of it; only where the row of the newest apply is lost is there a search for the one before. What keys
+/// depend on is worked out first: an expression that might leak would keep row-level security from looking whole keys up.
+/// Contents that stand in tables of their own pass through here as references, and are fetched only for what is kept: their
+/// sizes are known without.
 const DOCUMENTS: &str = concat!(
     "WITH page AS MATERIALIZED (
-        SELECT p.nth, t.*, a.seq AS apply, a.manifest_version AS applied,
+        SELECT p.nth, t.*, coalesce(a.seq, b.seq) AS apply, coalesce(a.manifest_version, b.manifest_version) AS applied,
             CASE WHEN t.activation_head_chain = t.manifests_chain AND t.activation_version <= t.manifests_head
                 THEN t.activation_version ELSE t.manifests_head END AS active
         FROM unnest($1::text[]) WITH ORDINALITY AS p(tenant, nth)
         CROSS JOIN LATERAL (SELECT * FROM driftline.tenant t WHERE t.tenant = p.tenant LIMIT 1) t
         LEFT JOIN LATERAL (
             SELECT e.seq, e.manifest_version FROM driftline.entry e
-            WHERE e.tenant = t.tenant AND e.stream = 1 ORDER BY e.seq DESC LIMIT 1
+            WHERE e.tenant = t.tenant AND e.stream = 1 AND e.seq = t.applies_head
         ) a ON true
+        LEFT JOIN LATERAL (
+            SELECT e.seq, e.manifest_version FROM driftline.entry e
+            WHERE e.tenant = t.tenant AND e.stream = 1 AND t.applies_head > 0 AND a.seq IS NULL
+            ORDER BY e.seq DESC LIMIT 1
+        ) b ON true
     ), sized AS (
         SELECT e.*, t.nth, t.tenant AS name, t.epoch AS tenant_epoch, t.awaiting_recovery, t.last_committed_at,
             t.manifests_head, t.manifests_chain, t.applies_head, t.applies_chain, t.decisions_head, t.decisions_chain,
@@ -37,8 +45,10 @@ const DOCUMENTS: &str = concat!(
             sum(octet_length(e.content)) OVER (ORDER BY t.nth GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
         FROM page t
         LEFT JOIN LATERAL (
+            SELECT e.* FROM driftline.entry e WHERE e.tenant = t.tenant AND e.stream = 0 AND e.seq = t.active
+            UNION ALL
             SELECT e.* FROM driftline.entry e
-            WHERE e.tenant = t.tenant AND e.stream = 0 AND e.seq = ANY (ARRAY[t.active, t.applied])
+            WHERE e.tenant = t.tenant AND e.stream = 0 AND e.seq = t.applied AND t.applied <> t.active
             UNION ALL
             SELECT e.* FROM driftline.entry e WHERE e.tenant = t.tenant AND e.stream = 1 AND e.seq = t.apply
             UNION ALL
@@ -157,16 +167,13 @@ struct Rows {
 fn collect(row: &PgRow, found: &mut BTreeMap<usize, Rows>) -> StoreResult<()> {
     let fields = Fields::of(row, "tenant", &"a row");
     let place = fields.number::<usize>("nth")?.saturating_sub(1);
-    if !found.contains_key(&place) {
-        let rows = Rows {
+    let rows = match found.entry(place) {
+        Slot::Occupied(slot) => slot.into_mut(),
+        Slot::Vacant(slot) => slot.insert(Rows {
             state: state_with_epoch(row, "tenant_epoch")?,
             entries: Vec::new(),
             applied: None,
-        };
-        found.insert(place, rows);
-    }
-    let Some(rows) = found.get_mut(&place) else {
-        return Ok(());
+        }),
     };
     let tenant = &rows.state.tenant;
     let fields = Fields::of(row, "entry", tenant);

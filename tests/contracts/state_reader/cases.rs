@@ -184,6 +184,28 @@ pub async fn a_lost_active_row_is_absent(db: Db, reader: Reader) {
     assert_eq!(found.state, state);
 }
 
+pub async fn a_lost_apply_leaves_the_one_before(db: Db, reader: Reader) {
+    let bucket = claimed(&db).await;
+    let acme = tenant("acme");
+    let versions = history_of(
+        &acme,
+        Stream::Manifests,
+        Epoch::FIRST,
+        &["1", "2"].map(manifest),
+    );
+    let applies = [0, 1].map(|at: usize| apply_of(&versions[at].meta));
+    let applies = history_of(&acme, Stream::Applies, Epoch::FIRST, &applies);
+    let all = [&versions[..], &applies[..]].concat();
+    let state = state_of(&acme, Epoch::FIRST, &all);
+    restore(&db, bucket, &state, &all[..3]).await;
+    let found = one_of(&reader, "acme").await;
+    let [first, second] = [&versions[0].meta, &versions[1].meta];
+    assert_eq!(
+        metas(&found),
+        [Some(second), Some(&applies[0].meta), Some(first)]
+    );
+}
+
 pub async fn the_applied_row_is_given_whatever_its_chain(db: Db, reader: Reader) {
     claimed(&db).await;
     let acme = tenant("acme");
