@@ -1,6 +1,6 @@
 //! The traits between the core and the world.
 //!
-//! Driving: [`ManifestProvider`], what a control plane calls. Driven: [`Database`] (three ports of one backend) and
+//! Driving: [`ManifestProvider`], what a control plane calls. Driven: [`Database`] (four ports of one backend) and
 //! [`SnapshotStore`] (the bucket), [`Clock`] and [`Entropy`]. Every driven port is object safe, because URLs choose the
 //! backends at run time.
 
@@ -45,7 +45,7 @@ pub use snapshot_store::{
 pub use state_reader::{ReadSession, StateReader, TenantDocuments};
 pub use store_error::{Fault, Side, StoreError, StoreResult};
 
-/// The database: manifests, the record of what is shadowed, and recovery.
-pub trait Database: ManifestStore + ShadowLedger + RecoveryStore {}
+/// The database: manifests, the record of what is shadowed, recovery, and what audits read.
+pub trait Database: ManifestStore + ShadowLedger + RecoveryStore + StateReader {}
 
-impl<T: ManifestStore + ShadowLedger + RecoveryStore> Database for T {}
+impl<T: ManifestStore + ShadowLedger + RecoveryStore + StateReader> Database for T {}

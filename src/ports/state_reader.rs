@@ -14,7 +14,7 @@ pub struct TenantDocuments {
     pub state: TenantState,
     /// The active version; `None` without one, or when its row is lost.
     pub desired: Option<Entry>,
-    /// The newest apply.
+    /// The newest apply that is there.
     pub apply: Option<Entry>,
     /// The row under the version's number that the apply names, whatever its chain; `None` when it is not there.
     pub applied: Option<Entry>,

@@ -16,7 +16,7 @@
 mod append;
 mod clocked;
 mod concurrency;
-mod fixture;
+pub mod fixture;
 mod lease;
 mod reading;
 mod recovery;

@@ -5,3 +5,4 @@ mod support;
 
 mod bucket;
 mod database;
+mod state_reader;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
+use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions, PostgresReader};
 use driftline::domain::{BucketId, Epoch};
 use driftline::ports::{ManifestStore, RecoveryStore};
 use sqlx::postgres::PgConnectOptions;
@@ -90,7 +90,7 @@ impl Cluster {
         let mut connection = PgConnection::connect(&admin)
             .await
             .expect("the server answers");
-        for role in [database.owner(), database.app()] {
+        for role in [database.owner(), database.app(), database.auditor()] {
             run(
                 &mut connection,
                 format!("CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS"),
@@ -128,6 +128,11 @@ impl Database {
         format!("{}_app", self.name)
     }
 
+    /// The role of an auditor: it may read what is audited, and no more.
+    pub fn auditor(&self) -> String {
+        format!("{}_auditor", self.name)
+    }
+
     /// The database's URL for a role.
     pub fn url(&self, role: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{}", self.port, self.name)
@@ -147,7 +152,14 @@ impl Database {
             .expect("a good URL")
     }
 
-    /// The schema is there, made by its owner, and the application may use it.
+    /// Connects an auditor.
+    pub async fn reader(&self) -> PostgresReader {
+        PostgresReader::connect(&self.url(&self.auditor()), PostgresOptions::default())
+            .await
+            .expect("a good URL")
+    }
+
+    /// The schema is there, made by its owner, the application may use it, and an auditor read it.
     pub async fn migrate(&self) {
         self.adapter(&self.owner())
             .await
@@ -155,7 +167,7 @@ impl Database {
             .await
             .expect("the migrations run");
         let mut connection = self.connect(&self.owner()).await;
-        let app = self.app();
+        let (app, auditor) = (self.app(), self.auditor());
         for grant in [
             format!("GRANT USAGE ON SCHEMA driftline TO {app}"),
             format!(
@@ -163,7 +175,10 @@ impl Database {
                  driftline.entry, driftline.idempotency, driftline.shadowing TO {app}"
             ),
             format!("GRANT SELECT ON driftline._migrations TO {app}"),
+            "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline FROM PUBLIC".to_owned(),
             format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO {app}"),
+            format!("GRANT USAGE ON SCHEMA driftline TO {auditor}"),
+            format!("GRANT SELECT ON driftline.tenant, driftline.entry TO {auditor}"),
         ] {
             run(&mut connection, grant).await;
         }

@@ -5,6 +5,7 @@
 
 mod append;
 mod ledger;
+mod reading;
 mod recovery;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -34,11 +34,13 @@ mod connections;
 mod error;
 mod manifest_store;
 mod migrations;
+mod reader;
 mod recovery_store;
 mod restore;
 mod rows;
 mod session;
 mod shadow_ledger;
+mod state_reader;
 mod types;
 
 use std::fmt;
@@ -50,6 +52,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use self::connections::{Connections, TRUSTED_IDLE};
+pub use self::reader::PostgresReader;
 use crate::ports::StoreResult;
 
 /// How a [`PostgresDatabase`] connects.

@@ -185,6 +185,11 @@ pub(super) fn tenant_name(row: &PgRow, table: &'static str) -> StoreResult<Tenan
 
 /// A tenant's state; see [`state_columns`].
 pub(super) fn state(row: &PgRow) -> StoreResult<TenantState> {
+    state_with_epoch(row, "epoch")
+}
+
+/// The same where the tenant's epoch goes by another name, because an entry's stands in the row too.
+pub(super) fn state_with_epoch(row: &PgRow, epoch: &'static str) -> StoreResult<TenantState> {
     let tenant = tenant_name(row, "tenant")?;
     let fields = Fields::of(row, "tenant", &tenant);
     let mut heads = PerStream::from_fn(|_| Head {
@@ -195,7 +200,7 @@ pub(super) fn state(row: &PgRow) -> StoreResult<TenantState> {
     heads[Stream::Applies] = fields.head("applies_head", "applies_chain")?;
     heads[Stream::Decisions] = fields.head("decisions_head", "decisions_chain")?;
     Ok(TenantState {
-        epoch: fields.number("epoch")?,
+        epoch: fields.number(epoch)?,
         heads,
         last_committed_at: fields.optional_time("last_committed_at")?,
         activation: fields.activation()?,

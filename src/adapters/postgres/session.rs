@@ -88,14 +88,17 @@ impl PostgresDatabase {
 
     /// Opens a transaction that sees `scope`, in one round trip.
     pub(super) async fn begin(&self, action: Action<'_>, scope: Scope<'_>) -> StoreResult<Session> {
-        // A tenant's name has no character that could end the literal.
-        let begin = match scope {
-            Scope::Tenant(tenant) => {
-                format!("BEGIN; SELECT set_config('driftline.tenant', '{tenant}', true)")
-            }
-            Scope::All => "BEGIN; SELECT set_config('driftline.scope', 'all', true)".to_owned(),
-        };
-        self.open(action, begin).await
+        self.open(action, opening("BEGIN", scope)).await
+    }
+
+    /// The same for a transaction in which the server refuses every write. A setting of the session would not do: behind a
+    /// pooler the next transaction may be another session's.
+    pub(super) async fn begin_reading(
+        &self,
+        action: Action<'_>,
+        scope: Scope<'_>,
+    ) -> StoreResult<Session> {
+        self.open(action, opening("BEGIN READ ONLY", scope)).await
     }
 
     async fn open(&self, action: Action<'_>, begin: String) -> StoreResult<Session> {
@@ -163,6 +166,16 @@ impl Session {
             .commit()
             .await
             .map_err(|error| translate(action, Phase::Committing, error))
+    }
+}
+
+/// Begins a transaction that sees `scope`. A tenant's name has no character that could end the literal.
+fn opening(begin: &str, scope: Scope<'_>) -> String {
+    match scope {
+        Scope::Tenant(tenant) => {
+            format!("{begin}; SELECT set_config('driftline.tenant', '{tenant}', true)")
+        }
+        Scope::All => format!("{begin}; SELECT set_config('driftline.scope', 'all', true)"),
     }
 }
 

@@ -11,10 +11,12 @@ mod manifest_store;
 mod migrations;
 mod pending;
 mod queries;
+mod reader;
 mod recovery_store;
 mod restore;
 mod rows;
 mod shadow_ledger;
+mod state_reader;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
+pub use self::reader::SqliteReader;
 use crate::ports::{Clock, Entropy, Fault, StoreResult};
 
 /// How long a call waits for the file's lock, or for its turn, before it gives up with [`Fault::Unavailable`].

@@ -235,6 +235,29 @@ pub(super) fn entry(row: &SqliteRow) -> StoreResult<Entry> {
     Ok(Entry { meta, content })
 }
 
+/// The name in a row of `tenant`.
+pub(super) fn tenant_name(row: &SqliteRow) -> StoreResult<TenantId> {
+    let table = "tenant";
+    Cells { row, table }.parsed("tenant", |name: &str| name.parse::<TenantId>())
+}
+
+/// A number of another query's column that cannot be negative.
+pub(super) fn number<T>(row: &SqliteRow, table: &'static str, column: &str) -> StoreResult<T>
+where
+    T: TryFrom<i64, Error: std::fmt::Display>,
+{
+    Cells { row, table }.parsed(column, |value: i64| T::try_from(value))
+}
+
+/// A number of an entry, or null, of another query's column.
+pub(super) fn optional_seq(
+    row: &SqliteRow,
+    table: &'static str,
+    column: &str,
+) -> StoreResult<Option<Seq>> {
+    Cells { row, table }.nullable(column, |value: i64| Seq::try_from(value))
+}
+
 /// A time of another query's column.
 pub(super) fn optional_time(
     row: &SqliteRow,
