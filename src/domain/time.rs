@@ -22,6 +22,9 @@ impl Timestamp {
     /// The years that RFC 3339 can write: 0000 to 9999, less a day at both ends for offsets.
     const RANGE: std::ops::RangeInclusive<i64> = -62_167_132_800_000_000..=253_402_214_400_000_000;
 
+    /// The last instant.
+    pub const MAX: Self = Self(*Self::RANGE.end());
+
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
 
@@ -40,6 +43,13 @@ impl Timestamp {
     pub fn saturating_add(self, duration: std::time::Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros).min(*Self::RANGE.end()))
+    }
+
+    /// This instant moved back by `duration`, kept within the range.
+    #[must_use]
+    pub fn saturating_sub(self, duration: std::time::Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(*Self::RANGE.start()))
     }
 
     /// The time from `earlier` to this instant; zero when it is not earlier.

@@ -1,6 +1,6 @@
 //! Reads from the bucket: any entry in at most three GETs (index, page, snapshot), all verified.
 
-use super::bucket::BucketResult;
+use super::bucket::{Bucket, BucketResult};
 use super::recovery;
 use super::settings::Sides;
 use crate::domain::format::{Damage, Index, IndexEntry, Problem, index_key};
@@ -10,11 +10,10 @@ use crate::ports::Result;
 
 /// A version from the bucket; `None` when its index does not reach there, or does not exist.
 pub(crate) async fn manifest(
-    sides: &Sides,
+    bucket: &Bucket,
     tenant: &TenantId,
     version: Seq,
 ) -> BucketResult<Option<(Entry, Seq)>> {
-    let bucket = sides.bucket();
     let Some((index, _)) = bucket.index(tenant, Stream::Manifests).await? else {
         return Ok(None);
     };

@@ -1,9 +1,12 @@
 //! The hybrid adapter: [`HybridManifestRepository`] implements [`crate::ports::ManifestProvider`] on a database and a bucket.
 
+pub mod audit;
 mod bucket;
 mod crash;
+mod drift;
 mod fallback;
 mod history;
+pub mod inspection;
 mod ownership;
 pub mod probe;
 mod provider;

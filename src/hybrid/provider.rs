@@ -6,16 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::inspection::Question;
 use super::repository::HybridManifestRepository;
-use super::{fallback, history, recovery};
+use super::{drift, fallback, history, recovery};
 use crate::domain::content::Content;
+use crate::domain::drift::{ActualState, DriftReport, DriftRules};
 use crate::domain::{
     Apply, Entry, EntryId, EntryMeta, Seq, Stream, TenantId, Timestamp, VersionRef,
 };
 use crate::ports::{
-    Appended, BackendInfo, CreateManifest, Created, Durability, Error, ErrorKind, Fault, Health,
-    HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply, Recovery,
-    RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreResult, Stored,
+    Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
+    Fault, Health, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply,
+    Recovery, RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreResult, Stored,
 };
 
 /// The largest page of a history.
@@ -203,7 +205,7 @@ impl ManifestProvider for HybridManifestRepository {
             }
             Err(error) => return Err(error.into()),
         };
-        let found = fallback::manifest(&self.sides, tenant, version).await?;
+        let found = fallback::manifest(&self.sides.bucket(), tenant, version).await?;
         Ok(found.map(|(entry, latest)| Manifest {
             active,
             shadowed: entry.meta.seq <= latest,
@@ -305,6 +307,38 @@ impl ManifestProvider for HybridManifestRepository {
     ) -> Result<Option<ShadowState>> {
         let entry = self.sides.database.latest_apply_of(tenant, version).await?;
         self.shadow_state(entry).await
+    }
+
+    #[tracing::instrument(name = "drift.detect", skip_all, fields(%tenant))]
+    async fn detect_drift(
+        &self,
+        tenant: &TenantId,
+        actual: Option<&ActualState>,
+    ) -> Result<DriftReport> {
+        let inspector = self.sides.inspector();
+        let inspected = drift::known(tenant, inspector.read_one(tenant).await?)?;
+        let question = Question {
+            plan: true,
+            ..Question::default()
+        };
+        inspector.compare(&inspected, actual, question).await
+    }
+
+    async fn drift_rules(&self, tenant: &TenantId) -> Result<DriftRules> {
+        let inspected = self.sides.inspector().read_one(tenant).await?;
+        Ok(drift::known(tenant, inspected)?.rules)
+    }
+
+    #[tracing::instrument(name = "drift.decide", skip_all, fields(%tenant))]
+    async fn decide_drift(&self, tenant: &TenantId, request: DecideDrift) -> Result<EntryMeta> {
+        let durability = request.durability;
+        let entry = drift::entry(&self.sides, tenant, request).await?;
+        let meta = match self.append(tenant, &entry).await? {
+            Appended::Committed { meta, .. } => meta,
+            other => return Err(history::refused(tenant, &other)),
+        };
+        self.wait_shadowed(&meta, durability).await?;
+        Ok(meta)
     }
 
     async fn validate_checksum(&self, tenant: &TenantId, version: Seq) -> Result<bool> {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Bucket;
+use super::inspection::Inspector;
 use crate::domain::Timestamp;
 use crate::domain::content::Content;
-use crate::ports::{Clock, Database, Entropy, SnapshotStore};
+use crate::ports::{Clock, Database, Entropy, SnapshotStore, StateReader};
 
 /// The driven ports of one repository.
 #[derive(Debug, Clone)]
@@ -24,6 +25,12 @@ pub struct Sides {
 impl Sides {
     pub(crate) fn bucket(&self) -> Bucket {
         Bucket::new(Arc::clone(&self.snapshots))
+    }
+
+    /// The same sides, read only.
+    pub fn inspector(&self) -> Inspector {
+        let reader = Arc::clone(&self.database) as Arc<dyn StateReader>;
+        Inspector::new(reader, Arc::clone(&self.snapshots), Arc::clone(&self.clock))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

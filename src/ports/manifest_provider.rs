@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::{Expectation, Result};
 use crate::domain::content::Content;
+use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
 use crate::domain::{
     Digest, Entry, EntryMeta, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
@@ -118,6 +119,28 @@ pub struct ShadowState {
     pub resolves: bool,
     /// Per resource type and manifest id, the external id.
     pub resources: Resources,
+}
+
+/// What is decided about a tenant's drift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DriftDecision {
+    /// This is the policy from now on.
+    Policy(Policy),
+    /// This live value is accepted. Its author is the decision's.
+    Acknowledge(Acknowledgement),
+}
+
+/// A decision about a tenant's drift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecideDrift {
+    /// What.
+    pub decision: DriftDecision,
+    /// Who.
+    pub created_by: Option<ShortText>,
+    /// Why.
+    pub message: Option<ShortText>,
+    /// How far the record has to get.
+    pub durability: Durability,
 }
 
 /// Which version recovery makes active.
@@ -294,6 +317,20 @@ pub trait ManifestProvider: Send + Sync {
         tenant: &TenantId,
         version: Seq,
     ) -> Result<Option<ShadowState>>;
+
+    /// Compares the active version with what was recorded as applied, and with what is live if that is given. Changes nothing.
+    /// `NotFound` when there is no such tenant; a tenant without a manifest is a status of the report.
+    async fn detect_drift(
+        &self,
+        tenant: &TenantId,
+        actual: Option<&ActualState>,
+    ) -> Result<DriftReport>;
+
+    /// The tenant's drift policy and what it accepted.
+    async fn drift_rules(&self, tenant: &TenantId) -> Result<DriftRules>;
+
+    /// Decides about the tenant's drift: an entry of the stream `decisions`, under the same lock and rules as a version.
+    async fn decide_drift(&self, tenant: &TenantId, request: DecideDrift) -> Result<EntryMeta>;
 
     /// Recomputes a version's checksum from the database's bytes. `false` when it differs, or when there is no such version.
     async fn validate_checksum(&self, tenant: &TenantId, version: Seq) -> Result<bool>;

@@ -1,8 +1,10 @@
 //! What audits learn from one another: since when something drifts, how often it did, and what there is to tell.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Onset, Severity, Verdict};
+use super::{DriftReport, Onset, Severity, Status, Verdict};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 
 /// What the audits of one tenant remember from one to the next.
@@ -13,6 +15,20 @@ pub struct Memory {
     pub last_seen_at: Option<Timestamp>,
     /// Every resource that ever drifted.
     pub tracks: Vec<Track>,
+    /// Resources that the last audit could not see.
+    pub unseen: Vec<Unseen>,
+}
+
+/// A resource that the last audit could not see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unseen {
+    /// Its type.
+    pub resource_type: String,
+    /// Its manifest id.
+    pub id: String,
+    /// The last audit that did see it; `None` when none ever did.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// A resource that drifts, or did.
@@ -59,6 +75,119 @@ pub struct Subject {
     pub severity: Option<Severity>,
     /// Since when it drifts, or did.
     pub onset: Onset,
+}
+
+impl Changes {
+    /// Whether there is something to tell.
+    pub fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.resolved.is_empty()
+    }
+}
+
+impl Memory {
+    /// Takes in the report of an audit that took place at `at`: gives each drift in it its onset, and tells what is new, what
+    /// goes on and what ended. What the audit could not see changes nothing.
+    pub fn observe(&mut self, report: &mut DriftReport, at: Timestamp) -> Changes {
+        type Key = (String, String);
+        let mut changes = Changes::default();
+        let mut tracks: BTreeMap<Key, Track> = std::mem::take(&mut self.tracks)
+            .into_iter()
+            .map(|track| ((track.resource_type.clone(), track.id.clone()), track))
+            .collect();
+        let unseen: BTreeMap<Key, Option<Timestamp>> = std::mem::take(&mut self.unseen)
+            .into_iter()
+            .map(|unseen| ((unseen.resource_type, unseen.id), unseen.seen_at))
+            .collect();
+        let is_seen = matches!(report.status, Status::Compared | Status::NeverApplied)
+            && report.observed_at.is_some();
+        for item in &mut report.items {
+            let Some(id) = &item.manifest_id else {
+                continue;
+            };
+            let key = (item.resource_type.clone(), id.clone());
+            if item.verdict == Verdict::Unknown {
+                self.unseen.push(Unseen {
+                    resource_type: key.0.clone(),
+                    id: key.1.clone(),
+                    seen_at: unseen.get(&key).copied().unwrap_or(self.last_seen_at),
+                });
+            }
+            if !item.verdict.is_drift() {
+                continue;
+            }
+            let after = unseen.get(&key).copied().unwrap_or(self.last_seen_at);
+            let track = tracks
+                .entry(key)
+                .or_insert_with_key(|(resource_type, id)| Track {
+                    resource_type: resource_type.clone(),
+                    id: id.clone(),
+                    onset: Onset {
+                        after,
+                        before: at,
+                        occurrence: 0,
+                    },
+                    verdict: item.verdict,
+                    // The first time begins below, like every other.
+                    resolved_at: Some(at),
+                    announced: false,
+                });
+            if track.resolved_at.take().is_some() {
+                track.onset = Onset {
+                    after,
+                    before: at,
+                    occurrence: track.onset.occurrence.saturating_add(1),
+                };
+            }
+            track.verdict = item.verdict;
+            item.onset = Some(track.onset.clone());
+            let subject = track.subject(Some(item.severity));
+            match (item.alarms(), track.announced) {
+                (true, false) => changes.new.push(subject),
+                (true, true) => changes.continuing.push(subject),
+                (false, true) => changes.resolved.push(track.subject(None)),
+                (false, false) => {}
+            }
+            track.announced = item.alarms();
+        }
+        // What is in order is not among the items.
+        let open: BTreeMap<(&str, &str), Verdict> = report
+            .items
+            .iter()
+            .filter_map(|item| {
+                let id = item.manifest_id.as_deref()?;
+                Some(((item.resource_type.as_str(), id), item.verdict))
+            })
+            .collect();
+        for ((resource_type, id), track) in &mut tracks {
+            let is_judged = match open.get(&(resource_type.as_str(), id.as_str())) {
+                Some(verdict) => !verdict.is_drift() && *verdict != Verdict::Unknown,
+                None => true,
+            };
+            if track.resolved_at.is_none() && is_seen && is_judged {
+                track.resolved_at = Some(at);
+                if std::mem::take(&mut track.announced) {
+                    changes.resolved.push(track.subject(None));
+                }
+            }
+        }
+        self.tracks = tracks.into_values().collect();
+        if is_seen {
+            self.last_seen_at = Some(at);
+        }
+        changes
+    }
+}
+
+impl Track {
+    fn subject(&self, severity: Option<Severity>) -> Subject {
+        Subject {
+            resource_type: self.resource_type.clone(),
+            manifest_id: self.id.clone(),
+            verdict: self.verdict,
+            severity,
+            onset: self.onset.clone(),
+        }
+    }
 }
 
 /// What happened.
@@ -116,3 +245,49 @@ pub struct Event {
 
 /// The event's schema tag.
 pub const EVENT_SCHEMA: &str = "driftline.event.v1";
+
+/// What an audit could have done to what it audited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// The role that read the database; `None` where the database knows none.
+    pub role: Option<String>,
+    /// The database said of that session's transactions that they cannot write.
+    pub transaction_read_only: bool,
+    /// Requests that the auditor sent to the bucket so far, by method.
+    pub requests: BTreeMap<String, u64>,
+    /// Why the bucket did not answer, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_error: Option<String>,
+}
+
+/// The audit's schema tag.
+pub const AUDIT_SCHEMA: &str = "driftline.audit.v1";
+
+/// The stored result of an audit of one tenant, as `driftline.audit.v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditReport {
+    /// [`AUDIT_SCHEMA`].
+    pub schema: String,
+    /// Its identifier.
+    pub id: ReportId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// When the tenant was read.
+    pub started_at: Timestamp,
+    /// When the comparison was done.
+    pub finished_at: Timestamp,
+    /// What was observed; `None` when desired and recorded were compared alone.
+    pub source: Option<String>,
+    /// What the audit could have done.
+    pub proof: Proof,
+    /// Drifts that raise an alarm and did not before.
+    pub new: Vec<Subject>,
+    /// Drifts that raise an alarm as they did before.
+    pub continuing: Vec<Subject>,
+    /// Alarms that ended: in order again, or accepted.
+    pub resolved: Vec<Subject>,
+    /// The comparison, each drift in it with its onset.
+    pub drift: DriftReport,
+}

@@ -157,6 +157,9 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// What an absent record holds.
+static NONE: Resources = Resources::new();
+
 /// What was found so far.
 struct Findings<'a, 'r> {
     comparison: &'a Comparison<'a>,
@@ -172,7 +175,6 @@ impl<'a> Findings<'a, '_> {
         applied: Option<&Collections<'a>>,
     ) -> Result<(), Unreadable> {
         let live = self.comparison.actual.map(Live::new);
-        static NONE: Resources = Resources::new();
         let resources = self
             .comparison
             .recorded
@@ -209,7 +211,7 @@ impl<'a> Findings<'a, '_> {
             for id in ids {
                 let external_id = recorded.and_then(|all| all.get(id)).map(String::as_str);
                 let resource = Resource {
-                    resource_type,
+                    of_type: resource_type,
                     id,
                     desired: desired.and_then(|all| all.get(id)).copied(),
                     external_id,
@@ -230,7 +232,7 @@ impl<'a> Findings<'a, '_> {
 
     fn one(&mut self, resource: &Resource<'_>, seen: Option<Seen<'_>>) -> Result<(), Unreadable> {
         let comparison = self.comparison;
-        let scope = comparison.policy.scope(resource.resource_type, resource.id);
+        let scope = comparison.policy.scope(resource.of_type, resource.id);
         if scope.ignores_all {
             self.report.summary.ignored += 1;
             return Ok(());
@@ -250,10 +252,11 @@ impl<'a> Findings<'a, '_> {
                     Resolved::without_comparison(Verdict::Unknown, reason)
                 }
                 seen => {
-                    let found = Found::read(resource, seen).map_err(|reason| Unreadable {
-                        version: self.report.desired_version,
-                        reason,
-                    })?;
+                    let found =
+                        Found::read(resource, seen.as_ref()).map_err(|reason| Unreadable {
+                            version: self.report.desired_version,
+                            reason,
+                        })?;
                     let resolved = found.resolve(comparison, &scope);
                     self.plan(resource, &scope, &found, &resolved);
                     resolved
@@ -266,7 +269,7 @@ impl<'a> Findings<'a, '_> {
 
     fn add(&mut self, resolved: &Resolved<'_>, resource: &Resource<'_>) {
         let Resolved { verdict, kind, .. } = *resolved;
-        let (resource_type, id) = (resource.resource_type, resource.id);
+        let (resource_type, id) = (resource.of_type, resource.id);
         let item = Item {
             verdict,
             kind,
@@ -363,7 +366,7 @@ impl<'a> Findings<'a, '_> {
         let mut push = |action: Action, external_id: Option<&str>| {
             self.steps.push(Step {
                 action,
-                resource_type: resource.resource_type.to_owned(),
+                resource_type: resource.of_type.to_owned(),
                 manifest_id: Some(resource.id.to_owned()),
                 external_id: external_id.map(str::to_owned),
             });

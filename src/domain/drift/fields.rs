@@ -25,10 +25,6 @@ pub(super) struct Triple<'a> {
 
 /// Which of the three are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "each is a pair of states, named by both"
-)]
 pub(super) struct Same {
     pub(super) desired_recorded: bool,
     pub(super) desired_actual: bool,
@@ -196,14 +192,14 @@ impl<'p> Walk<'p> {
         let everywhere = triple.desired.is_some()
             && (triple.recorded.is_some() || !self.sides.recorded)
             && (triple.actual.is_some() || !self.sides.actual);
-        let (same, reported) = if !kinds.all(|kind| kind == first) {
-            (self.mixed(triple), false)
-        } else {
+        let (same, reported) = if kinds.all(|kind| kind == first) {
             match first {
                 Shape::Object => (self.object(triple, report && everywhere), everywhere),
                 Shape::List => self.list(triple, report && everywhere),
                 Shape::Scalar => (scalar::same(triple), false),
             }
+        } else {
+            (self.mixed(triple), false)
         };
         if report && !reported && !self.agree(same) {
             self.report(triple, same);

@@ -18,7 +18,10 @@ mod tests;
 
 pub use acknowledgement::Acknowledgement;
 pub use actual::{ActualState, InvalidActualState, ObservationError};
-pub use audit::{Changes, EVENT_SCHEMA, Event, EventKind, Memory, Subject, Track};
+pub use audit::{
+    AUDIT_SCHEMA, AuditReport, Changes, EVENT_SCHEMA, Event, EventKind, Memory, Proof, Subject,
+    Track, Unseen,
+};
 pub use compare::{Comparison, Desired, Recorded, Unreadable, compare, value_digest};
 pub use plan::{Action, Step};
 pub use policy::{IgnoreRule, ListKind, ListRule, Policy, SeverityRule, Unmanaged};

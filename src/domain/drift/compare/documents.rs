@@ -18,7 +18,7 @@ pub(super) struct Collections<'a>(BTreeMap<String, Collection<'a>>);
 /// A resource in the desired and the recorded state.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resource<'a> {
-    pub(super) resource_type: &'a str,
+    pub(super) of_type: &'a str,
     pub(super) id: &'a str,
     /// Its desired attributes.
     pub(super) desired: Option<&'a RawValue>,

@@ -56,7 +56,7 @@ impl Resolved<'_> {
 
 impl<'a> Found<'a> {
     /// Reads the attributes. What was seen without its attributes is taken to have the recorded ones.
-    pub(super) fn read(resource: &Resource<'a>, seen: Option<Seen<'a>>) -> Result<Self, String> {
+    pub(super) fn read(resource: &Resource<'a>, seen: Option<&Seen<'a>>) -> Result<Self, String> {
         let value = |raw: &RawValue| Value::deserialize(raw).map_err(|error| error.to_string());
         let desired = resource.desired.map(value).transpose()?;
         let is_recorded = resource.external_id.is_some();
@@ -71,7 +71,7 @@ impl<'a> Found<'a> {
             _ => None,
         };
         let mut found = Self {
-            resource_type: resource.resource_type,
+            resource_type: resource.of_type,
             id: resource.id,
             desired,
             applied,
@@ -80,7 +80,7 @@ impl<'a> Found<'a> {
             live: None,
             is_elsewhere: false,
         };
-        if let Some(Seen::There(external_id, raw)) = seen {
+        if let Some(&Seen::There(external_id, raw)) = seen {
             let attributes = if raw.get() == "null" {
                 found.recorded().cloned().unwrap_or_default()
             } else {

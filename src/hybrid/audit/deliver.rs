@@ -1,0 +1,79 @@
+//! Events on their way: each at least once, under one identifier.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::Auditor;
+use crate::ports::{Delivery, DeliveryOutcome, Result};
+
+/// Events that are under way at once.
+const AT_ONCE: u32 = 8;
+/// How long one attempt may take before another process tries.
+const ATTEMPT: Duration = Duration::from_mins(2);
+/// The longest wait between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// After this long nobody tries again.
+const PATIENCE: Duration = Duration::from_hours(72);
+
+impl Auditor {
+    /// Delivers what is due, and tells how many events arrived.
+    pub async fn deliver(&self, stop: &CancellationToken) -> Result<u64> {
+        let mut arrived = 0;
+        while !stop.is_cancelled() {
+            let due = self.log.claim_events(AT_ONCE, ATTEMPT).await?;
+            if due.is_empty() {
+                break;
+            }
+            let attempts = due
+                .iter()
+                .map(|delivery| async move { (delivery, self.attempt(delivery).await) });
+            let mut attempts = futures::stream::iter(attempts).buffer_unordered(due.len());
+            while let Some((delivery, outcome)) = attempts.next().await {
+                let id = delivery.event.id;
+                match &outcome {
+                    DeliveryOutcome::Delivered => arrived += 1,
+                    DeliveryOutcome::Failed { error, retry_after } => {
+                        tracing::warn!(event = %id, receiver = %delivery.event.receiver, %error, wait = ?retry_after, "an event did not arrive");
+                    }
+                    DeliveryOutcome::GivenUp { error } => {
+                        tracing::error!(event = %id, receiver = %delivery.event.receiver, %error, "an event is given up");
+                    }
+                }
+                self.log.settle_event(id, &outcome).await?;
+            }
+        }
+        Ok(arrived)
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> DeliveryOutcome {
+        let event = &delivery.event;
+        let Some(receiver) = self.plan.receivers.get(&event.receiver) else {
+            let error = format!(
+                "the configuration names no receiver `{}` any more",
+                event.receiver
+            );
+            return DeliveryOutcome::GivenUp { error };
+        };
+        let answer = tokio::time::timeout(ATTEMPT / 2, receiver.deliver(event)).await;
+        let (error, is_final, asked) = match answer {
+            Ok(Ok(())) => return DeliveryOutcome::Delivered,
+            Ok(Err(error)) => (error.message, !error.retryable, error.retry_after),
+            Err(_) => ("no answer in time".to_owned(), false, None),
+        };
+        if is_final || self.clock.now().since(event.at) > PATIENCE {
+            return DeliveryOutcome::GivenUp { error };
+        }
+        let doubled = 2_u32.saturating_pow(delivery.attempt.clamp(1, 16) - 1);
+        let wait = Duration::from_secs(5).saturating_mul(doubled);
+        // Spread, so that receivers that come back are not met by everything at once.
+        let wait = wait
+            .min(LONGEST_WAIT)
+            .mul_f64(0.5 + self.entropy.fraction() / 2.0);
+        DeliveryOutcome::Failed {
+            error,
+            retry_after: wait.max(asked.unwrap_or_default()),
+        }
+    }
+}

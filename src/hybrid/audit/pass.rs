@@ -1,0 +1,395 @@
+//! Batches of tenants: claimed, read, observed, compared, kept.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::StreamExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Auditor;
+use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Verdict};
+use crate::domain::{ReportId, TenantId};
+use crate::hybrid::inspection::{Inspected, Question};
+use crate::ports::{
+    AuditClaim, AuditOutcome, AuditScope, Error, ErrorKind, Fault, NewReport, Result, WorkerId,
+};
+
+/// Tenants that one claim takes at most.
+const LARGEST_BATCH: usize = 512;
+/// Batches under way at once: while one waits for the database, another one observes.
+const LANES: usize = 3;
+
+/// What became of one tenant.
+#[derive(Debug)]
+pub enum Audited {
+    /// Its report is kept.
+    Stored(Box<AuditReport>),
+    /// Another process audits it now.
+    Busy,
+    /// Another process took it over before the report could be kept.
+    TakenOver,
+    /// There is no report, and why.
+    Failed(Error),
+}
+
+/// One tenant and what became of its audit.
+#[derive(Debug)]
+pub struct AuditResult {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What became of it.
+    pub audited: Audited,
+}
+
+/// Where tenants come from.
+pub(super) enum Work {
+    /// These, each once.
+    Queue(Mutex<VecDeque<TenantId>>),
+    /// Those that are due.
+    Due,
+}
+
+/// What is told of every tenant as it is done.
+pub(super) type Listener<'a> = &'a (dyn Fn(AuditResult) + Sync);
+
+impl Auditor {
+    /// Audits these tenants, or all, once, whatever their schedules say; `listener` is told of each. Ends early, between
+    /// batches, when `stop` is cancelled.
+    pub async fn run(
+        &self,
+        tenants: Option<Vec<TenantId>>,
+        listener: &(dyn Fn(AuditResult) + Sync),
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let tenants = match tenants {
+            Some(tenants) => tenants,
+            None => self.all_tenants().await?,
+        };
+        self.pass(&Work::Queue(Mutex::new(tenants.into())), listener, stop)
+            .await
+    }
+
+    pub(super) async fn all_tenants(&self) -> Result<Vec<TenantId>> {
+        let mut tenants: Vec<TenantId> = Vec::new();
+        loop {
+            let page = self.inspector.tenants(tenants.last(), 1000).await?;
+            if page.is_empty() {
+                return Ok(tenants);
+            }
+            tenants.extend(page);
+        }
+    }
+
+    /// Works until nothing is left.
+    pub(super) async fn pass(
+        &self,
+        work: &Work,
+        listener: Listener<'_>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let proof = self.proof().await?;
+        let lanes = (0..LANES).map(|_| self.lane(work, &proof, listener, stop));
+        let ended = futures::future::join_all(lanes).await;
+        ended.into_iter().collect()
+    }
+
+    /// What this auditor could do to the two sides.
+    async fn proof(&self) -> Result<Proof> {
+        let session = self.inspector.session().await?;
+        let bucket_error = self.inspector.reach_bucket().await.err();
+        Ok(Proof {
+            role: session.role,
+            transaction_read_only: session.read_only,
+            requests: BTreeMap::new(),
+            bucket_error,
+        })
+    }
+
+    /// One batch after the other. Batches grow as long as they take a small part of the lease.
+    async fn lane(
+        &self,
+        work: &Work,
+        proof: &Proof,
+        listener: Listener<'_>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let worker = WorkerId(self.entropy.uuid());
+        let mut size = self.settings.parallelism.clamp(1, LARGEST_BATCH);
+        let mut again: Vec<TenantId> = Vec::new();
+        while !stop.is_cancelled() {
+            let started = Instant::now();
+            let claims = match work {
+                Work::Queue(queue) => {
+                    let mut wanted = std::mem::take(&mut again);
+                    {
+                        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                        let room = size.saturating_sub(wanted.len()).min(queue.len());
+                        wanted.extend(queue.drain(..room));
+                    }
+                    if wanted.is_empty() {
+                        return Ok(());
+                    }
+                    let claims = self.claim(worker, AuditScope::These(&wanted), size).await?;
+                    for tenant in wanted {
+                        if !claims.iter().any(|claim| claim.tenant == tenant) {
+                            let audited = Audited::Busy;
+                            listener(AuditResult { tenant, audited });
+                        }
+                    }
+                    claims
+                }
+                Work::Due => {
+                    let due = AuditScope::Due(self.clock.now());
+                    let claims = self.claim(worker, due, size).await?;
+                    if claims.is_empty() {
+                        return Ok(());
+                    }
+                    claims
+                }
+            };
+            again = self.batch(claims, proof, started, listener).await?;
+            let (taken, lease) = (started.elapsed(), self.settings.lease);
+            if taken < lease / 10 {
+                size = (size * 2).min(LARGEST_BATCH);
+            } else if taken > lease / 4 {
+                size = self.settings.parallelism.clamp(1, size);
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        worker: WorkerId,
+        scope: AuditScope<'_>,
+        size: usize,
+    ) -> Result<Vec<AuditClaim>> {
+        let limit = u32::try_from(size).unwrap_or(u32::MAX);
+        let lease = self.settings.lease;
+        Ok(self.log.claim(worker, scope, limit, lease).await?)
+    }
+
+    /// Audits what was claimed, and returns the tenants that there was no time for.
+    async fn batch(
+        &self,
+        claims: Vec<AuditClaim>,
+        proof: &Proof,
+        started: Instant,
+        listener: Listener<'_>,
+    ) -> Result<Vec<TenantId>> {
+        let tenants: Vec<TenantId> = claims.iter().map(|claim| claim.tenant.clone()).collect();
+        let mut found: BTreeMap<TenantId, Result<Inspected>> =
+            match self.inspector.read(&tenants).await {
+                Ok(found) => found.into_iter().collect(),
+                // Nothing was read: the claims expire, and the slots stay due.
+                Err(error) => return Err(error),
+            };
+        // A result that comes after the lease is not kept: so there is a time after which no tenant is begun.
+        let latest = started + self.settings.lease / 2;
+        let audits = claims.into_iter().map(|claim| {
+            let inspected = found.remove(&claim.tenant);
+            async move {
+                if Instant::now() >= latest {
+                    return Err(claim.tenant);
+                }
+                Ok(self.audit(claim, inspected, proof).await)
+            }
+        });
+        let done: Vec<_> = futures::stream::iter(audits)
+            .buffer_unordered(self.settings.parallelism.max(1))
+            .collect()
+            .await;
+        let mut again = Vec::new();
+        let mut results = Vec::new();
+        for one in done {
+            match one {
+                Ok(one) => results.push(one),
+                Err(tenant) => again.push(tenant),
+            }
+        }
+        // The order in which observers answer leaves no trace.
+        results.sort_by(|(one, _), (other, _)| one.tenant.cmp(&other.tenant));
+        again.sort_unstable();
+        self.keep(results, listener).await?;
+        Ok(again)
+    }
+
+    /// Audits one tenant.
+    async fn audit(
+        &self,
+        claim: AuditClaim,
+        inspected: Option<Result<Inspected>>,
+        proof: &Proof,
+    ) -> (AuditOutcome, Result<AuditReport>) {
+        let started_at = self.clock.now();
+        let plan = self.plan.of(&claim.tenant);
+        let report = match inspected {
+            Some(Ok(inspected)) => self.compare(&claim, &inspected, proof, started_at).await,
+            Some(Err(error)) => Err(error),
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("audit {}: the database knows no such tenant", claim.tenant),
+            )),
+        };
+        let at = self.clock.now();
+        let mut outcome = AuditOutcome {
+            tenant: claim.tenant.clone(),
+            fence: claim.fence,
+            at,
+            report: None,
+            memory: None,
+            error: None,
+            next_at: Some(plan.schedule.next_after(&claim.tenant, at)),
+            events: Vec::new(),
+        };
+        let (report, memory) = match report {
+            Ok(report) => report,
+            Err(error) => {
+                outcome.error = Some(error.to_string());
+                return (outcome, Err(error));
+            }
+        };
+        let drift = &report.drift;
+        outcome.error = match (drift.observed_at, &report.source, drift.errors.first()) {
+            (None, Some(source), Some(error)) => Some(format!("{source}: {}", error.message)),
+            _ => None,
+        };
+        outcome.events = self.events_of(&report, claim.stale && outcome.error.is_none());
+        let differences = Verdict::ALL
+            .into_iter()
+            .filter(|verdict| verdict.is_difference());
+        let stored = serde_json::to_string(&report).and_then(|body| {
+            outcome.memory = Some(serde_json::to_string(&memory)?);
+            Ok(NewReport {
+                id: report.id,
+                at: report.finished_at,
+                has_drift: drift.has_drift,
+                differences: differences.map(|verdict| drift.count(verdict)).sum(),
+                unknown: drift.count(Verdict::Unknown),
+                body,
+            })
+        });
+        match stored {
+            Ok(stored) => outcome.report = Some(stored),
+            Err(error) => {
+                let error = Error::new(
+                    ErrorKind::Internal,
+                    format!("write the report of {}: {error}", claim.tenant),
+                );
+                outcome.error = Some(error.to_string());
+                return (outcome, Err(error));
+            }
+        }
+        (outcome, Ok(report))
+    }
+
+    async fn compare(
+        &self,
+        claim: &AuditClaim,
+        inspected: &Inspected,
+        proof: &Proof,
+        started_at: crate::domain::Timestamp,
+    ) -> Result<(AuditReport, Memory)> {
+        let plan = self.plan.of(&claim.tenant);
+        let actual = match &plan.source {
+            Some(source) => {
+                let deadline = self.settings.deadline.min(self.settings.lease / 3);
+                let observed = self.inspector.observe(inspected, source.as_ref());
+                let observed = tokio::time::timeout(deadline, observed).await;
+                Some(observed.unwrap_or_else(|_| {
+                    let seconds = deadline.as_secs_f64();
+                    let message = format!("no answer within {seconds} seconds");
+                    crate::domain::drift::ActualState::failed(message)
+                }))
+            }
+            None => None,
+        };
+        let question = Question::default();
+        let mut drift = self
+            .inspector
+            .compare(inspected, actual.as_ref(), question)
+            .await?;
+        let mut memory = match claim.memory.as_deref().map(serde_json::from_str::<Memory>) {
+            Some(Ok(memory)) => memory,
+            Some(Err(error)) => {
+                // Onsets begin anew; nothing that is live depends on them.
+                tracing::warn!(tenant = %claim.tenant, %error, "what audits remembered cannot be read");
+                Memory::default()
+            }
+            None => Memory::default(),
+        };
+        let finished_at = self.clock.now();
+        let changes = memory.observe(&mut drift, finished_at);
+        let report = AuditReport {
+            schema: AUDIT_SCHEMA.to_owned(),
+            id: ReportId(self.entropy.uuid()),
+            tenant: claim.tenant.clone(),
+            started_at,
+            finished_at,
+            source: plan.source.as_ref().map(|source| source.name()),
+            proof: Proof {
+                requests: self.inspector.requests(),
+                ..proof.clone()
+            },
+            new: changes.new,
+            continuing: changes.continuing,
+            resolved: changes.resolved,
+            drift,
+        };
+        Ok((report, memory))
+    }
+
+    /// Keeps results. A lost answer is asked again: either the report is there, or it was kept by nobody.
+    async fn keep(
+        &self,
+        results: Vec<(AuditOutcome, Result<AuditReport>)>,
+        listener: Listener<'_>,
+    ) -> Result<()> {
+        if results.is_empty() {
+            return Ok(());
+        }
+        let (outcomes, reports): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        let mut delays = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_times(4)
+            .build();
+        let mut lost_an_answer = false;
+        let kept = loop {
+            match self.log.finish(&outcomes).await {
+                Ok(kept) => break kept,
+                Err(error)
+                    if matches!(error.fault(), Fault::Unavailable | Fault::OutcomeUnknown) =>
+                {
+                    lost_an_answer |= error.fault() == Fault::OutcomeUnknown;
+                    let Some(delay) = delays.next() else {
+                        return Err(error.into());
+                    };
+                    tokio::time::sleep(delay).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        for ((outcome, report), kept) in outcomes.into_iter().zip(reports).zip(kept) {
+            let audited = match report {
+                Err(error) => Audited::Failed(error),
+                Ok(report) => {
+                    let is_there =
+                        kept || (lost_an_answer && self.log.report(report.id).await?.is_some());
+                    if is_there {
+                        Audited::Stored(Box::new(report))
+                    } else {
+                        Audited::TakenOver
+                    }
+                }
+            };
+            listener(AuditResult {
+                tenant: outcome.tenant,
+                audited,
+            });
+        }
+        Ok(())
+    }
+}

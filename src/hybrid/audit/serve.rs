@@ -1,0 +1,136 @@
+//! Audits on their schedules.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Auditor;
+use super::pass::{Listener, Work};
+use crate::domain::TenantId;
+use crate::domain::drift::EventKind;
+use crate::ports::{AuditedTenant, Result, Retention};
+
+/// How often new tenants are looked for, and slots that are too late.
+const ENROLL_EVERY: Duration = Duration::from_mins(1);
+/// How often old reports are removed.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+/// Tenants in one call.
+const PAGE: u32 = 1000;
+
+impl Auditor {
+    /// Audits what is due, tells what there is to tell, and removes what is old, until `stop` is cancelled; the batches under
+    /// way are finished. Nothing that fails ends it.
+    pub async fn serve(&self, listener: Listener<'_>, stop: &CancellationToken) {
+        let mut enrolled: Option<Instant> = None;
+        let mut pruned: Option<Instant> = None;
+        let passed = |last: Option<Instant>, interval: Duration| {
+            last.is_none_or(|last| last.elapsed() >= interval)
+        };
+        while !stop.is_cancelled() {
+            if passed(enrolled, ENROLL_EVERY) && report("enroll tenants", &self.enroll().await) {
+                enrolled = Some(Instant::now());
+            }
+            report("audit", &self.pass(&Work::Due, listener, stop).await);
+            report("look for stale tenants", &self.look_for_stale().await);
+            report("deliver events", &self.deliver(stop).await.map(drop));
+            if passed(pruned, PRUNE_EVERY)
+                && report("remove old reports", &self.prune().await.map(drop))
+            {
+                pruned = Some(Instant::now());
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.settings.poll_interval) => {}
+            }
+        }
+    }
+
+    /// Makes every tenant known to the schedule. A slot further away than the next one, as a clock that was set back leaves
+    /// it, is moved up.
+    pub async fn enroll(&self) -> Result<()> {
+        let mut last: Option<TenantId> = None;
+        loop {
+            let tenants = self.inspector.tenants(last.as_ref(), PAGE).await?;
+            let Some(end) = tenants.last().cloned() else {
+                return Ok(());
+            };
+            let now = self.clock.now();
+            let slots: Vec<_> = tenants
+                .into_iter()
+                .map(|tenant| {
+                    let slot = self.plan.of(&tenant).schedule.next_after(&tenant, now);
+                    (tenant, slot)
+                })
+                .collect();
+            self.log.enroll(now, &slots).await?;
+            last = Some(end);
+        }
+    }
+
+    /// Tells of tenants whose audits did not succeed for too long.
+    pub async fn look_for_stale(&self) -> Result<()> {
+        let mut last: Option<TenantId> = None;
+        loop {
+            let page = self.log.audited(last.as_ref(), PAGE).await?;
+            let Some(end) = page.last().map(|tenant| tenant.tenant.clone()) else {
+                return Ok(());
+            };
+            for tenant in page {
+                if !tenant.stale && self.is_stale(&tenant) {
+                    self.tell_stale(&tenant).await?;
+                }
+            }
+            last = Some(end);
+        }
+    }
+
+    fn is_stale(&self, audited: &AuditedTenant) -> bool {
+        let since = audited.last_success_at.unwrap_or(audited.enrolled_at);
+        let schedule = &self.plan.of(&audited.tenant).schedule;
+        let missed = schedule.nth_after(&audited.tenant, since, self.settings.stale_after);
+        // The last of those slots gets the time that an audit may take.
+        self.clock.now() > missed.saturating_add(self.settings.lease)
+    }
+
+    async fn tell_stale(&self, audited: &AuditedTenant) -> Result<()> {
+        let tenant = &audited.tenant;
+        let since = match audited.last_success_at {
+            Some(at) => format!("since {at}"),
+            None => "ever".to_owned(),
+        };
+        let reason = audited
+            .last_error
+            .as_deref()
+            .map_or_else(String::new, |error| format!(": {error}"));
+        let message = format!("no audit of {tenant} succeeded {since}{reason}");
+        let now = self.clock.now();
+        let events = self.events(EventKind::AuditStale, tenant, now, None, &[], &message);
+        let told = self
+            .log
+            .mark_stale(tenant, audited.last_success_at, &events)
+            .await?;
+        if told {
+            tracing::error!(%tenant, "{message}");
+        }
+        Ok(())
+    }
+
+    /// Removes what retention does not keep, and tells how many reports went.
+    pub async fn prune(&self) -> Result<u64> {
+        let now = self.clock.now();
+        let retention = Retention {
+            before: self.settings.keep_for.map(|age| now.saturating_sub(age)),
+            newest: self.settings.keep_newest,
+        };
+        Ok(self.log.prune(retention).await?)
+    }
+}
+
+/// Says what failed, and whether it did not.
+fn report(what: &str, outcome: &Result<()>) -> bool {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "{what}: failed, and is tried again");
+    }
+    outcome.is_ok()
+}

@@ -1,0 +1,69 @@
+//! Decisions about drift.
+
+use super::inspection::Inspected;
+use super::settings::Sides;
+use crate::domain::drift::Acknowledgement;
+use crate::domain::{Decision, EntryId, Stream, TenantId};
+use crate::ports::{DecideDrift, DriftDecision, Error, ErrorKind, NewEntry, Result};
+
+/// The tenant that was read, or the error that there is none.
+pub(crate) fn known(tenant: &TenantId, inspected: Option<Inspected>) -> Result<Inspected> {
+    inspected.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("read {tenant}: the database knows no such tenant"),
+        )
+        .hint("`driftline tenant list` shows those it knows")
+    })
+}
+
+/// The entry that a decision becomes. Deciding for a tenant that nobody knows is a mistyped name.
+pub(super) async fn entry(
+    sides: &Sides,
+    tenant: &TenantId,
+    request: DecideDrift,
+) -> Result<NewEntry> {
+    if sides.database.tenant(tenant).await?.is_none() {
+        known(tenant, None)?;
+    }
+    let decision = match request.decision {
+        DriftDecision::Policy(policy) => {
+            if let Err((pointer, reason)) = policy.check() {
+                let message =
+                    format!("decide on the drift policy of {tenant}: {pointer}: {reason}");
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+            Decision::Policy { policy }
+        }
+        DriftDecision::Acknowledge(acknowledgement) => {
+            let pointer = &acknowledgement.pointer;
+            if !(pointer.is_empty() || pointer.starts_with('/')) {
+                let message =
+                    format!("acknowledge a drift of {tenant}: `{pointer}` is no JSON pointer");
+                return Err(Error::new(ErrorKind::InvalidInput, message)
+                    .hint("a JSON pointer is empty or begins with `/`, like /spec/replicas"));
+            }
+            // The author and the number are the entry's own.
+            Decision::Acknowledge {
+                acknowledgement: Acknowledgement {
+                    by: None,
+                    decision: None,
+                    ..acknowledgement
+                },
+            }
+        }
+    };
+    Ok(NewEntry {
+        stream: Stream::Decisions,
+        id: EntryId(sides.entropy.uuid()),
+        content: decision.to_content()?,
+        created_at: sides.now(),
+        created_by: request.created_by,
+        message: request.message,
+        expect: None,
+        idempotency_key: None,
+        skip_unchanged: false,
+        refers_to: None,
+        activation: None,
+    })
+}

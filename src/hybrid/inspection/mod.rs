@@ -1,0 +1,340 @@
+//! Reads what drift is compared with, and compares it. Nothing here can write: [`Inspector`] holds a [`StateReader`] and a
+//! bucket that refuses everything but reads.
+
+mod read_only;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::read_only::ReadOnly;
+use super::bucket::Bucket;
+use super::fallback;
+use crate::domain::content::Content;
+use crate::domain::drift::{
+    ActualState, Comparison, Desired, DriftReport, DriftRules, Recorded, compare,
+};
+use crate::domain::{Apply, Entry, Resources, Seq, Stream, TenantId};
+use crate::ports::{
+    ActualStateSource, Clock, Error, ErrorKind, ObserveRequest, ReadSession, Result, SnapshotStore,
+    StateReader, TenantDocuments,
+};
+
+/// Content that is read at once, in bytes, over all tenants of a page.
+const PAGE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Compares tenants with what is live, and cannot change anything.
+#[derive(Debug, Clone)]
+pub struct Inspector {
+    reader: Arc<dyn StateReader>,
+    snapshots: Arc<ReadOnly>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a comparison is to tell.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Question {
+    /// Compare this version instead of the active one.
+    pub version: Option<Seq>,
+    /// Compare every field, also those that neither the desired nor the recorded state names.
+    pub strict: bool,
+    /// List the resources in sync too.
+    pub all: bool,
+    /// Make a plan.
+    pub plan: bool,
+}
+
+/// One tenant's documents, verified.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    tenant: TenantId,
+    /// The version that is desired, and its content; `None` when the tenant has no manifest.
+    desired: Option<Entry>,
+    recorded: Option<Ledger>,
+    /// What its decisions say.
+    pub rules: DriftRules,
+}
+
+/// What was recorded as applied.
+#[derive(Debug, Clone)]
+struct Ledger {
+    version: Seq,
+    resources: Resources,
+    content: std::result::Result<Content, String>,
+}
+
+impl Inspector {
+    /// An inspector of a database and a bucket.
+    pub fn new(
+        reader: Arc<dyn StateReader>,
+        snapshots: Arc<dyn SnapshotStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            reader,
+            snapshots: Arc::new(ReadOnly::new(snapshots)),
+            clock,
+        }
+    }
+
+    /// Tenants in byte order, after `after`, at most `limit`.
+    pub async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> Result<Vec<TenantId>> {
+        Ok(self.reader.tenant_names(after, limit).await?)
+    }
+
+    /// Who reads the database, and whether it could write.
+    pub async fn session(&self) -> Result<ReadSession> {
+        Ok(self.reader.session().await?)
+    }
+
+    /// Requests to the bucket so far, by method.
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.snapshots.requests()
+    }
+
+    /// Reads one object of the bucket to see that it answers; why not, otherwise.
+    pub async fn reach_bucket(&self) -> std::result::Result<(), String> {
+        let identity = self.bucket().identity().await;
+        identity.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn bucket(&self) -> Bucket {
+        Bucket::new(Arc::clone(&self.snapshots) as Arc<dyn SnapshotStore>)
+    }
+
+    /// Reads tenants in the order given. Unknown ones are left out; a tenant whose rows fail their verification is an error of
+    /// its own.
+    pub async fn read(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Result<Inspected>)>> {
+        let mut found = Vec::with_capacity(tenants.len());
+        let mut rest = tenants;
+        while !rest.is_empty() {
+            let (documents, read) = self.reader.documents(rest, PAGE_BYTES).await?;
+            for documents in documents {
+                let tenant = documents.state.tenant.clone();
+                found.push((tenant, self.verify(documents).await));
+            }
+            rest = &rest[read.clamp(1, rest.len())..];
+        }
+        Ok(found)
+    }
+
+    /// Reads one tenant.
+    pub async fn read_one(&self, tenant: &TenantId) -> Result<Option<Inspected>> {
+        let mut found = self.read(std::slice::from_ref(tenant)).await?;
+        found.pop().map(|(_, inspected)| inspected).transpose()
+    }
+
+    async fn verify(&self, documents: TenantDocuments) -> Result<Inspected> {
+        let TenantDocuments {
+            state,
+            desired,
+            apply,
+            applied,
+            decisions,
+        } = documents;
+        let tenant = state.tenant.clone();
+        let active = state.active_version();
+        let desired = match desired {
+            Some(entry) => Some(entry),
+            None if active == Seq::default() => None,
+            None => Some(self.bucket_version(&tenant, active).await?),
+        };
+        if let Some(desired) = &desired {
+            check(desired)?;
+        }
+        for decision in &decisions {
+            check(decision)?;
+        }
+        let recorded = match apply {
+            Some(apply) => Some(
+                self.ledger(&tenant, &apply, applied, desired.as_ref())
+                    .await?,
+            ),
+            None => None,
+        };
+        Ok(Inspected {
+            rules: DriftRules::fold(&decisions),
+            tenant,
+            desired,
+            recorded,
+        })
+    }
+
+    /// What an apply says. Whatever is wrong with it makes it suspect; only a side that cannot be reached is an error.
+    async fn ledger(
+        &self,
+        tenant: &TenantId,
+        apply: &Entry,
+        applied: Option<Entry>,
+        desired: Option<&Entry>,
+    ) -> Result<Ledger> {
+        let seq = apply.meta.seq;
+        let suspect = |version: Seq, resources: Resources, reason: String| Ledger {
+            version,
+            resources,
+            content: Err(reason),
+        };
+        let record = match serde_json::from_slice::<Apply>(apply.content.as_bytes()) {
+            Ok(record) => record,
+            Err(error) => {
+                let reason = format!("applies/{seq} cannot be read: {error}");
+                return Ok(suspect(Seq::default(), Resources::new(), reason));
+            }
+        };
+        let Apply {
+            manifest_version: version,
+            manifest_chain: chain,
+            resources,
+        } = record;
+        if !is_intact(apply) {
+            let reason = format!("the checksum of applies/{seq} fails");
+            return Ok(suspect(version, resources, reason));
+        }
+        let desired = desired.filter(|entry| entry.meta.seq == version);
+        let applied = match desired.cloned().or(applied) {
+            Some(entry) => entry,
+            None => match self.bucket_version(tenant, version).await {
+                Ok(entry) => entry,
+                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotFound) => {
+                    let reason = format!("version {version}, which applies/{seq} names, is lost");
+                    return Ok(suspect(version, resources, reason));
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let reason = if applied.meta.chain != chain {
+            format!("applies/{seq} names a version {version} that is no longer part of the history")
+        } else if !is_intact(&applied) {
+            format!("the checksum of version {version}, which applies/{seq} names, fails")
+        } else {
+            return Ok(Ledger {
+                version,
+                resources,
+                content: Ok(applied.content),
+            });
+        };
+        Ok(suspect(version, resources, reason))
+    }
+
+    /// A version whose row is lost.
+    async fn bucket_version(&self, tenant: &TenantId, version: Seq) -> Result<Entry> {
+        let found = fallback::manifest(&self.bucket(), tenant, version).await?;
+        found.map(|(entry, _)| entry).ok_or_else(|| {
+            let message = format!("read version {version} of {tenant}: its row is lost, and the bucket does not have it");
+            Error::new(ErrorKind::Damaged, message)
+                .hint(format!("run `driftline recover --tenant {tenant} --dry-run`"))
+        })
+    }
+
+    /// Observes the tenant through `source`. A source that fails is a state in which nothing was seen.
+    pub async fn observe(
+        &self,
+        inspected: &Inspected,
+        source: &dyn ActualStateSource,
+    ) -> ActualState {
+        let request = ObserveRequest {
+            tenant: &inspected.tenant,
+            expected: inspected.expected(),
+        };
+        match source.observe(request).await {
+            Ok(mut actual) => {
+                actual.observed_at.get_or_insert_with(|| self.clock.now());
+                actual
+            }
+            Err(error) => ActualState::failed(error.to_string()),
+        }
+    }
+
+    /// Compares a tenant with what was seen.
+    pub async fn compare(
+        &self,
+        inspected: &Inspected,
+        actual: Option<&ActualState>,
+        question: Question,
+    ) -> Result<DriftReport> {
+        let Inspected {
+            tenant,
+            desired,
+            recorded,
+            rules,
+        } = inspected;
+        let other = match question.version {
+            Some(version)
+                if desired
+                    .as_ref()
+                    .is_none_or(|entry| entry.meta.seq != version) =>
+            {
+                Some(self.version(tenant, version).await?)
+            }
+            _ => None,
+        };
+        let desired = other.as_ref().or(desired.as_ref());
+        let comparison = Comparison {
+            tenant,
+            desired: desired.map(|entry| Desired {
+                version: entry.meta.seq,
+                content: &entry.content,
+            }),
+            recorded: recorded.as_ref().map(|ledger| Recorded {
+                version: ledger.version,
+                resources: &ledger.resources,
+                content: ledger.content.as_ref().map_err(String::as_str),
+            }),
+            actual,
+            policy: &rules.policy,
+            acknowledgements: &rules.acknowledgements,
+            now: self.clock.now(),
+            strict: question.strict,
+            all: question.all,
+            plan: question.plan,
+        };
+        compare(&comparison).map_err(|error| {
+            Error::new(ErrorKind::Damaged, format!("compare {tenant}: {error}")).hint(format!(
+                "run `driftline recover --tenant {tenant} --dry-run`"
+            ))
+        })
+    }
+
+    async fn version(&self, tenant: &TenantId, version: Seq) -> Result<Entry> {
+        let stored = self
+            .reader
+            .stored_entry(tenant, Stream::Manifests, version)
+            .await?;
+        let entry = stored.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("compare {tenant}: there is no version {version}"),
+            )
+            .hint(format!(
+                "`driftline manifest history --tenant {tenant}` shows the versions"
+            ))
+        })?;
+        check(&entry)?;
+        Ok(entry)
+    }
+}
+
+impl Inspected {
+    /// What was recorded as live.
+    pub fn expected(&self) -> &Resources {
+        static NONE: Resources = Resources::new();
+        self.recorded
+            .as_ref()
+            .map_or(&NONE, |ledger| &ledger.resources)
+    }
+}
+
+fn is_intact(entry: &Entry) -> bool {
+    Content::from_stored(entry.content.bytes().clone()).checksum() == entry.meta.checksum
+}
+
+/// Refuses an entry whose bytes are not those that were committed.
+fn check(entry: &Entry) -> Result<()> {
+    if is_intact(entry) {
+        return Ok(());
+    }
+    let (stream, seq, tenant) = (entry.meta.stream, entry.meta.seq, &entry.meta.tenant);
+    let message = format!("read {stream}/{seq} of {tenant}: the row's checksum fails");
+    Err(Error::new(ErrorKind::Damaged, message).hint(format!(
+        "run `driftline recover --tenant {tenant} --dry-run` to see what the bucket has"
+    )))
+}

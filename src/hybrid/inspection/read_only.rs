@@ -1,0 +1,88 @@
+//! A bucket that can only be read, and counts how.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::ports::{
+    BackendInfo, Fault, Inspection, Listing, Object, Precondition, PutOutcome, Side, SnapshotStore,
+    StoreError, StoreResult,
+};
+
+/// Reads pass; everything else is refused here, and never reaches the store.
+#[derive(Debug)]
+pub(super) struct ReadOnly {
+    store: Arc<dyn SnapshotStore>,
+    gets: AtomicU64,
+    lists: AtomicU64,
+}
+
+impl ReadOnly {
+    pub(super) fn new(store: Arc<dyn SnapshotStore>) -> Self {
+        Self {
+            store,
+            gets: AtomicU64::new(0),
+            lists: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests that were sent, by method. A listing is a GET as well.
+    pub(super) fn requests(&self) -> BTreeMap<String, u64> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sent = [
+            ("GET", count(&self.gets) + count(&self.lists)),
+            ("PUT", 0),
+            ("DELETE", 0),
+        ];
+        sent.map(|(method, count)| (method.to_owned(), count))
+            .into()
+    }
+
+    fn refuse<T>(what: &str, key: &str) -> StoreResult<T> {
+        Err(StoreError::new(
+            Side::Bucket,
+            Fault::Refused,
+            format!("{what} {key}: an audit only reads"),
+        ))
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for ReadOnly {
+    fn prefix(&self) -> &str {
+        self.store.prefix()
+    }
+
+    fn url(&self) -> String {
+        self.store.url()
+    }
+
+    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.store.get(key).await
+    }
+
+    async fn put(&self, key: &str, _: Bytes, _: Precondition) -> StoreResult<PutOutcome> {
+        Self::refuse("write", key)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.store.list(prefix, after, limit).await
+    }
+
+    async fn delete(&self, key: &str) -> StoreResult<()> {
+        Self::refuse("delete", key)
+    }
+
+    async fn ping(&self) -> StoreResult<BackendInfo> {
+        Self::refuse("ping", "the store")
+    }
+
+    async fn inspect(&self, scratch: &str) -> StoreResult<Vec<Inspection>> {
+        Self::refuse("inspect", scratch)
+    }
+}
