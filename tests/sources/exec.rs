@@ -1,13 +1,14 @@
 //! Programs.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use driftline::adapters::sources::{ExecOptions, ExecSource};
 use driftline::domain::{Resources, TenantId};
 use driftline::ports::{ActualStateSource as _, ObserveRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::{DOCUMENT, document, expected_document, no_documents, observe};
 
@@ -54,13 +55,19 @@ impl Script {
 #[tokio::test]
 async fn a_program_is_told_what_to_look_for_and_says_what_is_there() {
     let script = run("cat > task; echo \"$1\" > argument; cat document");
-    assert_eq!(document(&observe(&script.source).await.unwrap()), expected_document());
+    assert_eq!(
+        document(&observe(&script.source).await.unwrap()),
+        expected_document()
+    );
     let task: Value = serde_json::from_slice(&std::fs::read(script.file("task")).unwrap()).unwrap();
     assert_eq!(
         task,
         json!({"tenant": "acme", "expected": {"roles": {"admin": "r1"}}})
     );
-    assert_eq!(std::fs::read_to_string(script.file("argument")).unwrap(), "acme\n");
+    assert_eq!(
+        std::fs::read_to_string(script.file("argument")).unwrap(),
+        "acme\n"
+    );
 }
 
 #[tokio::test]
@@ -72,7 +79,11 @@ async fn a_program_need_not_read_what_it_is_told() {
         tenant: &tenant,
         expected: &expected,
     };
-    for text in ["cat document", "exec <&-; cat document", "head -c 10 >/dev/null; cat document"] {
+    for text in [
+        "cat document",
+        "exec <&-; cat document",
+        "head -c 10 >/dev/null; cat document",
+    ] {
         let script = run(text);
         let begun = Instant::now();
         let state = script.source.observe(request).await.unwrap();
@@ -92,16 +103,21 @@ async fn a_program_that_fails_saw_nothing_whatever_it_wrote() {
     let error = observe(&script.source).await.unwrap_err();
     assert!(error.retryable);
     assert!(error.message.contains("exit status: 3"), "{error}");
-    assert!(error.message.contains("no \u{fffd}[31maccess at all"), "{error}");
+    assert!(
+        error.message.contains("no \u{fffd}[31maccess at all"),
+        "{error}"
+    );
     let error = run("cat document; kill -TERM $$").error().await;
     assert!(error.contains("signal: 15"), "{error}");
 }
 
 #[tokio::test]
 async fn only_the_end_of_standard_error_is_kept() {
-    let error = run("i=0; while [ $i -lt 3000 ]; do echo first-$i; i=$((i+1)); done >&2; echo last >&2; exit 1")
-        .error()
-        .await;
+    let error = run(
+        "i=0; while [ $i -lt 3000 ]; do echo first-$i; i=$((i+1)); done >&2; echo last >&2; exit 1",
+    )
+    .error()
+    .await;
     assert!(error.ends_with("last"), "{error}");
     assert!(!error.contains("first-10 "), "{error}");
     assert!(error.len() < 9000, "{}", error.len());
@@ -109,7 +125,9 @@ async fn only_the_end_of_standard_error_is_kept() {
 
 #[tokio::test]
 async fn what_a_program_says_when_it_succeeds_spoils_nothing() {
-    let state = observe(&run("echo deprecated >&2; cat document").source).await.unwrap();
+    let state = observe(&run("echo deprecated >&2; cat document").source)
+        .await
+        .unwrap();
     assert!(state.errors.is_empty());
     assert_eq!(document(&state), expected_document());
 }
@@ -122,7 +140,10 @@ async fn a_program_that_does_not_end_is_killed_with_all_that_it_started() {
     );
     let begun = Instant::now();
     let error = script.error().await;
-    assert!(error.contains("killed") && error.ends_with("stuck"), "{error}");
+    assert!(
+        error.contains("killed") && error.ends_with("stuck"),
+        "{error}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(10));
     for name in ["self", "child"] {
         let id = std::fs::read_to_string(script.file(name)).unwrap();
@@ -158,7 +179,10 @@ async fn gone(id: &str) -> bool {
 async fn what_keeps_standard_error_open_does_not_hold_up_the_answer() {
     let script = run("sleep 20 >/dev/null & cat document");
     let begun = Instant::now();
-    assert_eq!(document(&observe(&script.source).await.unwrap()), expected_document());
+    assert_eq!(
+        document(&observe(&script.source).await.unwrap()),
+        expected_document()
+    );
     assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
@@ -180,7 +204,11 @@ async fn a_program_that_writes_without_end_is_stopped() {
 async fn what_is_no_document_is_an_error() {
     let script = run("cat answer");
     // A process each: every tenth prefix will do.
-    for text in no_documents().iter().enumerate().filter(|(at, _)| *at < 23 || at % 10 == 0) {
+    for text in no_documents()
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at < 23 || at % 10 == 0)
+    {
         std::fs::write(script.file("answer"), text.1).unwrap();
         let observed = observe(&script.source).await;
         assert!(observed.is_err(), "{}", String::from_utf8_lossy(text.1));
@@ -190,7 +218,9 @@ async fn what_is_no_document_is_an_error() {
 #[tokio::test]
 async fn what_cannot_be_run_is_an_error() {
     let source = |url| ExecSource::new(url, ExecOptions::default());
-    let error = observe(&source("exec:/nowhere/program --key=hidden").unwrap()).await.unwrap_err();
+    let error = observe(&source("exec:/nowhere/program --key=hidden").unwrap())
+        .await
+        .unwrap_err();
     assert!(!error.retryable);
     assert!(error.message.contains("cannot be started"), "{error}");
     assert!(!error.message.contains("hidden"), "{error}");

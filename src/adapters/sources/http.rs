@@ -160,7 +160,10 @@ impl HttpSource {
     async fn document(&self, tenant: &TenantId) -> Result<Fetched, SourceError> {
         let failed = |failure: Failure| SourceError {
             message: format!("cannot read {}: {}", self.shown, failure.reason),
-            retryable: failure.transient,
+            retryable: failure.transient
+                || failure
+                    .status
+                    .is_some_and(|status| status.is_server_error() || status.as_u16() == 408),
         };
         let url = Url::parse(&template::fill(&self.template, tenant))
             .map_err(|error| failed(Failure::new(error.to_string())))?;
