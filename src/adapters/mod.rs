@@ -4,12 +4,18 @@
 mod append_rules;
 mod document_rules;
 pub mod filesystem;
+#[cfg(feature = "http")]
+mod http;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod shadow_rules;
+pub mod sources;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod system;
+mod text;
+#[cfg(feature = "http")]
+pub mod webhook;
