@@ -9,6 +9,8 @@ pub mod postgres;
 #[cfg(feature = "s3")]
 pub mod s3;
 mod shadow_rules;
+pub mod sources;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod system;
+mod text;
