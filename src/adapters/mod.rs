@@ -3,6 +3,8 @@
 
 mod append_rules;
 pub mod filesystem;
+#[cfg(feature = "http")]
+mod http;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

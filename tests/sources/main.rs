@@ -2,6 +2,8 @@
 
 mod exec;
 mod file;
+mod http;
+mod server;
 
 use driftline::domain::drift::ActualState;
 use driftline::domain::{Resources, TenantId};

@@ -5,6 +5,7 @@
 //! | `file:PATH`, `file:///PATH` | [`FileSource`] |
 //! | standard input | [`StdinSource`] |
 //! | `exec:PROGRAM ARGUMENTS…` | [`ExecSource`] |
+//! | `http://…`, `https://…` | `HttpSource` (feature `http`) |
 //!
 //! `{tenant}` stands for the tenant in paths, in URLs behind the host, in a program's arguments, and for a guild. Without it
 //! every tenant is shown the same document.
@@ -17,10 +18,14 @@
 mod document;
 mod exec;
 mod file;
+#[cfg(feature = "http")]
+mod http;
 mod template;
 
 pub use exec::{ExecOptions, ExecSource};
 pub use file::{FileOptions, FileSource, StdinSource};
+#[cfg(feature = "http")]
+pub use http::{HttpOptions, HttpSource};
 
 #[cfg(doc)]
 use crate::domain::drift::ActualState;
