@@ -1,5 +1,6 @@
 //! Observers and notifiers against good, bad, slow, huge, truncated and lying counterparts.
 
+mod discord;
 mod exec;
 mod file;
 mod http;

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 use addresses::Guard;
 pub(in crate::adapters) use addresses::check_literal;
 pub(in crate::adapters) use body::read;
-pub(in crate::adapters) use failure::Failure;
+pub(in crate::adapters) use failure::{Failure, seconds, wait};
 pub(in crate::adapters) use repeat::repeat;
 
 /// A client. With `allow_link_local` it may also connect to link-local and metadata addresses.

@@ -6,6 +6,7 @@
 //! | standard input | [`StdinSource`] |
 //! | `exec:PROGRAM ARGUMENTS…` | [`ExecSource`] |
 //! | `http://…`, `https://…` | `HttpSource` (feature `http`) |
+//! | `discord:GUILD` | `DiscordSource` (feature `http`) |
 //!
 //! `{tenant}` stands for the tenant in paths, in URLs behind the host, in a program's arguments, and for a guild. Without it
 //! every tenant is shown the same document.
@@ -15,6 +16,8 @@
 //! size limit and a deadline, and an observation that is dropped leaves nothing running but, for a file or standard input, a
 //! thread that waits for it.
 
+#[cfg(feature = "http")]
+mod discord;
 mod document;
 mod exec;
 mod file;
@@ -22,6 +25,8 @@ mod file;
 mod http;
 mod template;
 
+#[cfg(feature = "http")]
+pub use discord::{DiscordOptions, DiscordSource};
 pub use exec::{ExecOptions, ExecSource};
 pub use file::{FileOptions, FileSource, StdinSource};
 #[cfg(feature = "http")]
