@@ -16,3 +16,5 @@ pub mod sources;
 pub mod sqlite;
 pub mod system;
 mod text;
+#[cfg(feature = "http")]
+pub mod webhook;

@@ -5,6 +5,7 @@ mod exec;
 mod file;
 mod http;
 mod server;
+mod webhook;
 
 use driftline::domain::drift::ActualState;
 use driftline::domain::{Resources, TenantId};
