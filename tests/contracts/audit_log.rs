@@ -96,3 +96,41 @@ mod memory {
 
     audit_log_contract!(open);
 }
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::sync::Arc;
+
+    use driftline::adapters::sqlite::SqliteDatabase;
+    use driftline::adapters::system::System;
+    use driftline::ports::ManifestStore;
+
+    use super::fixture::Log;
+
+    async fn open() -> (Log, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("driftline.db");
+        let database = SqliteDatabase::open(&path, Arc::new(System), Arc::new(System))
+            .await
+            .expect("open");
+        database.migrate().await.expect("migrate");
+        (Arc::new(database), directory)
+    }
+
+    audit_log_contract!(open);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::sync::Arc;
+
+    use super::fixture::Log;
+    use crate::support::postgres::{Database as Guard, unclaimed};
+
+    async fn open() -> (Log, Guard) {
+        let (guard, database) = unclaimed().await;
+        (Arc::new(database), guard)
+    }
+
+    audit_log_contract!(open);
+}
