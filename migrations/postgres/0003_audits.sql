@@ -51,7 +51,8 @@ CREATE INDEX event_of_tenant ON driftline.event (tenant, at, id);
 CREATE INDEX event_at ON driftline.event (at, id);
 CREATE INDEX event_due ON driftline.event (at, id) WHERE delivered_at IS NULL AND NOT given_up;
 
--- Row-level security as on every table with a tenant.
+-- Row-level security as on every table with a tenant. Of a comparison with a setting the planner expects that it lets one
+-- row of two hundred pass, and would sort the whole table for the first few that are due; of a CASE it expects half.
 DO $$
 DECLARE
     name text;
@@ -62,7 +63,8 @@ BEGIN
         EXECUTE format(
             'CREATE POLICY one_tenant ON driftline.%I USING (tenant = current_setting(''driftline.tenant'', true))', name);
         EXECUTE format(
-            'CREATE POLICY all_tenants ON driftline.%I USING (current_setting(''driftline.scope'', true) = ''all'')', name);
+            'CREATE POLICY all_tenants ON driftline.%I USING (
+                CASE WHEN current_setting(''driftline.scope'', true) = ''all'' THEN true ELSE false END)', name);
     END LOOP;
 END
 $$;
