@@ -189,7 +189,7 @@ async fn audits_leave_no_trace_in_what_they_audit() {
             worker,
             AuditScope::These(&[tenant("acme")]),
             1,
-            Duration::from_secs(60),
+            Duration::from_mins(1),
         )
         .await
         .unwrap();
