@@ -66,7 +66,8 @@ impl WaitShadowed {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Some seconds, a day at most.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text
         .parse()
         .map_err(|_| "a number of seconds is expected".to_owned())?;

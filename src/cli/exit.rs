@@ -140,7 +140,7 @@ impl Report {
 
     /// Prints it to stderr: two lines for people, one JSON object for programs.
     pub fn print(&self, format: Format) {
-        if format == Format::Text {
+        if !format.is_json() {
             let (red, bold, plain) = (super::ui::RED, super::ui::BOLD, anstyle::Reset);
             anstream::eprintln!("{red}error:{plain} {}", self.message);
             if let Some(hint) = &self.hint {

@@ -62,7 +62,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         }
     }
     match ui.format {
-        ui::Format::Ndjson => {}
+        ui::Format::Ndjson | ui::Format::Junit => {}
         ui::Format::Json => {
             let items: Vec<_> = pages.iter().flat_map(documents).collect();
             ui.json(&Document {

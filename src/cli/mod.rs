@@ -10,6 +10,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod documents;
+mod drift;
 mod exit;
 mod get;
 mod history;
@@ -21,6 +22,7 @@ mod replicate;
 mod run;
 mod shadowing;
 mod signals;
+mod sources;
 mod stats;
 mod status;
 mod tenant;
@@ -31,7 +33,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tokio::sync::OnceCell;
 
-use self::open::Opened;
+use self::open::{Opened, Reading};
 use self::signals::Signals;
 use self::ui::{Format, Ui};
 use crate::config::Config;
@@ -100,7 +102,9 @@ struct Global {
         default_value_t,
         hide_possible_values = true
     )]
-    #[arg(help = "In which form data is printed: text, json or ndjson; errors follow")]
+    #[arg(
+        help = "In which form data is printed: text, json or ndjson, and junit where it makes sense; errors follow"
+    )]
     output: Format,
     /// Print data and errors only
     #[arg(short, long, global = true)]
@@ -128,6 +132,9 @@ enum Command {
     /// Record and show what was made live
     #[command(subcommand)]
     Apply(apply::Command),
+    /// Find what is not as desired, and decide what of it matters
+    #[command(subcommand)]
+    Drift(drift::Command),
     /// Shadow what is pending to the bucket, until SIGINT or SIGTERM
     Replicate(replicate::Arguments),
     /// Bring the database back from the bucket
@@ -162,6 +169,7 @@ struct Context {
     ui: Ui,
     signals: Signals,
     opened: OnceCell<Opened>,
+    reading: OnceCell<Reading>,
 }
 
 impl Context {
@@ -169,6 +177,13 @@ impl Context {
     async fn open(&self) -> anyhow::Result<&Opened> {
         self.opened
             .get_or_try_init(|| open::open(&self.config))
+            .await
+    }
+
+    /// Both sides without a way to write, opened once and closed when the command is done.
+    async fn reading(&self) -> anyhow::Result<&Reading> {
+        self.reading
+            .get_or_try_init(|| open::reading(&self.config))
             .await
     }
 }
@@ -182,6 +197,11 @@ impl Command {
         )
     }
 
+    /// Whether `-o junit` makes sense.
+    fn prints_junit(&self) -> bool {
+        matches!(self, Self::Drift(drift::Command::Check(_)))
+    }
+
     async fn run(self, context: &Context) -> anyhow::Result<Exit> {
         match self {
             Self::Demo(arguments) => demo::run(context, &arguments).await,
@@ -193,6 +213,7 @@ impl Command {
             Self::Manifest(Manifest::Diff(arguments)) => diff::run(context, &arguments).await,
             Self::Manifest(Manifest::Import(arguments)) => import::run(context, arguments).await,
             Self::Apply(command) => apply::run(context, command).await,
+            Self::Drift(command) => drift::run(context, command).await,
             Self::Replicate(arguments) => replicate::run(context, &arguments).await,
             Self::Recover(arguments) => recover::run(context, arguments).await,
             Self::Status(arguments) => status::run(context, &arguments).await,

@@ -1,5 +1,6 @@
 //! The one place where URLs become adapters.
 
+mod reading;
 mod unusable;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use driftline::domain::format::BUCKET_KEY;
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
 use driftline::ports::{Database, Error, Fault, Side, SnapshotStore};
 
+pub use self::reading::{Reading, reading};
 use self::unusable::Unusable;
 use super::Ui;
 use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};

@@ -23,7 +23,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     let format = cli.global.output;
     telemetry::start(Logging {
         verbose: cli.global.verbose,
-        json: format != Format::Text,
+        json: format.is_json(),
         brief: !matches!(cli.command, Command::Replicate(_)),
     });
     let outcome = tokio::runtime::Builder::new_multi_thread()
@@ -52,12 +52,18 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         quiet,
         verbose: _,
     } = cli.global;
+    if output == Format::Junit && !cli.command.prints_junit() {
+        return Err(Failure::misuse("this command prints no junit")
+            .hint("-o junit is for `driftline drift check`; there are text, json and ndjson")
+            .into());
+    }
     let config = Config::load(database.as_deref(), snapshots.as_deref(), config.as_deref())?;
     let context = Context {
         config,
         ui: Ui::new(output, quiet),
         signals: Signals::listen()?,
         opened: OnceCell::new(),
+        reading: OnceCell::new(),
     };
     let cut = if cli.command.heeds_signals() {
         &context.signals.hard
@@ -78,6 +84,9 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
             () = context.signals.hard.cancelled() => {}
         }
     }
+    if let Some(reading) = context.reading.get() {
+        reading.close().await;
+    }
     outcome
 }
 
@@ -89,7 +98,7 @@ fn misused(error: &clap::Error, asked: Format) -> Exit {
             let _ = error.print();
             Exit::Done
         }
-        _ if asked == Format::Text => {
+        _ if !asked.is_json() => {
             let _ = error.print();
             Exit::Misuse
         }

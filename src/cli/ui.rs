@@ -26,6 +26,15 @@ pub enum Format {
     Json,
     /// One JSON object a line
     Ndjson,
+    /// An XML document for continuous integration
+    Junit,
+}
+
+impl Format {
+    /// Whether programs read it as JSON, errors and warnings included.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Ndjson)
+    }
 }
 
 /// The two output streams.
@@ -55,6 +64,15 @@ impl Ui {
         self.closed.load(Ordering::Relaxed)
     }
 
+    /// How many columns a line on stdout has: the terminal's, or 80 where there is none.
+    pub fn width(&self) -> usize {
+        let size = io::stdout()
+            .is_terminal()
+            .then(|| terminal_size::terminal_size_of(io::stdout()))
+            .flatten();
+        size.map_or(80, |(width, _)| usize::from(width.0))
+    }
+
     /// Prints a line to stdout.
     pub fn line(&self, text: impl Display) -> io::Result<()> {
         self.written(writeln!(anstream::stdout().lock(), "{text}"))
@@ -76,7 +94,7 @@ impl Ui {
     pub fn json(&self, document: &impl Serialize) -> anyhow::Result<()> {
         let text = match self.format {
             Format::Ndjson => serde_json::to_string(document)?,
-            Format::Text | Format::Json => serde_json::to_string_pretty(document)?,
+            Format::Text | Format::Json | Format::Junit => serde_json::to_string_pretty(document)?,
         };
         Ok(self.line(text)?)
     }
@@ -133,7 +151,7 @@ impl Ui {
         if self.quiet {
             return;
         }
-        if self.is_text() {
+        if !self.format.is_json() {
             anstream::eprintln!("{YELLOW}warning:{YELLOW:#} {text}");
         } else {
             anstream::eprintln!("{}", json!({ "warning": { "message": text.to_string() } }));

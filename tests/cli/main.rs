@@ -4,6 +4,7 @@ mod bad_input;
 mod config;
 mod create;
 mod demo;
+mod drift;
 mod help;
 mod import;
 mod outage;

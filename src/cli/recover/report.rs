@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::Ui;
+use crate::cli::documents::error_document;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,12 +73,7 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
             worked_around: Vec::new(),
             orphans: &[],
             void_references: Vec::new(),
-            error: Some(json!({
-                "code": error.code(),
-                "message": error.to_string(),
-                "hint": error.hint_text(),
-                "retryable": error.retryable(),
-            })),
+            error: Some(error_document(error)),
         },
     }
 }

@@ -1,0 +1,107 @@
+//! Looking at tenants: read, observe, compare. Nothing here can write.
+
+use std::sync::Arc;
+
+use driftline::domain::TenantId;
+use driftline::domain::drift::{DriftReport, Status, Verdict};
+use driftline::hybrid::inspection::{Inspected, Inspector, Question};
+use driftline::ports::{ActualStateSource, Error, ErrorKind};
+use futures::StreamExt as _;
+
+use crate::cli::args;
+
+/// Tenants that are looked at side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// Tenants whose documents are in memory at once.
+const CHUNK: usize = 16;
+/// Names that are read at once.
+const PAGE: u32 = 1000;
+
+/// How tenants are looked at.
+pub struct Look<'a> {
+    /// Reads and compares.
+    pub inspector: &'a Inspector,
+    /// What observes; `None` compares desired and recorded alone.
+    pub source: Option<Arc<dyn ActualStateSource>>,
+    /// What is asked.
+    pub question: Question,
+}
+
+impl Look<'_> {
+    /// One tenant that has to be there.
+    pub async fn at(&self, tenant: &TenantId) -> Result<DriftReport, Error> {
+        match self.inspector.read_one(tenant).await? {
+            Some(inspected) => self.compare(&inspected).await,
+            None => Err(args::unknown(tenant)),
+        }
+    }
+
+    /// Every tenant in byte order. `each` is given what came of it, and tells whether to go on.
+    pub async fn at_all(
+        &self,
+        mut each: impl FnMut(TenantId, Result<DriftReport, Error>) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let mut after = None;
+        loop {
+            let names = self.inspector.tenants(after.as_ref(), PAGE).await?;
+            let Some(last) = names.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            for chunk in names.chunks(CHUNK) {
+                let read = self.read(chunk).await?;
+                let looks = read.into_iter().map(|(tenant, inspected)| async {
+                    let report = match inspected {
+                        Ok(inspected) => self.compare(&inspected).await,
+                        Err(error) => Err(error),
+                    };
+                    (tenant, report)
+                });
+                let mut looks = futures::stream::iter(looks).buffered(SIDE_BY_SIDE);
+                while let Some((tenant, report)) = looks.next().await {
+                    if !each(tenant, report)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads some tenants. Rows that cannot be read keep nobody from the other tenants; a database that does not answer does.
+    async fn read(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<Vec<(TenantId, Result<Inspected, Error>)>, Error> {
+        match self.inspector.read(tenants).await {
+            Err(error) if !matches!(error.kind(), ErrorKind::Unavailable(_)) => {}
+            other => return other,
+        }
+        let mut found = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            if let Some(inspected) = self.inspector.read_one(tenant).await.transpose() {
+                found.push((tenant.clone(), inspected));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn compare(&self, inspected: &Inspected) -> Result<DriftReport, Error> {
+        let actual = match &self.source {
+            Some(source) => Some(self.inspector.observe(inspected, source.as_ref()).await),
+            None => None,
+        };
+        self.inspector
+            .compare(inspected, actual.as_ref(), self.question)
+            .await
+    }
+}
+
+/// Whether something was to be compared and could not be: it does not count as in order.
+pub fn is_incomplete(report: &DriftReport) -> bool {
+    let nothing_seen = |error: &driftline::domain::drift::ObservationError| {
+        error.resource_type.is_none() && error.id.is_none()
+    };
+    report.status == Status::NoManifest
+        || report.count(Verdict::Unknown) > 0
+        || report.errors.iter().any(nothing_seen)
+}

@@ -1,0 +1,25 @@
+//! `drift`: what is not as desired, what of it matters, and what would mend it.
+
+mod check;
+mod junit;
+mod look;
+mod plan;
+pub mod text;
+mod words;
+
+use super::{Context, Exit};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Compare what is desired with what was recorded as applied, and with what is live
+    Check(check::Arguments),
+    /// Print the steps that bring the live state to the desired one
+    Plan(plan::Arguments),
+}
+
+pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Check(arguments) => check::run(context, &arguments).await,
+        Command::Plan(arguments) => plan::run(context, &arguments).await,
+    }
+}

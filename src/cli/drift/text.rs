@@ -1,0 +1,244 @@
+//! A drift report for somebody who reads it on a phone at night: the worst first, one line a resource, what changed below it,
+//! and all of it in one line at the end.
+
+pub mod page;
+mod values;
+
+use std::collections::BTreeMap;
+
+use anstyle::Style;
+use driftline::domain::Timestamp;
+use driftline::domain::drift::{Change, DriftReport, Item, Kind, Onset, Severity, Status, Verdict};
+
+use self::page::Page;
+use super::words;
+use crate::cli::{Ui, ui};
+
+pub use self::values::short;
+
+/// From how many resources on with the same verdict for the same reason they become one line.
+const CROWD: usize = 4;
+
+/// For whom a report is rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// The columns that a line may have.
+    pub width: usize,
+    /// The time from which ages are told; `None` tells none.
+    pub now: Option<Timestamp>,
+}
+
+/// Prints a report.
+pub fn show(ui: &Ui, report: &DriftReport, layout: Layout) -> anyhow::Result<()> {
+    for line in lines(report, layout) {
+        ui.line(line)?;
+    }
+    Ok(())
+}
+
+/// The lines of a report, with colours.
+pub fn lines(report: &DriftReport, layout: Layout) -> Vec<String> {
+    let mut page = Page::new(layout.width);
+    let crowds = crowds(&report.items);
+    let names = report.items.iter().map(|item| item.verdict.name().len());
+    let column = names.max().unwrap_or_default();
+    let is_observed = report.observed_at.is_some();
+    let mut told: Vec<Key<'_>> = Vec::new();
+    for item in &report.items {
+        match key(item).filter(|key| crowds.get(key).is_some_and(|crowd| crowd.len() >= CROWD)) {
+            Some(key) if told.contains(&key) => {}
+            Some(key) => {
+                crowd(&mut page, column, &crowds[&key]);
+                told.push(key);
+            }
+            None => one(&mut page, column, item, is_observed, layout.now),
+        }
+    }
+    let is_told = |message: &str| {
+        let mut reasons = report
+            .items
+            .iter()
+            .filter_map(|item| item.reason.as_deref());
+        reasons.any(|reason| reason == message)
+    };
+    for error in report
+        .errors
+        .iter()
+        .filter(|error| !is_told(&error.message))
+    {
+        let what = match (&error.resource_type, &error.id) {
+            (Some(of_type), Some(id)) => format!("{of_type}/{id}"),
+            (Some(of_type), None) => of_type.clone(),
+            (None, Some(id)) => id.clone(),
+            (None, None) => "anything".to_owned(),
+        };
+        let text = format!("could not see {what}: {}", error.message);
+        page.paragraph(0, ui::YELLOW, &words::plain(&text));
+    }
+    let style = if report.has_drift {
+        ui::BOLD
+    } else if report.count(Verdict::Unknown) == 0 && report.status == Status::Compared {
+        ui::GREEN
+    } else {
+        Style::new()
+    };
+    page.paragraph(0, style, &summary(report));
+    page.lines
+}
+
+/// The lines of one resource, with colours.
+pub fn item(item: &Item, is_observed: bool, layout: Layout) -> Vec<String> {
+    let mut page = Page::new(layout.width);
+    one(&mut page, 0, item, is_observed, layout.now);
+    page.lines
+}
+
+/// The report in one line.
+pub fn summary(report: &DriftReport) -> String {
+    let tenant = &report.tenant;
+    if report.status == Status::NoManifest {
+        return format!("{tenant}: it has no manifest, so there is nothing to compare with");
+    }
+    let found: Vec<String> = Verdict::ALL
+        .into_iter()
+        .map(|verdict| (report.count(verdict), words::verdict(verdict)))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, verdict)| format!("{count} {verdict}"))
+        .collect();
+    let mut text = if found.is_empty() {
+        format!("{tenant}: no resources")
+    } else {
+        format!("{tenant}: {}", found.join(", "))
+    };
+    for (count, word) in [
+        (report.summary.acknowledged, "accepted"),
+        (report.summary.ignored, "ignored"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {word}"));
+        }
+    }
+    let desired = report.desired_version;
+    text.push_str(&match report.recorded_version {
+        Some(recorded) if recorded == desired => format!(" — version {desired}"),
+        Some(recorded) => format!(" — version {desired} desired, {recorded} applied"),
+        None => format!(" — version {desired} desired, nothing applied yet"),
+    });
+    text.push_str(&match report.observed_at {
+        Some(at) => format!(", observed {}", words::time(at)),
+        None if report.errors.is_empty() => ", nothing observed".to_owned(),
+        None => ", the live state could not be seen".to_owned(),
+    });
+    text
+}
+
+type Key<'a> = (Verdict, Severity, Option<Kind>, &'a str, Option<String>);
+
+/// What a resource shares with others that need no lines of their own.
+fn key(item: &Item) -> Option<Key<'_>> {
+    let reason = item.reason.as_deref()?;
+    let is_plain = item.changes.is_empty() && item.acknowledgement.is_none();
+    let onset = |onset: &Onset| words::since(onset, None);
+    is_plain.then(|| {
+        (
+            item.verdict,
+            item.severity,
+            item.kind,
+            reason,
+            item.onset.as_ref().map(onset),
+        )
+    })
+}
+
+fn crowds(items: &[Item]) -> BTreeMap<Key<'_>, Vec<&Item>> {
+    let mut crowds: BTreeMap<Key<'_>, Vec<&Item>> = BTreeMap::new();
+    for item in items {
+        if let Some(key) = key(item) {
+            crowds.entry(key).or_default().push(item);
+        }
+    }
+    crowds
+}
+
+/// Many resources with the same verdict for the same reason.
+fn crowd(page: &mut Page, column: usize, items: &[&Item]) {
+    let Some(first) = items.first() else { return };
+    let mut types: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in items {
+        *types.entry(&item.resource_type).or_default() += 1;
+    }
+    let types: Vec<String> = types
+        .into_iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let name = format!("{} resources", items.len());
+    let words = format!("{} ({})", words::happened(first), types.join(", "));
+    page.item(
+        style(first),
+        first.verdict.name(),
+        column,
+        &name,
+        &words::plain(&words),
+    );
+    below(page, first, None);
+}
+
+fn one(page: &mut Page, column: usize, item: &Item, is_observed: bool, now: Option<Timestamp>) {
+    let (name, words) = (words::name(item), words::happened(item));
+    page.item(style(item), item.verdict.name(), column, &name, &words);
+    for change in &item.changes {
+        field(page, change, is_observed);
+    }
+    below(page, item, now);
+}
+
+/// A field that is not the same everywhere: from what is desired to what is there.
+fn field(page: &mut Page, change: &Change, is_observed: bool) {
+    let (desired, recorded) = (&change.desired, &change.recorded);
+    let to = if is_observed {
+        &change.actual
+    } else {
+        recorded
+    };
+    let pointer = match words::plain(&change.pointer) {
+        root if root.is_empty() => "all of it".to_owned(),
+        pointer => pointer,
+    };
+    let is_third = is_observed && recorded != desired && recorded != to;
+    let columns = page.columns(4);
+    let mut values = values::pair(desired, to, columns);
+    if is_third {
+        let room = columns.saturating_sub("recorded ".len());
+        values.push(format!("recorded {}", values::short(recorded, room)));
+    }
+    page.values(&pointer, &values);
+}
+
+/// What else is known about a resource.
+fn below(page: &mut Page, item: &Item, now: Option<Timestamp>) {
+    let dim = Style::new().dimmed();
+    if let Some(reason) = &item.reason {
+        page.paragraph(2, Style::new(), &words::plain(reason));
+    }
+    if let Some(acknowledged) = &item.acknowledgement {
+        page.paragraph(2, dim, &words::accepted(acknowledged));
+    }
+    if let Some(onset) = &item.onset {
+        page.paragraph(2, dim, &words::since(onset, now));
+    }
+}
+
+fn style(item: &Item) -> Style {
+    if item.acknowledgement.is_some() {
+        return Style::new().dimmed();
+    }
+    match (item.verdict, item.severity) {
+        (Verdict::InSync, _) => ui::GREEN,
+        (_, Severity::Error) => ui::RED,
+        (_, Severity::Warning) => ui::YELLOW,
+        (_, Severity::Info) => Style::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

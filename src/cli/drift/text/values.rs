@@ -1,0 +1,256 @@
+//! Values of a field, as short as the line is.
+
+use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::cli::drift::words::plain;
+
+/// Elements of a list that are shown one a line, of those removed and of those added.
+const SHOWN: usize = 3;
+/// What stands before the difference when two long texts begin the same.
+const LEAD: usize = 8;
+
+/// From one value to another: the first line, and lines below it where one is not enough. Each has at most `columns`.
+pub fn pair(from: &Value, to: &Value, columns: usize) -> Vec<String> {
+    let whole = format!("{} → {}", text(from), text(to));
+    let list = |value: &Value| matches!(value, Value::Array(list) if !list.is_empty());
+    let either_list = (list(from) || list(to)) && (from.is_array() && to.is_array());
+    if whole.width() <= columns && !either_list {
+        return vec![whole];
+    }
+    match (from, to) {
+        (Value::Array(from), Value::Array(to)) => lists(from, to, &whole, columns),
+        (Value::String(from), Value::String(to)) => {
+            let (from, to) = without_lead(from, to);
+            vec![sides(&from, &to, columns)]
+        }
+        _ => vec![sides(&text(from), &text(to), columns)],
+    }
+}
+
+/// One value in at most so many columns. What is absent is null.
+pub fn short(value: &Value, columns: usize) -> String {
+    let whole = text(value);
+    if whole.width() <= columns {
+        return whole;
+    }
+    match value {
+        Value::Array(list) => cut(&count(list), columns),
+        _ => cut(&whole, columns),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "absent".to_owned(),
+        other => plain(&other.to_string()),
+    }
+}
+
+fn count(list: &[Value]) -> String {
+    format!(
+        "{} item{}",
+        list.len(),
+        if list.len() == 1 { "" } else { "s" }
+    )
+}
+
+/// How long the lists are, and which elements only one of them has.
+fn lists(from: &[Value], to: &[Value], whole: &str, columns: usize) -> Vec<String> {
+    let (removed, added) = (without(from, to), without(to, from));
+    let lengths = format!("{} → {}", count(from), count(to));
+    if removed.is_empty() && added.is_empty() {
+        let order = format!("the same {} in another order", count(from));
+        return vec![cut(&order, columns)];
+    }
+    if whole.width() <= columns.min(40) {
+        return vec![whole.to_owned()];
+    }
+    let signed = |sign: char, list: &[&Value]| -> Vec<String> {
+        list.iter()
+            .map(|element| format!("{sign} {}", text(element)))
+            .collect()
+    };
+    let (removed, added) = (signed('−', &removed), signed('+', &added));
+    let inline = format!(
+        "{lengths}: {}",
+        [&removed[..], &added[..]].concat().join(", ")
+    );
+    if inline.width() <= columns {
+        return vec![inline];
+    }
+    let mut lines = vec![lengths];
+    for elements in [&removed, &added] {
+        // One line more costs as much as saying that there is one more.
+        let shown = if elements.len() == SHOWN + 1 {
+            SHOWN + 1
+        } else {
+            SHOWN
+        };
+        lines.extend(
+            elements
+                .iter()
+                .take(shown)
+                .map(|element| cut(element, columns)),
+        );
+        if let Some(more) = elements.len().checked_sub(shown).filter(|more| *more > 0) {
+            let sign = elements[0].chars().next().unwrap_or(' ');
+            lines.push(cut(&format!("{sign} {more} more"), columns));
+        }
+    }
+    lines
+}
+
+/// The elements of `list` that `other` has not, each as often as it has it more.
+fn without<'a>(list: &'a [Value], other: &[Value]) -> Vec<&'a Value> {
+    let mut counts = std::collections::HashMap::<String, usize>::new();
+    for element in other {
+        *counts.entry(element.to_string()).or_default() += 1;
+    }
+    list.iter()
+        .filter(|element| match counts.get_mut(&element.to_string()) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        })
+        .collect()
+}
+
+/// Two long texts without what they begin with in common.
+fn without_lead(from: &str, to: &str) -> (String, String) {
+    let common = from
+        .chars()
+        .zip(to.chars())
+        .take_while(|(one, other)| one == other)
+        .count();
+    let skipped = common.saturating_sub(LEAD);
+    let rest = |text: &str| {
+        let text = Value::String(text.chars().skip(skipped).collect());
+        let text = plain(&text.to_string());
+        if skipped == 0 {
+            text
+        } else {
+            text.replacen('"', "\"…", 1)
+        }
+    };
+    (rest(from), rest(to))
+}
+
+/// Both texts in so many columns; the shorter one leaves what it does not need to the other.
+fn sides(from: &str, to: &str, columns: usize) -> String {
+    let room = columns.saturating_sub(3);
+    let half = room / 2;
+    let (left, right) = (from.width(), to.width());
+    let (left, right) = if left <= half {
+        (left, room - left)
+    } else if right <= half {
+        (room - right, right)
+    } else {
+        (half, room - half)
+    };
+    format!("{} → {}", cut(from, left), cut(to, right))
+}
+
+/// The text, or its beginning and a mark that there is more. What is quoted stays so.
+pub fn cut(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let end = match text.chars().last() {
+        Some(last @ ('"' | '}' | ']')) if columns > 4 => format!("…{last}"),
+        _ => "…".to_owned(),
+    };
+    let room = columns.saturating_sub(end.width());
+    let mut shown = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        used += c.width().unwrap_or_default();
+        if used > room {
+            break;
+        }
+        shown.push(c);
+    }
+    shown + &end
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn short_values_are_shown_whole() {
+        assert_eq!(pair(&json!(1), &json!("x"), 40), ["1 → \"x\""]);
+        assert_eq!(
+            pair(&json!(null), &json!({"a": 1}), 40),
+            ["absent → {\"a\":1}"]
+        );
+        assert_eq!(pair(&json!([1, 2]), &json!([1]), 40), ["[1,2] → [1]"]);
+    }
+
+    #[test]
+    fn long_texts_are_shown_where_they_differ() {
+        let text = |end: &str| json!(format!("{}{end}", "registry.example/team/".repeat(4)));
+        assert_eq!(
+            pair(&text("app:1.0"), &text("app:1.1"), 40),
+            ["\"…m/app:1.0\" → \"…m/app:1.1\""]
+        );
+        let lines = pair(&json!("a".repeat(90)), &json!("b".repeat(90)), 40);
+        assert_eq!(lines, ["\"aaaaaaaaaaaaaaa…\" → \"bbbbbbbbbbbbbbbb…\""]);
+    }
+
+    #[test]
+    fn lists_say_what_came_and_went() {
+        let list = |range: std::ops::Range<u32>| {
+            json!(
+                range
+                    .map(|n| json!({ "name": format!("N{n}") }))
+                    .collect::<Vec<_>>()
+            )
+        };
+        assert_eq!(
+            pair(&list(0..62), &list(1..62), 60),
+            ["62 items → 61 items: − {\"name\":\"N0\"}"]
+        );
+        assert_eq!(
+            pair(&list(0..62), &list(5..63), 40),
+            [
+                "62 items → 58 items",
+                "− {\"name\":\"N0\"}",
+                "− {\"name\":\"N1\"}",
+                "− {\"name\":\"N2\"}",
+                "− 2 more",
+                "+ {\"name\":\"N62\"}",
+            ]
+        );
+        assert_eq!(
+            pair(&json!([1, 2]), &json!([2, 1]), 40),
+            ["the same 2 items in another order"]
+        );
+    }
+
+    #[test]
+    fn nothing_is_wider_than_its_columns() {
+        let values = [
+            json!(null),
+            json!("🦀".repeat(50)),
+            json!([["x".repeat(99)], 1]),
+            json!({"a": "\u{1b}".repeat(40)}),
+            json!(["y".repeat(80)]),
+            json!("x".repeat(33)),
+        ];
+        for columns in [12, 20, 33, 76] {
+            for from in &values {
+                assert!(short(from, columns).width() <= columns);
+                for to in values.iter().filter(|to| *to != from) {
+                    for line in pair(from, to, columns) {
+                        assert!(line.width() <= columns, "{columns}: {line}");
+                    }
+                }
+            }
+        }
+    }
+}

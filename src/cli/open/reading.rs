@@ -1,0 +1,123 @@
+//! Both sides, opened so that nothing can be written: no migration, no claim, no replicator.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use driftline::adapters::memory::MemoryDatabase;
+use driftline::adapters::system::System;
+use driftline::hybrid::inspection::Inspector;
+use driftline::ports::{Error, Fault, Side, SnapshotStore, StateReader, StoreError};
+
+use super::unusable::Unusable;
+use super::{SHUTDOWN, bucket};
+use crate::cli::{Exit, Failure};
+use crate::config::{Config, DatabaseUrl, SnapshotsUrl};
+
+/// What only reads.
+pub struct Reading {
+    /// Reads tenants and compares them.
+    pub inspector: Inspector,
+    connection: Connection,
+}
+
+/// The database once more, as what can be closed.
+enum Connection {
+    None,
+    #[cfg(feature = "sqlite")]
+    Sqlite(Arc<driftline::adapters::sqlite::SqliteReader>),
+    #[cfg(feature = "postgres")]
+    Postgres(driftline::adapters::postgres::PostgresReader),
+}
+
+type OpenedReader = (Arc<dyn StateReader>, Connection);
+
+/// Opens both sides for reading. A database that is not there is an error; a bucket that is not there is asked only when the
+/// database has lost a row.
+pub async fn reading(config: &Config) -> anyhow::Result<Reading> {
+    let snapshots: Arc<dyn SnapshotStore> = match &config.snapshots {
+        // Opening a directory makes it.
+        SnapshotsUrl::Directory(path) if !path.is_dir() => {
+            let message = format!("open the bucket: there is no directory {}", path.display());
+            let error = StoreError::new(Side::Bucket, Fault::Unavailable, message);
+            Arc::new(Unusable::new(&config.snapshots, &error))
+        }
+        url => bucket(url, &config.s3).await?,
+    };
+    let (reader, connection) = match &config.database {
+        DatabaseUrl::Memory => {
+            let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
+            (Arc::new(database) as Arc<dyn StateReader>, Connection::None)
+        }
+        DatabaseUrl::Sqlite(path) => sqlite(path).await?,
+        DatabaseUrl::Postgres(url) => postgres(url).await?,
+    };
+    Ok(Reading {
+        inspector: Inspector::new(reader, snapshots, Arc::new(System)),
+        connection,
+    })
+}
+
+impl Reading {
+    /// Closes the database. Calls from now on fail.
+    pub async fn close(&self) {
+        let closed = tokio::time::timeout(SHUTDOWN, async {
+            match &self.connection {
+                Connection::None => {}
+                #[cfg(feature = "sqlite")]
+                Connection::Sqlite(reader) => reader.close().await,
+                #[cfg(feature = "postgres")]
+                Connection::Postgres(reader) => reader.close().await,
+            }
+        });
+        if closed.await.is_err() {
+            tracing::debug!("the database did not close in time");
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+/// The error for a file that is not there. Whoever only reads does not make one.
+fn no_file(path: &Path) -> Failure {
+    let message = format!("open the database: there is no file {}", path.display());
+    Failure::new(Exit::NotFound, "not_found", message).hint(
+        "--database names another one; `driftline recover --all-tenants` brings a lost one back, and any command that writes \
+         makes a new one",
+    )
+}
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(path: &Path) -> anyhow::Result<OpenedReader> {
+    use driftline::adapters::sqlite::SqliteReader;
+    if tokio::fs::metadata(path)
+        .await
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        return Err(no_file(path).into());
+    }
+    let reader = SqliteReader::open(path).await.map_err(Error::from)?;
+    let reader = Arc::new(reader);
+    Ok((
+        Arc::clone(&reader) as Arc<dyn StateReader>,
+        Connection::Sqlite(reader),
+    ))
+}
+
+#[cfg(not(feature = "sqlite"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
+async fn sqlite(_: &Path) -> anyhow::Result<OpenedReader> {
+    Err(super::absent("SQLite", "sqlite").into())
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> anyhow::Result<OpenedReader> {
+    use driftline::adapters::postgres::{PostgresOptions, PostgresReader};
+    let reader = PostgresReader::connect(url, PostgresOptions::default()).await;
+    let reader = reader.map_err(Error::from)?;
+    Ok((Arc::new(reader.clone()), Connection::Postgres(reader)))
+}
+
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "the same call in every build")]
+async fn postgres(_: &str) -> anyhow::Result<OpenedReader> {
+    Err(super::absent("Postgres", "postgres").into())
+}

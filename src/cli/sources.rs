@@ -1,0 +1,254 @@
+//! The one place where the URL of an actual state becomes the source that observes it.
+//!
+//! Nothing here repeats a URL in a message: it may hold a password.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftline::adapters::sources::{ExecOptions, ExecSource, FileOptions, FileSource, StdinSource};
+use driftline::ports::{ActualStateSource, SourceError};
+
+use super::{Failure, args};
+
+const EXPECTED: &str = "file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD is expected; \
+     {tenant} in it stands for the tenant";
+
+/// How sources observe. What is `None` is the source's own default.
+#[derive(Debug, Clone, Default)]
+pub struct SourceOptions {
+    /// A file with the headers of HTTP requests, one `Name: value` a line.
+    pub headers: Option<PathBuf>,
+    /// How long one observation may take.
+    pub timeout: Option<Duration>,
+    /// Whether HTTP may go to link-local addresses and those of cloud metadata services.
+    pub allow_link_local: bool,
+}
+
+/// Arguments that choose a source.
+#[derive(Debug, clap::Args)]
+pub struct SourceArguments {
+    /// Where the live state is: file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD, with
+    /// {tenant} for the tenant [default: desired and recorded are compared alone]
+    #[arg(long, value_name = "SOURCE")]
+    actual: Option<String>,
+    #[command(flatten)]
+    how: HowArguments,
+}
+
+/// The same where there has to be one.
+#[derive(Debug, clap::Args)]
+pub struct RequiredSource {
+    /// Where the live state is: file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD, with
+    /// {tenant} for the tenant
+    #[arg(long, value_name = "SOURCE")]
+    actual: String,
+    #[command(flatten)]
+    how: HowArguments,
+}
+
+/// How a source observes.
+#[derive(Debug, clap::Args)]
+pub struct HowArguments {
+    /// A file with headers for the HTTP request, one `Name: value` a line
+    #[arg(long, value_name = "FILE", requires = "actual")]
+    actual_headers: Option<PathBuf>,
+    /// How long one observation may take [default: 30 for http, 60 otherwise]
+    #[arg(long, value_name = "SECS", requires = "actual", value_parser = args::seconds)]
+    actual_timeout: Option<Duration>,
+    /// Let HTTP go to link-local addresses and those of cloud metadata services
+    #[arg(long, requires = "actual")]
+    allow_link_local: bool,
+}
+
+impl SourceArguments {
+    /// The source, if one was asked for; `many` when it has to tell tenants apart.
+    pub fn build(&self, many: bool) -> Result<Option<Arc<dyn ActualStateSource>>, Failure> {
+        let Some(url) = &self.actual else {
+            return Ok(None);
+        };
+        if many {
+            check_for_many(url)?;
+        }
+        source(url, &self.how.options()).map(Some)
+    }
+}
+
+impl RequiredSource {
+    /// The source.
+    pub fn build(&self) -> Result<Arc<dyn ActualStateSource>, Failure> {
+        source(&self.actual, &self.how.options())
+    }
+}
+
+impl HowArguments {
+    /// The same as options.
+    pub fn options(&self) -> SourceOptions {
+        SourceOptions {
+            headers: self.actual_headers.clone(),
+            timeout: self.actual_timeout,
+            allow_link_local: self.allow_link_local,
+        }
+    }
+}
+
+/// What a URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Stdin,
+    Http,
+    Exec,
+    Discord,
+}
+
+/// The source behind a URL. Nothing is observed yet.
+pub fn source(url: &str, options: &SourceOptions) -> Result<Arc<dyn ActualStateSource>, Failure> {
+    let kind = kind(url)?;
+    if options.headers.is_some() && kind != Kind::Http {
+        return Err(bad("headers are sent to http and https URLs only"));
+    }
+    let timeout = options.timeout;
+    match kind {
+        Kind::File | Kind::Stdin => {
+            let mut file = FileOptions::default();
+            file.timeout = timeout.unwrap_or(file.timeout);
+            if kind == Kind::Stdin {
+                return Ok(Arc::new(StdinSource::new(file)));
+            }
+            built(FileSource::new(url, file))
+        }
+        Kind::Exec => {
+            let mut exec = ExecOptions::default();
+            exec.timeout = timeout.unwrap_or(exec.timeout);
+            built(ExecSource::new(url, exec))
+        }
+        #[cfg(feature = "http")]
+        Kind::Http => {
+            use driftline::adapters::sources::{HttpOptions, HttpSource};
+            let mut http = HttpOptions {
+                headers: options.headers.clone(),
+                allow_link_local: options.allow_link_local,
+                ..HttpOptions::default()
+            };
+            http.timeout = timeout.unwrap_or(http.timeout);
+            built(HttpSource::new(url, http))
+        }
+        #[cfg(feature = "http")]
+        Kind::Discord => {
+            use driftline::adapters::sources::{DiscordOptions, DiscordSource};
+            let mut discord = DiscordOptions {
+                allow_link_local: options.allow_link_local,
+                ..DiscordOptions::default()
+            };
+            discord.timeout = timeout.unwrap_or(discord.timeout);
+            built(DiscordSource::new(url, discord))
+        }
+        #[cfg(not(feature = "http"))]
+        Kind::Http | Kind::Discord => Err(Failure::misuse(
+            "this build of driftline observes nothing over HTTP",
+        )
+        .hint("build it with the feature `http`, which is on by default")),
+    }
+}
+
+/// Refuses a source that would show every tenant the same document: what is live for one would be held against all.
+pub fn check_for_many(url: &str) -> Result<(), Failure> {
+    if kind(url)? == Kind::Exec || url.contains("{tenant}") {
+        return Ok(());
+    }
+    Err(Failure::misuse(
+        "observe several tenants: this source shows each of them the same document",
+    )
+    .hint("put {tenant} where the tenant's name belongs, or use exec:PROGRAM, which is told the tenant"))
+}
+
+fn kind(url: &str) -> Result<Kind, Failure> {
+    if url == "-" {
+        return Ok(Kind::Stdin);
+    }
+    if url.is_empty() {
+        return Err(bad("it is empty"));
+    }
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    match scheme.map(str::to_ascii_lowercase).as_deref() {
+        Some("http" | "https") => Ok(Kind::Http),
+        Some("exec") => Ok(Kind::Exec),
+        Some("discord") => Ok(Kind::Discord),
+        Some("file") => Ok(Kind::File),
+        Some(_) if url.contains("://") => Err(bad("there is no source of that kind")),
+        _ => Ok(Kind::File),
+    }
+}
+
+fn bad(what: &str) -> Failure {
+    Failure::misuse(format!("read where the actual state is: {what}")).hint(EXPECTED)
+}
+
+fn built<S: ActualStateSource + 'static>(
+    source: Result<S, SourceError>,
+) -> Result<Arc<dyn ActualStateSource>, Failure> {
+    match source {
+        Ok(source) => Ok(Arc::new(source)),
+        Err(error) => Err(Failure::misuse(error.message).hint(EXPECTED)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(url: &str) -> Result<String, String> {
+        match source(url, &SourceOptions::default()) {
+            Ok(source) => Ok(source.name()),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_url_chooses_the_source() {
+        for (url, expected) in [
+            ("-", "stdin"),
+            ("live.json", "file:live.json"),
+            ("./a:b.json", "file:./a:b.json"),
+            ("file:live/{tenant}.json", "file:live/{tenant}.json"),
+            ("file:///live.json", "file:/live.json"),
+            ("exec:observe --secret s3cr3t", "exec:observe …"),
+        ] {
+            assert_eq!(name(url).as_deref(), Ok(expected), "{url}");
+        }
+        #[cfg(feature = "http")]
+        assert!(
+            name("https://ops:s3cr3t@live.example/{tenant}").is_ok_and(|name| {
+                name.starts_with("https://live.example/") && !name.contains("s3cr3t")
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused_without_repeating_it() {
+        for url in ["", "ftp://ops:s3cr3t@host/x", "exec:", "file:", "http://"] {
+            let error = name(url).unwrap_err();
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+        let options = SourceOptions {
+            headers: Some("headers".into()),
+            ..SourceOptions::default()
+        };
+        assert!(source("live.json", &options).is_err());
+    }
+
+    #[test]
+    fn many_tenants_need_a_source_that_tells_them_apart() {
+        for url in [
+            "live/{tenant}.json",
+            "exec:observe",
+            "https://host/{tenant}",
+        ] {
+            assert!(check_for_many(url).is_ok(), "{url}");
+        }
+        for url in ["-", "live.json", "https://host/live", "discord:1"] {
+            assert!(check_for_many(url).is_err(), "{url}");
+        }
+    }
+}
