@@ -89,7 +89,7 @@ struct Global {
     )]
     snapshots: Option<String>,
     /// A TOML file with the keys database, snapshots, on-failover, sse, endpoint, region, path-style, content-limit,
-    /// concurrent-tenants, concurrent-requests, lease-seconds [default: driftline.toml, if it is there]
+    /// concurrent-tenants, concurrent-requests, lease-seconds and the table audit [default: driftline.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// In which form data is printed; with json and ndjson, errors are JSON too
