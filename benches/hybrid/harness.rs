@@ -43,6 +43,9 @@ pub enum Unit {
     /// Memory; less is better.
     #[serde(rename = "MiB")]
     Mebibytes,
+    /// Time; less is better.
+    #[serde(rename = "ms")]
+    Milliseconds,
 }
 
 impl Unit {
@@ -52,13 +55,14 @@ impl Unit {
             Self::MegabytesPerSecond => "MB/s",
             Self::RequestsPerVersion => "requests/version",
             Self::Mebibytes => "MiB",
+            Self::Milliseconds => "ms",
         }
     }
 
     fn is_met(self, ratio: f64, aim: f64) -> bool {
         match self {
             Self::PerSecond | Self::MegabytesPerSecond => ratio >= aim,
-            Self::RequestsPerVersion | Self::Mebibytes => ratio <= aim,
+            Self::RequestsPerVersion | Self::Mebibytes | Self::Milliseconds => ratio <= aim,
         }
     }
 }
@@ -83,12 +87,18 @@ struct Line {
     met: bool,
 }
 
-/// Runs the rows whose name contains one of `wanted` (all, if that is empty), and shows them.
-pub fn run(rows: &[Row], wanted: &[String]) -> ExitCode {
+/// Runs the rows whose name contains one of the command line's words (all, if there are none), shows them, and stores them
+/// as `target/bench/{bench}.json`.
+pub fn run(bench: &str, rows: &[Row]) -> ExitCode {
+    // Cargo passes `--bench`.
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let chosen = rows
-        .iter()
-        .filter(|row| wanted.is_empty() || wanted.iter().any(|name| row.name.contains(name)));
+    let chosen = rows.iter().filter(|row| {
+        wanted.is_empty() || wanted.iter().any(|name| row.name.contains(name.as_str()))
+    });
     let mut lines = Vec::new();
     for row in chosen {
         eprintln!("{} …", row.name);
@@ -115,7 +125,7 @@ pub fn run(rows: &[Row], wanted: &[String]) -> ExitCode {
         return ExitCode::from(64);
     }
     print!("{}", table(&lines));
-    store(&lines);
+    store(bench, &lines);
     ExitCode::SUCCESS
 }
 
@@ -206,9 +216,9 @@ fn table(lines: &[Line]) -> String {
 }
 
 /// Rows that were not run keep what an earlier run found.
-fn store(lines: &[Line]) {
+fn store(bench: &str, lines: &[Line]) {
     let directory = crate::support::service::root().join("target/bench");
-    let file = directory.join("hybrid.json");
+    let file = directory.join(format!("{bench}.json"));
     let new = serde_json::to_value(lines).expect("numbers and names are JSON");
     let new = new.as_array().cloned().unwrap_or_default();
     let old = std::fs::read(&file)

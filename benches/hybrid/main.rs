@@ -29,10 +29,5 @@ fn main() -> std::process::ExitCode {
         content::rows(),
     ]
     .concat();
-    // Cargo passes `--bench`.
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| !argument.starts_with('-'))
-        .collect();
-    harness::run(&rows, &wanted)
+    harness::run("hybrid", &rows)
 }

@@ -2,6 +2,7 @@
 //! inwards.
 
 mod append_rules;
+mod audit_rules;
 mod document_rules;
 pub mod filesystem;
 #[cfg(feature = "http")]

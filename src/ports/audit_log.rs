@@ -13,9 +13,11 @@ use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 /// Which tenants an auditor asks for.
 #[derive(Debug, Clone, Copy)]
 pub enum AuditScope<'a> {
-    /// Those whose slot is at or before this time, the longest overdue first.
+    /// Those whose slot is at or before this time, the longest overdue first. None that has a live claim, not even the
+    /// worker's own: it may ask for more while it works.
     Due(Timestamp),
-    /// These, due or not, and known or not.
+    /// These, in their order, due or not, and known or not. Those that the worker itself has a live claim on it is given
+    /// again.
     These(&'a [TenantId]),
 }
 
@@ -92,7 +94,8 @@ pub struct AuditOutcome {
 pub struct AuditedTenant {
     /// Whose.
     pub tenant: TenantId,
-    /// When it became known to the schedule: the start of the wait for a first success.
+    /// When a schedule first named it: the start of the wait for a first success. Until then, when it was first claimed, by the
+    /// database's clock.
     pub enrolled_at: Timestamp,
     /// When it is due; `None` when no schedule ever named it.
     pub next_at: Option<Timestamp>,
@@ -147,12 +150,12 @@ pub struct StoredReport {
     pub body: String,
 }
 
-/// How long reports are kept. The newest of each tenant always stays.
+/// How long reports are kept: until one of the two says that they go. The newest of each tenant always stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Reports before this time go, and so do events before it that were settled.
+    /// Reports before this time go, and so do events before it that were delivered or given up.
     pub before: Option<Timestamp>,
-    /// Of each tenant the newest so many stay.
+    /// Of each tenant's reports those go that are not among its newest so many, whatever their time.
     pub newest: Option<u32>,
 }
 
@@ -209,8 +212,8 @@ pub trait AuditLog: Send + Sync + fmt::Debug {
     /// an earlier slot stays (it is due, or nearly). Idempotent.
     async fn enroll(&self, now: Timestamp, slots: &[(TenantId, Timestamp)]) -> StoreResult<()>;
 
-    /// Claims at most `limit` tenants for `duration`, none that another worker has a live claim on (a worker's own claim it
-    /// may be given again). Every claim raises the tenant's fence by one.
+    /// Claims at most `limit` tenants for `duration`, none that another worker has a live claim on, and answers in the order of
+    /// the scope. Every claim raises the tenant's fence by one.
     async fn claim(
         &self,
         worker: WorkerId,
@@ -219,12 +222,13 @@ pub trait AuditLog: Send + Sync + fmt::Debug {
         duration: Duration,
     ) -> StoreResult<Vec<AuditClaim>>;
 
-    /// Keeps the results of those claims that are still the tenant's newest, and ends them, each whole or not at all; the answer
-    /// says for each whether it was kept. After an error with [`super::Fault::OutcomeUnknown`] they may have been; keeping them
-    /// again then answers `false`.
+    /// Keeps the results of those claims that are still the tenant's newest, expired or not, and ends them; the answer says for
+    /// each whether it was kept. Of a result that is not kept nothing is. One transaction: after an error nothing was kept,
+    /// except that after one with [`super::Fault::OutcomeUnknown`] all may have been; keeping them again then answers `false`.
+    /// An identifier of a report or an event that is taken already is such an error.
     async fn finish(&self, outcomes: &[AuditOutcome]) -> StoreResult<Vec<bool>>;
 
-    /// Tenants of the schedule in byte order, after `after`.
+    /// Tenants that a schedule named or an audit claimed, in byte order, after `after`.
     async fn audited(
         &self,
         after: Option<&TenantId>,
@@ -232,7 +236,7 @@ pub trait AuditLog: Send + Sync + fmt::Debug {
     ) -> StoreResult<Vec<AuditedTenant>>;
 
     /// Puts on record that a tenant is stale, with the events that tell it. `false`, and nothing happens, when that is on record
-    /// already, or an audit succeeded after `last_success_at`.
+    /// already, an audit succeeded after `last_success_at`, or nobody knows the tenant. The next success ends it.
     async fn mark_stale(
         &self,
         tenant: &TenantId,
@@ -249,13 +253,13 @@ pub trait AuditLog: Send + Sync + fmt::Debug {
     /// Removes what retention does not keep, and tells how many reports went.
     async fn prune(&self, retention: Retention) -> StoreResult<u64>;
 
-    /// Claims at most `limit` events that are due for delivery, the oldest first, none that is claimed for longer than the
-    /// database's now. An event whose delivery is never settled is due again after `duration`.
+    /// Claims at most `limit` events that are due for delivery, the oldest first, by time and then by identifier. A new event is
+    /// due at once, and one whose delivery is never settled again after `duration`.
     async fn claim_events(&self, limit: u32, duration: Duration) -> StoreResult<Vec<Delivery>>;
 
-    /// Puts on record what became of an attempt. Does nothing when the event was delivered meanwhile.
+    /// Puts on record what became of an attempt. Does nothing when the event was delivered meanwhile, or is not there.
     async fn settle_event(&self, id: EventId, outcome: &DeliveryOutcome) -> StoreResult<()>;
 
-    /// Events, newest first, of one tenant or all.
+    /// Events, newest first (by time, then by identifier), of one tenant or all.
     async fn events(&self, tenant: Option<&TenantId>, limit: u32) -> StoreResult<Vec<EventStatus>>;
 }

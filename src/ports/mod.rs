@@ -1,8 +1,8 @@
 //! The traits between the core and the world.
 //!
 //! Driving: [`ManifestProvider`], what a control plane calls. Driven: [`Database`] (four ports of one backend) and
-//! [`SnapshotStore`] (the bucket), [`Clock`] and [`Entropy`]. Every driven port is object safe, because URLs choose the
-//! backends at run time.
+//! [`AuditLog`] (the same backends, apart), [`SnapshotStore`] (the bucket), [`Clock`] and [`Entropy`]. Every driven port is
+//! object safe, because URLs choose the backends at run time.
 
 mod actual_state_source;
 mod audit_log;

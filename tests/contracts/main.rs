@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit_log;
 mod bucket;
 mod database;
 mod state_reader;

@@ -1,14 +1,30 @@
 //! Row-level security binds the application's role and the tables' owner.
 
-use driftline::domain::{Seq, Stream};
-use driftline::ports::{ManifestStore, ShadowLedger};
+use std::time::Duration;
+
+use driftline::adapters::postgres::PostgresDatabase;
+use driftline::adapters::system::System;
+use driftline::domain::drift::EventKind;
+use driftline::domain::{EventId, ReportId, Seq, Stream, Timestamp};
+use driftline::ports::{
+    AuditLog, AuditOutcome, AuditScope, Entropy, ManifestStore, NewEvent, NewReport, ShadowLedger,
+    WorkerId,
+};
 use futures::future::join_all;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use crate::support::postgres::{Database, claimed};
 use crate::{committed, manifest, tenant};
 
-const TABLES: [&str; 4] = ["tenant", "entry", "idempotency", "shadowing"];
+const TABLES: [&str; 7] = [
+    "tenant",
+    "entry",
+    "idempotency",
+    "shadowing",
+    "audited",
+    "report",
+    "event",
+];
 
 async fn tenants_seen(
     connection: &mut PgConnection,
@@ -43,8 +59,65 @@ async fn two_tenants() -> Database {
         let mut entry = manifest(name);
         entry.idempotency_key = Some("key".parse().unwrap());
         committed(store.append(&tenant(name), &entry).await.unwrap());
+        audit(&store, name).await;
     }
     database
+}
+
+#[tokio::test]
+async fn every_table_with_a_tenant_is_bound() {
+    let database = two_tenants().await;
+    let mut connection = database.connect(&database.owner()).await;
+    let bound = "SELECT c.relname FROM pg_class c
+        WHERE c.relnamespace = 'driftline'::regnamespace AND c.relkind = 'r' AND c.relrowsecurity
+            AND c.relforcerowsecurity ORDER BY c.relname";
+    let tables = "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant'
+        WHERE c.relnamespace = 'driftline'::regnamespace AND c.relkind = 'r' ORDER BY c.relname";
+    let mut expected = TABLES.map(str::to_owned).to_vec();
+    expected.sort_unstable();
+    for query in [bound, tables] {
+        let rows = sqlx::query(query).fetch_all(&mut connection).await.unwrap();
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(names, expected);
+    }
+}
+
+/// An audit that leaves a row in each table of audits.
+async fn audit(store: &PostgresDatabase, name: &str) {
+    let (tenant, at) = (tenant(name), Timestamp::EPOCH);
+    let worker = WorkerId(System.uuid());
+    let scope = [tenant.clone()];
+    let claims = store
+        .claim(worker, AuditScope::These(&scope), 1, Duration::from_mins(1))
+        .await
+        .unwrap();
+    let report = NewReport {
+        id: ReportId(System.uuid()),
+        at,
+        has_drift: true,
+        differences: 1,
+        unknown: 0,
+        body: "{}".to_owned(),
+    };
+    let event = NewEvent {
+        id: EventId(System.uuid()),
+        kind: EventKind::DriftNew,
+        tenant: tenant.clone(),
+        at,
+        receiver: "ops".to_owned(),
+        body: "{}".to_owned(),
+    };
+    let outcome = AuditOutcome {
+        tenant,
+        fence: claims[0].fence,
+        at,
+        report: Some(report),
+        memory: None,
+        error: None,
+        next_at: None,
+        events: vec![event],
+    };
+    assert_eq!(store.finish(&[outcome]).await.unwrap(), [true]);
 }
 
 #[tokio::test]
@@ -94,6 +167,9 @@ async fn a_setting_lets_no_other_tenant_be_written() {
         "INSERT INTO driftline.shadowing (tenant) VALUES ('three')",
         "UPDATE driftline.shadowing SET tenant = 'three'",
         "INSERT INTO driftline.idempotency VALUES ('two', 0, 'k', 1, '', now())",
+        "INSERT INTO driftline.audited (tenant, enrolled_at) VALUES ('three', now())",
+        "UPDATE driftline.report SET tenant = 'two'",
+        "UPDATE driftline.event SET tenant = 'two'",
     ] {
         sqlx::raw_sql("BEGIN; SELECT set_config('driftline.tenant', 'one', true)")
             .execute(&mut connection)

@@ -6,6 +6,7 @@ mod support;
 mod concurrency;
 mod faults;
 mod isolation;
+mod reading;
 mod schema;
 
 use driftline::adapters::system::System;

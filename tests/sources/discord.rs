@@ -413,6 +413,8 @@ async fn a_page_that_fails_or_does_not_go_on_makes_members_unknown() {
         let state = observe(&source).await.unwrap();
         assert!(document(&state)["resources"].get("members").is_none());
         assert_eq!(state.errors[0].resource_type.as_deref(), Some("members"));
+        let asked = server.requests().len();
+        assert_eq!(asked, 4, "there is nothing to ask for after that");
     }
 }
 

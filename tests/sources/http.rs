@@ -297,6 +297,22 @@ async fn what_was_no_document_is_not_reused() {
 }
 
 #[tokio::test]
+async fn an_etag_means_nothing_at_another_url() {
+    let server = Server::start(|number, request| match (number, request.path()) {
+        (0, "/") => answer("302 Found", "Location: /one\r\n", ""),
+        (_, "/") => answer("302 Found", "Location: /two\r\n", ""),
+        (_, "/one") => answer("200 OK", "ETag: \"1\"\r\n", DOCUMENT),
+        _ => answer("304 Not Modified", "", ""),
+    })
+    .await;
+    let source = source(&server.url("/"));
+    observe(&source).await.unwrap();
+    let error = observe(&source).await.unwrap_err();
+    assert!(error.message.contains("304"), "{error}");
+    assert_eq!(server.requests()[3].header("if-none-match"), None);
+}
+
+#[tokio::test]
 async fn an_error_after_a_good_answer_is_an_error() {
     let server = Server::start(|number, _| match number {
         0 => answer("200 OK", "ETag: \"1\"\r\n", DOCUMENT),

@@ -8,6 +8,7 @@ mod fixture;
 
 mod files;
 mod processes;
+mod reading;
 
 use std::path::Path;
 use std::sync::Arc;

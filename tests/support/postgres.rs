@@ -172,7 +172,8 @@ impl Database {
             format!("GRANT USAGE ON SCHEMA driftline TO {app}"),
             format!(
                 "GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.database, driftline.probe, driftline.tenant, \
-                 driftline.entry, driftline.idempotency, driftline.shadowing TO {app}"
+                 driftline.entry, driftline.idempotency, driftline.shadowing, driftline.audited, driftline.report, \
+                 driftline.event TO {app}"
             ),
             format!("GRANT SELECT ON driftline._migrations TO {app}"),
             "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline FROM PUBLIC".to_owned(),

@@ -4,6 +4,7 @@
 //! give the same answers. It is never held across an await.
 
 mod append;
+mod audits;
 mod ledger;
 mod reading;
 mod recovery;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use self::audits::Audits;
 use crate::adapters::append_rules::applied_version;
 use crate::adapters::shadow_rules::Shadowing;
 use crate::domain::{
@@ -36,6 +38,7 @@ struct Tables {
     identity: DatabaseIdentity,
     tenants: BTreeMap<TenantId, Tenant>,
     probed: BTreeSet<BucketId>,
+    audits: Audits,
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +70,7 @@ impl MemoryDatabase {
             identity,
             tenants: BTreeMap::new(),
             probed: BTreeSet::new(),
+            audits: Audits::default(),
         };
         Self {
             tables: Arc::new(Mutex::new(tables)),

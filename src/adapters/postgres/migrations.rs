@@ -13,7 +13,7 @@ use crate::ports::StoreResult;
 const ACTION: &str = "migrate the schema driftline";
 
 /// Number, name, text. Never change one that was released.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "schema",
@@ -23,6 +23,11 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
         2,
         "functions",
         include_str!("../../../migrations/postgres/0002_functions.sql"),
+    ),
+    (
+        3,
+        "audits",
+        include_str!("../../../migrations/postgres/0003_audits.sql"),
     ),
 ];
 

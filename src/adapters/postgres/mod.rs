@@ -14,10 +14,12 @@
 //! ```sql
 //! GRANT USAGE ON SCHEMA driftline TO app;
 //! GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.database, driftline.probe, driftline.tenant, driftline.entry,
-//!     driftline.idempotency, driftline.shadowing TO app;
+//!     driftline.idempotency, driftline.shadowing, driftline.audited, driftline.report, driftline.event TO app;
 //! GRANT SELECT ON driftline._migrations TO app; -- to find that there is nothing to migrate
 //! GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO app;
 //! ```
+//! An auditor that keeps its results elsewhere needs only to read: see [`PostgresReader`]. The tables of audits (`audited`,
+//! `report`, `event`) stand apart: no statement needs them together with the others.
 //! A role with `SUPERUSER` or `BYPASSRLS` works but is not confined. Dumps need such a role.
 //!
 //! **Poolers.** PgBouncer's transaction mode works: from 1.21 with `max_prepared_statements` above 0, before that with
@@ -30,6 +32,7 @@
 //! **Lost answers.** An error says whether the change could have happened all the same: see [`crate::ports::Fault`]. Dropping
 //! a call's future leaves a write there whole or not at all, and everything else undone or done whole.
 
+mod audit_log;
 mod connections;
 mod error;
 mod manifest_store;

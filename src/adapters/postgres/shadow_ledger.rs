@@ -11,7 +11,7 @@ use super::rows::{
     watermarks,
 };
 use super::session::Scope;
-use super::types::{PgDigest, PgUuid};
+use super::types::{PgDigest, PgUuid, micros};
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
 use crate::ports::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
@@ -441,12 +441,4 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
         last_error: fields.get("last_error")?,
         retry_at: fields.optional_time("retry_at")?,
     })
-}
-
-/// A duration for `interval '1 microsecond'`, kept to a century.
-fn micros(duration: std::time::Duration) -> i64 {
-    const CENTURY: i64 = 100 * 366 * 24 * 60 * 60 * 1_000_000;
-    i64::try_from(duration.as_micros())
-        .unwrap_or(CENTURY)
-        .min(CENTURY)
 }

@@ -93,6 +93,14 @@ impl<'r> Decode<'r, Postgres> for PgDigest {
     }
 }
 
+/// A duration for `interval '1 microsecond'`, kept to a century.
+pub(super) fn micros(duration: std::time::Duration) -> i64 {
+    const CENTURY: i64 = 100 * 366 * 24 * 60 * 60 * 1_000_000;
+    i64::try_from(duration.as_micros())
+        .unwrap_or(CENTURY)
+        .min(CENTURY)
+}
+
 fn binary<const N: usize>(value: &PgValueRef<'_>) -> Result<[u8; N], BoxDynError> {
     if value.format() != PgValueFormat::Binary {
         return Err("the binary format was asked for".into());

@@ -7,11 +7,18 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use super::{SqliteDatabase, commit, error};
 use crate::ports::{Fault, StoreError, StoreResult};
 
-const FILES: &[(i64, &str, &str)] = &[(
-    1,
-    "schema",
-    include_str!("../../../migrations/sqlite/0001_schema.sql"),
-)];
+const FILES: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "schema",
+        include_str!("../../../migrations/sqlite/0001_schema.sql"),
+    ),
+    (
+        2,
+        "audits",
+        include_str!("../../../migrations/sqlite/0002_audits.sql"),
+    ),
+];
 
 fn migrator() -> Migrator {
     let migrations = FILES.iter().map(|&(version, name, sql)| {

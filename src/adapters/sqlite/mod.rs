@@ -6,6 +6,7 @@
 //! writers. A call that is dropped half-way leaves nothing behind, except that a commit already under way may complete.
 
 mod append;
+mod audit_log;
 mod error;
 mod manifest_store;
 mod migrations;

@@ -30,21 +30,25 @@ pub(super) struct TenantRow {
 }
 
 /// A row with what an error needs to name it.
-struct Cells<'r> {
+pub(super) struct Cells<'r> {
     row: &'r SqliteRow,
     table: &'static str,
 }
 
 impl<'r> Cells<'r> {
+    pub(super) fn of(row: &'r SqliteRow, table: &'static str) -> Self {
+        Self { row, table }
+    }
+
     /// A value as SQLite has it.
-    fn raw<T: Decode<'r, Sqlite> + Type<Sqlite>>(&self, column: &str) -> StoreResult<T> {
+    pub(super) fn raw<T: Decode<'r, Sqlite> + Type<Sqlite>>(&self, column: &str) -> StoreResult<T> {
         self.row
             .try_get(column)
             .map_err(|cause| corrupt(self.table, column, &self.key(), cause))
     }
 
     /// A value that `parse` accepts.
-    fn parsed<R: Decode<'r, Sqlite> + Type<Sqlite>, T, E: std::fmt::Display>(
+    pub(super) fn parsed<R: Decode<'r, Sqlite> + Type<Sqlite>, T, E: std::fmt::Display>(
         &self,
         column: &str,
         parse: impl FnOnce(R) -> Result<T, E>,
@@ -54,7 +58,7 @@ impl<'r> Cells<'r> {
     }
 
     /// A value that `parse` accepts, or null.
-    fn nullable<R: Decode<'r, Sqlite> + Type<Sqlite>, T, E: std::fmt::Display>(
+    pub(super) fn nullable<R: Decode<'r, Sqlite> + Type<Sqlite>, T, E: std::fmt::Display>(
         &self,
         column: &str,
         parse: impl FnOnce(R) -> Result<T, E>,
@@ -73,7 +77,7 @@ impl<'r> Cells<'r> {
         self.parsed(column, |value: i64| Seq::try_from(value))
     }
 
-    fn time(&self, column: &str) -> StoreResult<Timestamp> {
+    pub(super) fn time(&self, column: &str) -> StoreResult<Timestamp> {
         self.parsed(column, time)
     }
 
@@ -109,7 +113,7 @@ fn digest(bytes: &[u8]) -> Result<Digest, std::array::TryFromSliceError> {
     bytes.try_into().map(Digest::from_bytes)
 }
 
-fn time(micros: i64) -> Result<Timestamp, String> {
+pub(super) fn time(micros: i64) -> Result<Timestamp, String> {
     Timestamp::from_micros(micros)
         .ok_or_else(|| format!("{micros} microseconds since 1970 are beyond the year 9999"))
 }

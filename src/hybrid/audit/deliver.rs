@@ -26,10 +26,12 @@ impl Auditor {
             if due.is_empty() {
                 break;
             }
-            let attempts = due
-                .iter()
-                .map(|delivery| async move { (delivery, self.attempt(delivery).await) });
-            let mut attempts = futures::stream::iter(attempts).buffer_unordered(due.len());
+            let at_once = due.len();
+            let attempts = due.into_iter().map(|delivery| async move {
+                let outcome = self.attempt(&delivery).await;
+                (delivery, outcome)
+            });
+            let mut attempts = futures::stream::iter(attempts).buffer_unordered(at_once);
             while let Some((delivery, outcome)) = attempts.next().await {
                 let id = delivery.event.id;
                 match &outcome {

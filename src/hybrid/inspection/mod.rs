@@ -144,12 +144,18 @@ impl Inspector {
         for decision in &decisions {
             check(decision)?;
         }
+        let newest = state.heads[Stream::Applies].seq;
         let recorded = match apply {
-            Some(apply) => Some(
-                self.ledger(&tenant, &apply, applied, desired.as_ref())
-                    .await?,
-            ),
-            None => None,
+            Some(apply) if apply.meta.seq == newest => {
+                let desired = desired.as_ref();
+                Some(self.ledger(&tenant, &apply, applied, desired).await?)
+            }
+            None if newest == Seq::default() => None,
+            _ => Some(Ledger {
+                version: Seq::default(),
+                resources: Resources::new(),
+                content: Err(format!("the row of applies/{newest} is lost")),
+            }),
         };
         Ok(Inspected {
             rules: DriftRules::fold(&decisions),

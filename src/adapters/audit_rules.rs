@@ -1,0 +1,186 @@
+//! What becomes of the record of audits, as pure functions of its rows: who may claim a tenant, what a result changes, when an
+//! event is due. Every adapter that uses them behaves alike.
+
+use crate::domain::{TenantId, Timestamp};
+use crate::ports::{
+    AuditClaim, AuditOutcome, AuditedTenant, Delivery, DeliveryOutcome, EventStatus, NewEvent,
+    NewReport, ReportSummary, StoredReport, WorkerId,
+};
+
+/// A tenant on record.
+#[derive(Debug, Clone)]
+pub(crate) struct Audited {
+    /// What the schedule sees.
+    pub tenant: AuditedTenant,
+    /// The last claim's number.
+    pub fence: u64,
+    /// Who has the tenant, and until when; stays after that time until another claim, or the end of this one.
+    pub claim: Option<(WorkerId, Timestamp)>,
+    /// What the last audit left to remember.
+    pub memory: Option<String>,
+}
+
+impl Audited {
+    /// A tenant that is new to the record.
+    pub(crate) fn new(tenant: TenantId, enrolled_at: Timestamp) -> Self {
+        Self {
+            tenant: AuditedTenant {
+                tenant,
+                enrolled_at,
+                next_at: None,
+                last_success_at: None,
+                last_attempt_at: None,
+                last_error: None,
+                failures: 0,
+                stale: false,
+            },
+            fence: 0,
+            claim: None,
+            memory: None,
+        }
+    }
+
+    /// Gives the tenant this slot, unless it has an earlier one; the answer tells.
+    pub(crate) fn enroll(&mut self, now: Timestamp, slot: Timestamp) -> bool {
+        match self.tenant.next_at {
+            Some(next_at) if next_at <= slot => return false,
+            Some(_) => {}
+            // An audit that nobody scheduled made it known: the schedule knows it from now on.
+            None => self.tenant.enrolled_at = now,
+        }
+        self.tenant.next_at = Some(slot);
+        true
+    }
+
+    /// Whether nobody has a live claim on the tenant.
+    pub(crate) fn is_free(&self, now: Timestamp) -> bool {
+        self.claim.is_none_or(|(_, until)| until <= now)
+    }
+
+    /// Whether nobody else has one.
+    pub(crate) fn is_free_for(&self, worker: WorkerId, now: Timestamp) -> bool {
+        self.is_free(now) || self.claim.is_some_and(|(holder, _)| holder == worker)
+    }
+
+    /// Claims the tenant.
+    pub(crate) fn claim(&mut self, worker: WorkerId, until: Timestamp) -> AuditClaim {
+        self.fence = self.fence.saturating_add(1);
+        self.claim = Some((worker, until));
+        AuditClaim {
+            tenant: self.tenant.tenant.clone(),
+            fence: self.fence,
+            memory: self.memory.clone(),
+            stale: self.tenant.stale,
+        }
+    }
+
+    /// Ends the claim with its result, if it is the newest and was not ended; the answer tells.
+    pub(crate) fn finish(&mut self, outcome: &AuditOutcome) -> bool {
+        if self.fence != outcome.fence || self.claim.is_none() {
+            return false;
+        }
+        self.claim = None;
+        let tenant = &mut self.tenant;
+        tenant.last_attempt_at = Some(outcome.at);
+        tenant.last_error.clone_from(&outcome.error);
+        if outcome.error.is_some() {
+            tenant.failures = tenant.failures.saturating_add(1);
+        } else {
+            tenant.last_success_at = Some(outcome.at);
+            tenant.failures = 0;
+            tenant.stale = false;
+        }
+        tenant.next_at = outcome.next_at.or(tenant.next_at);
+        if outcome.memory.is_some() {
+            self.memory.clone_from(&outcome.memory);
+        }
+        true
+    }
+
+    /// Marks the tenant as stale, if it is not and no audit succeeded after this one; the answer tells.
+    pub(crate) fn mark_stale(&mut self, last_success_at: Option<Timestamp>) -> bool {
+        let tenant = &mut self.tenant;
+        if tenant.stale || tenant.last_success_at > last_success_at {
+            return false;
+        }
+        tenant.stale = true;
+        true
+    }
+}
+
+/// An event on record.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// The event and what became of it.
+    pub status: EventStatus,
+    /// When the next attempt may be made.
+    pub due_at: Timestamp,
+}
+
+impl Told {
+    /// An event that is due at once.
+    pub(crate) fn new(event: NewEvent, now: Timestamp) -> Self {
+        Self {
+            status: EventStatus {
+                event,
+                attempts: 0,
+                delivered_at: None,
+                given_up: false,
+                last_error: None,
+            },
+            due_at: now,
+        }
+    }
+
+    /// Whether nobody tries again.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.status.delivered_at.is_some() || self.status.given_up
+    }
+
+    /// Claims an attempt.
+    pub(crate) fn claim(&mut self, until: Timestamp) -> Delivery {
+        self.due_at = until;
+        self.status.attempts = self.status.attempts.saturating_add(1);
+        Delivery {
+            event: self.status.event.clone(),
+            attempt: self.status.attempts,
+        }
+    }
+
+    /// Puts an attempt's outcome on record, unless the event was delivered.
+    pub(crate) fn settle(&mut self, outcome: &DeliveryOutcome, now: Timestamp) {
+        if self.status.delivered_at.is_some() {
+            return;
+        }
+        match outcome {
+            DeliveryOutcome::Delivered => {
+                self.status.delivered_at = Some(now);
+                self.status.given_up = false;
+                self.status.last_error = None;
+            }
+            DeliveryOutcome::Failed { error, retry_after } => {
+                self.status.last_error = Some(error.clone());
+                self.due_at = now.saturating_add(*retry_after);
+            }
+            DeliveryOutcome::GivenUp { error } => {
+                self.status.last_error = Some(error.clone());
+                self.status.given_up = true;
+            }
+        }
+    }
+}
+
+/// A report as it is stored.
+pub(crate) fn stored(tenant: &TenantId, report: &NewReport) -> StoredReport {
+    StoredReport {
+        summary: ReportSummary {
+            id: report.id,
+            tenant: tenant.clone(),
+            at: report.at,
+            has_drift: report.has_drift,
+            differences: report.differences,
+            unknown: report.unknown,
+        },
+        body: report.body.clone(),
+    }
+}

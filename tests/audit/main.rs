@@ -1,0 +1,10 @@
+//! Audits over memory adapters on simulated time: onsets, schedules, crashes, receivers, and what an audit cannot do.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bench;
+mod onset;
+mod receivers;
+mod schedules;
+mod writing;

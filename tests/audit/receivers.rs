@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use driftline::ports::AuditLog as _;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::{Bench, MINUTE};
+
+async fn drifting() -> Bench {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    bench.live.color("acme", 2);
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_tried_again_until_it_arrives_and_that_is_on_record() {
+    let bench = drifting().await;
+    *bench.inbox.failing.lock().unwrap() = (4, true);
+    let server = bench.serve();
+    sleep(30 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(bench.inbox.kinds(), [("drift.new", "acme".to_owned())]);
+    let tried = bench.inbox.tried.lock().unwrap().clone();
+    assert_eq!(tried.len(), 5);
+    let waits: Vec<Duration> = tried.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{waits:?}");
+    let events = bench.database.events(None, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].attempts, 5);
+    assert!(events[0].delivered_at.is_some() && !events[0].given_up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_can_never_arrive_is_given_up_and_that_is_on_record() {
+    let bench = drifting().await;
+    *bench.inbox.failing.lock().unwrap() = (1, false);
+    bench.audit().await;
+    let events = bench.database.events(None, 10).await.unwrap();
+    assert!(events[0].given_up && events[0].delivered_at.is_none());
+    assert_eq!(
+        events[0].last_error.as_deref(),
+        Some("the receiver is down")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_stays_down_is_given_up_after_days() {
+    let bench = drifting().await;
+    *bench.inbox.failing.lock().unwrap() = (u32::MAX, true);
+    let server = bench.serve();
+    sleep(24 * 5 * 60 * MINUTE).await;
+    server.stop().await;
+    let events = bench.database.events(None, 10).await.unwrap();
+    assert!(events.last().unwrap().given_up);
+    let tried = bench.inbox.tried.lock().unwrap().len();
+    assert!(tried < 130, "{tried}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_delivery_was_not_recorded_comes_again_under_its_id() {
+    let bench = drifting().await;
+    let auditor = bench.auditor();
+    let stop = CancellationToken::new();
+    auditor.run(None, &|_| {}, &stop).await.unwrap();
+    // A process delivers, and dies before it can say so.
+    let claimed = bench.database.claim_events(10, MINUTE).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(
+        auditor.deliver(&stop).await.unwrap(),
+        0,
+        "another process has it"
+    );
+    sleep(2 * MINUTE).await;
+    assert_eq!(auditor.deliver(&stop).await.unwrap(), 1);
+    assert_eq!(bench.inbox.got.lock().unwrap()[0].id, claimed[0].event.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_names_the_drift_and_its_onset() {
+    let bench = drifting().await;
+    bench.audit().await;
+    let event = bench.inbox.got.lock().unwrap()[0].clone();
+    assert_eq!(event.schema, "driftline.event.v1");
+    assert_eq!(event.message, "roles/r1 of acme drifted");
+    let body = serde_json::to_string_pretty(&event).unwrap();
+    insta::assert_snapshot!(body);
+}

@@ -1,0 +1,270 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::drift::EventKind;
+use driftline::hybrid::audit::{Audited, Schedule};
+use driftline::ports::{AuditLog as _, AuditScope, Clock as _, WorkerId};
+use tokio::time::sleep;
+
+use crate::bench::{Bench, MINUTE};
+use crate::support::world::tenant;
+
+/// The times of reports in whole minutes: an audit may come a few seconds after its slot.
+async fn minutes(bench: &Bench, name: &str) -> Vec<i64> {
+    bench
+        .times(name)
+        .await
+        .into_iter()
+        .map(|seconds| seconds / 60)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_audited_in_every_slot() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(65 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "acme").await, [15, 30, 45, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_comes_later_is_audited_too() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    bench.tenant("later").await;
+    sleep(20 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "later").await, [30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missed_slot_runs_once() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    server.stop().await;
+    sleep(180 * MINUTE).await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "acme").await, [15, 200, 210]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overrun_never_piles_up() {
+    let mut bench = Bench::new().await;
+    bench.schedule = Schedule::every(Duration::from_secs(30));
+    bench.tenant("acme").await;
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(45);
+    let server = bench.serve();
+    sleep(10 * MINUTE).await;
+    server.stop().await;
+    let times = bench.times("acme").await;
+    assert!(
+        times.windows(2).all(|pair| pair[1] - pair[0] >= 45),
+        "{times:?}"
+    );
+    assert!((8..=11).contains(&times.len()), "{times:?}");
+    assert!(bench.live.overlaps.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_audit_each_tenant_once_a_slot_and_never_at_once() {
+    let bench = Bench::new().await;
+    let names: Vec<String> = (0..20)
+        .map(|number| format!("tenant-{number:02}"))
+        .collect();
+    for name in &names {
+        bench.tenant(name).await;
+    }
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(7);
+    let servers = [bench.serve(), bench.serve()];
+    sleep(125 * MINUTE).await;
+    for server in servers {
+        server.stop().await;
+    }
+    assert!(bench.live.overlaps.lock().unwrap().is_empty());
+    for name in &names {
+        assert_eq!(
+            minutes(&bench, name).await,
+            [15, 30, 45, 60, 75, 90, 105, 120],
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crashed_process_left_is_taken_over() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(30);
+    let first = bench.serve();
+    sleep(15 * MINUTE + Duration::from_secs(20)).await;
+    assert_eq!(bench.live.begun("acme"), 1);
+    first.kill().await;
+    let second = bench.serve();
+    sleep(5 * MINUTE).await;
+    second.stop().await;
+    assert_eq!(bench.live.begun("acme"), 2);
+    // The claim of the dead process lasts three minutes.
+    assert_eq!(minutes(&bench, "acme").await, [18]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_comes_after_a_takeover_is_not_kept() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let (database, lease) = (bench.database.clone(), bench.settings.lease);
+    // The process stalls for longer than its claim lasts, and another one comes.
+    *bench.live.meanwhile.lock().unwrap() = Some(Box::pin(async move {
+        let other = WorkerId(uuid::Uuid::from_u128(7 << 64));
+        let claim = |database: Arc<MemoryDatabase>| async move {
+            let these = [tenant("acme")];
+            let scope = AuditScope::These(&these);
+            database.claim(other, scope, 1, MINUTE).await.unwrap()
+        };
+        assert!(
+            claim(database.clone()).await.is_empty(),
+            "not while the claim lasts"
+        );
+        tokio::time::advance(2 * lease).await;
+        assert_eq!(claim(database).await.len(), 1);
+    }));
+    let results = bench.audit().await;
+    assert!(matches!(results[&tenant("acme")], Audited::TakenOver));
+    assert!(bench.times("acme").await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_forward_makes_one_audit_due() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    bench.clock.jump(24 * 3600);
+    sleep(12 * MINUTE).await;
+    server.stop().await;
+    let day = 24 * 60;
+    assert_eq!(minutes(&bench, "acme").await, [15, day + 20, day + 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_back_stops_no_audits() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    bench.clock.jump(-24 * 3600);
+    sleep(32 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(bench.live.begun("acme"), 3, "one before, two after");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_audit_stops_nothing_and_too_many_are_told() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    bench.tenant("other").await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    bench.live.failing.lock().unwrap().insert(tenant("acme"));
+    sleep(90 * MINUTE).await;
+    assert_eq!(
+        minutes(&bench, "other").await,
+        [15, 30, 45, 60, 75, 90, 105]
+    );
+    assert_eq!(
+        bench.inbox.kinds(),
+        [("audit.stale", "acme".to_owned())],
+        "told once"
+    );
+    let stale = bench.inbox.got.lock().unwrap()[0].clone();
+    assert!(
+        stale.message.contains("the live system is down"),
+        "{}",
+        stale.message
+    );
+    // Three slots after the last success, and the time of one audit.
+    let told = stale
+        .at
+        .since(bench.clock.now().saturating_sub(110 * MINUTE));
+    assert!(told >= 60 * MINUTE && told <= 65 * MINUTE, "{told:?}");
+    let audited = bench.database.audited(None, 10).await.unwrap();
+    assert!(audited[0].stale && audited[0].failures >= 5 && audited[0].last_error.is_some());
+    bench.live.failing.lock().unwrap().clear();
+    sleep(20 * MINUTE).await;
+    server.stop().await;
+    let kinds: Vec<_> = bench
+        .inbox
+        .got
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|event| event.kind)
+        .collect();
+    assert_eq!(kinds, [EventKind::AuditStale, EventKind::AuditRecovered]);
+    assert!(!bench.database.audited(None, 10).await.unwrap()[0].stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_given_up() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(100_000);
+    let report = bench.report("acme").await;
+    assert_eq!(
+        report.drift.items[0].reason.as_deref(),
+        Some("no answer within 60 seconds")
+    );
+    assert!(!report.drift.has_drift);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cron_slots_follow_the_wall_clock_of_their_zone() {
+    let mut bench = Bench::new().await;
+    // The simulation begins on 2026-01-01T00:00:00Z: 01:00 in Berlin.
+    bench.schedule = Schedule::cron("30 2,3 * * *", "Europe/Berlin").unwrap();
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(5 * 60 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "acme").await, [90, 150]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_changes_takes_effect_at_once() {
+    let mut bench = Bench::new().await;
+    bench.schedule = Schedule::every(24 * 60 * MINUTE);
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(5 * MINUTE).await;
+    server.stop().await;
+    bench.schedule = Schedule::every(15 * MINUTE);
+    let server = bench.serve();
+    sleep(15 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "acme").await, [15]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundreds_of_slow_tenants_are_all_audited_within_their_claims() {
+    let bench = Bench::new().await;
+    for number in 0..300 {
+        bench.tenant(&format!("tenant-{number:03}")).await;
+    }
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(50);
+    let results = bench.audit().await;
+    assert_eq!(results.len(), 300);
+    assert!(
+        results
+            .values()
+            .all(|audited| matches!(audited, Audited::Stored(_)))
+    );
+    assert!(bench.live.overlaps.lock().unwrap().is_empty());
+}
