@@ -168,7 +168,7 @@ fn kind(url: &str) -> Result<Kind, Failure> {
         return Ok(Kind::Stdin);
     }
     if url.is_empty() {
-        return Err(bad("it is empty"));
+        return Err(bad("the source is empty"));
     }
     let scheme = url.split_once(':').map(|(scheme, _)| scheme);
     match scheme.map(str::to_ascii_lowercase).as_deref() {
@@ -176,13 +176,13 @@ fn kind(url: &str) -> Result<Kind, Failure> {
         Some("exec") => Ok(Kind::Exec),
         Some("discord") => Ok(Kind::Discord),
         Some("file") => Ok(Kind::File),
-        Some(_) if url.contains("://") => Err(bad("there is no source of that kind")),
+        Some(_) if url.contains("://") => Err(bad("there is no source of this kind")),
         _ => Ok(Kind::File),
     }
 }
 
 fn bad(what: &str) -> Failure {
-    Failure::misuse(format!("read where the actual state is: {what}")).hint(EXPECTED)
+    Failure::misuse(format!("choose what observes the live state: {what}")).hint(EXPECTED)
 }
 
 fn built<S: ActualStateSource + 'static>(
@@ -190,7 +190,7 @@ fn built<S: ActualStateSource + 'static>(
 ) -> Result<Arc<dyn ActualStateSource>, Failure> {
     match source {
         Ok(source) => Ok(Arc::new(source)),
-        Err(error) => Err(Failure::misuse(error.message).hint(EXPECTED)),
+        Err(error) => Err(Failure::misuse(error.message)),
     }
 }
 

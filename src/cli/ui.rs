@@ -65,7 +65,7 @@ impl Ui {
     }
 
     /// How many columns a line on stdout has: the terminal's, or 80 where there is none.
-    pub fn width(&self) -> usize {
+    pub fn width() -> usize {
         let size = io::stdout()
             .is_terminal()
             .then(|| terminal_size::terminal_size_of(io::stdout()))
@@ -151,10 +151,10 @@ impl Ui {
         if self.quiet {
             return;
         }
-        if !self.format.is_json() {
-            anstream::eprintln!("{YELLOW}warning:{YELLOW:#} {text}");
-        } else {
+        if self.format.is_json() {
             anstream::eprintln!("{}", json!({ "warning": { "message": text.to_string() } }));
+        } else {
+            anstream::eprintln!("{YELLOW}warning:{YELLOW:#} {text}");
         }
     }
 

@@ -111,7 +111,11 @@ fn programs_read_a_check() {
 #[test]
 fn the_exit_code_tells_the_worst() {
     let session = session();
-    let code = |line: &str| session.quietly(&format!("drift check --tenant acme {line}")).code;
+    let code = |line: &str| {
+        session
+            .quietly(&format!("drift check --tenant acme {line}"))
+            .code
+    };
     assert_eq!(code("--actual drifted.json"), 2);
     assert_eq!(code("--actual drifted.json --exit-code drifted"), 2);
     assert_eq!(code("--actual drifted.json --exit-code never"), 0);
@@ -125,7 +129,10 @@ fn the_exit_code_tells_the_worst() {
     assert_eq!(code("--actual nowhere.json --exit-code never"), 0);
     let mut partly = applied();
     partly["errors"] = json!([{"type": "channels", "message": "the API answered 403"}]);
-    partly["resources"].as_object_mut().unwrap().remove("channels");
+    partly["resources"]
+        .as_object_mut()
+        .unwrap()
+        .remove("channels");
     session.write("partly.json", partly.to_string());
     assert_eq!(code("--actual partly.json --at-version 1"), 3);
     assert_eq!(code("--actual partly.json"), 2);
@@ -164,11 +171,17 @@ fn tenants_come_in_order_and_each_with_its_own_state() {
 fn a_program_and_stdin_are_sources() {
     let mut session = session();
     let live = drifted().to_string();
-    session.run_with("drift check --tenant acme --actual - --exit-code never", &live);
+    session.run_with(
+        "drift check --tenant acme --actual - --exit-code never",
+        &live,
+    );
     session.run("drift check --tenant acme --actual 'exec:cat drifted.json' --exit-code never");
     session.run("drift check --tenant acme --actual exec:false");
     session.run("drift check --tenant acme --actual 'exec:sleep 60' --actual-timeout 0.2");
-    session.run_with("drift check --tenant acme --actual -", "{\"resources\": []}");
+    session.run_with(
+        "drift check --tenant acme --actual -",
+        "{\"resources\": []}",
+    );
     session.assert("drift_sources");
 }
 

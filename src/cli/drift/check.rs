@@ -108,9 +108,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         let bar = ui.progress("{spinner} looking ({elapsed})");
         let report = look.at(tenant).await;
         bar.finish_and_clear();
-        output.one(report?)?;
+        output.one(&report?)?;
     } else {
-        let each = |tenant, report| output.next(tenant, report);
+        let each = |tenant: &TenantId, report| output.next(tenant, report);
         look.at_all(each).await?;
         output.end()?;
     }
@@ -153,7 +153,7 @@ impl<'a> Output<'a> {
             exit_on,
             exit: Exit::Done,
             layout: Layout {
-                width: ui.width(),
+                width: Ui::width(),
                 now: None,
             },
             reports: Vec::new(),
@@ -164,13 +164,13 @@ impl<'a> Output<'a> {
     }
 
     /// The only tenant.
-    fn one(&mut self, report: DriftReport) -> anyhow::Result<()> {
-        self.exit = self.exit_on.of(&report);
+    fn one(&mut self, report: &DriftReport) -> anyhow::Result<()> {
+        self.exit = self.exit_on.of(report);
         match self.ui.format {
-            Format::Text => text::show(self.ui, &report, self.layout),
-            Format::Json | Format::Ndjson => self.ui.json(&report),
+            Format::Text => text::show(self.ui, report, self.layout),
+            Format::Json | Format::Ndjson => self.ui.json(report),
             Format::Junit => {
-                self.suites.push(junit::suite(&report, self.exit_on));
+                self.suites.push(junit::suite(report, self.exit_on));
                 self.end_junit()
             }
         }
@@ -179,14 +179,14 @@ impl<'a> Output<'a> {
     /// One of several tenants.
     fn next(
         &mut self,
-        tenant: TenantId,
+        tenant: &TenantId,
         report: Result<DriftReport, Error>,
     ) -> anyhow::Result<bool> {
         self.tally.tenants += 1;
         let report = match report {
             Ok(report) => report,
             Err(error) => {
-                self.fail(&tenant, &error)?;
+                self.fail(tenant, &error)?;
                 return Ok(!self.ui.is_closed());
             }
         };

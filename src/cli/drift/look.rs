@@ -39,7 +39,7 @@ impl Look<'_> {
     /// Every tenant in byte order. `each` is given what came of it, and tells whether to go on.
     pub async fn at_all(
         &self,
-        mut each: impl FnMut(TenantId, Result<DriftReport, Error>) -> anyhow::Result<bool>,
+        mut each: impl FnMut(&TenantId, Result<DriftReport, Error>) -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         let mut after = None;
         loop {
@@ -59,7 +59,7 @@ impl Look<'_> {
                 });
                 let mut looks = futures::stream::iter(looks).buffered(SIDE_BY_SIDE);
                 while let Some((tenant, report)) = looks.next().await {
-                    if !each(tenant, report)? {
+                    if !each(&tenant, report)? {
                         return Ok(());
                     }
                 }

@@ -90,7 +90,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 }
 
 fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
-    let mut page = Page::new(ui.width());
+    let mut page = Page::new(Ui::width());
     let column = steps.len().to_string().len();
     for (number, step) in steps.iter().enumerate() {
         let number = number + 1;
@@ -117,8 +117,9 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
             Action::Delete | Action::Record => {}
         }
     }
+    text::errors(&mut page, report, |_| false);
     let seen = if is_incomplete(report) {
-        "; what could not be seen is not in it"
+        " for what could be seen"
     } else {
         ""
     };
@@ -127,7 +128,7 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
         count => ui::count(count.try_into()?, "step"),
     };
     page.paragraph(0, anstyle::Style::new(), &format!("{steps}{seen}"));
-    page.paragraph(0, ui::BOLD, &text::summary(report));
+    text::conclude(&mut page, report, ui::BOLD);
     page.lines.iter().try_for_each(|line| ui.line(line))?;
     Ok(())
 }
@@ -151,9 +152,9 @@ fn subject(step: &Step) -> (String, String) {
 fn operations(page: &mut Page, patch: &Value) {
     for operation in patch.as_array().into_iter().flatten() {
         let member = |name: &str| operation.get(name).and_then(Value::as_str);
-        let (op, path) = (member("op").unwrap_or("?"), member("path").unwrap_or("?"));
+        let (verb, pointer) = (member("op").unwrap_or("?"), member("path").unwrap_or("?"));
         let from = member("from").map(|from| format!(" from {from}"));
-        let head = words::plain(&format!("{op} {path}{}", from.unwrap_or_default()));
+        let head = words::plain(&format!("{verb} {pointer}{}", from.unwrap_or_default()));
         match operation.get("value") {
             Some(value) => {
                 let value = short(value, page.columns(6));

@@ -4,11 +4,12 @@
 pub mod page;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::Style;
 use driftline::domain::Timestamp;
 use driftline::domain::drift::{Change, DriftReport, Item, Kind, Onset, Severity, Status, Verdict};
+use unicode_width::UnicodeWidthStr as _;
 
 use self::page::Page;
 use super::words;
@@ -43,38 +44,23 @@ pub fn lines(report: &DriftReport, layout: Layout) -> Vec<String> {
     let names = report.items.iter().map(|item| item.verdict.name().len());
     let column = names.max().unwrap_or_default();
     let is_observed = report.observed_at.is_some();
-    let mut told: Vec<Key<'_>> = Vec::new();
+    let mut told = BTreeSet::new();
     for item in &report.items {
         match key(item).filter(|key| crowds.get(key).is_some_and(|crowd| crowd.len() >= CROWD)) {
-            Some(key) if told.contains(&key) => {}
             Some(key) => {
-                crowd(&mut page, column, &crowds[&key]);
-                told.push(key);
+                if told.insert(key.clone()) {
+                    crowd(&mut page, column, &crowds[&key]);
+                }
             }
             None => one(&mut page, column, item, is_observed, layout.now),
         }
     }
-    let is_told = |message: &str| {
-        let mut reasons = report
-            .items
-            .iter()
-            .filter_map(|item| item.reason.as_deref());
-        reasons.any(|reason| reason == message)
-    };
-    for error in report
-        .errors
+    let reasons = report
+        .items
         .iter()
-        .filter(|error| !is_told(&error.message))
-    {
-        let what = match (&error.resource_type, &error.id) {
-            (Some(of_type), Some(id)) => format!("{of_type}/{id}"),
-            (Some(of_type), None) => of_type.clone(),
-            (None, Some(id)) => id.clone(),
-            (None, None) => "anything".to_owned(),
-        };
-        let text = format!("could not see {what}: {}", error.message);
-        page.paragraph(0, ui::YELLOW, &words::plain(&text));
-    }
+        .filter_map(|item| item.reason.as_deref());
+    let reasons: BTreeSet<&str> = reasons.collect();
+    errors(&mut page, report, |message| reasons.contains(message));
     let style = if report.has_drift {
         ui::BOLD
     } else if report.count(Verdict::Unknown) == 0 && report.status == Status::Compared {
@@ -82,7 +68,7 @@ pub fn lines(report: &DriftReport, layout: Layout) -> Vec<String> {
     } else {
         Style::new()
     };
-    page.paragraph(0, style, &summary(report));
+    conclude(&mut page, report, style);
     page.lines
 }
 
@@ -95,41 +81,73 @@ pub fn item(item: &Item, is_observed: bool, layout: Layout) -> Vec<String> {
 
 /// The report in one line.
 pub fn summary(report: &DriftReport) -> String {
+    match report.status {
+        Status::NoManifest => found(report),
+        _ => format!("{} — {}", found(report), compared(report)),
+    }
+}
+
+/// The summary as the last line. What does not fit on it stands before it.
+pub fn conclude(page: &mut Page, report: &DriftReport, style: Style) {
+    let summary = summary(report);
+    if report.status == Status::NoManifest || summary.width() <= page.columns(0) {
+        return page.paragraph(0, style, &summary);
+    }
+    page.paragraph(0, Style::new(), &compared(report));
+    page.paragraph(0, style, &found(report));
+}
+
+/// What the observer said that it could not see, as far as that is no resource's reason.
+pub fn errors(page: &mut Page, report: &DriftReport, told: impl Fn(&str) -> bool) {
+    for error in report.errors.iter().filter(|error| !told(&error.message)) {
+        let what = match (&error.resource_type, &error.id) {
+            (Some(of_type), Some(id)) => format!("{of_type}/{id}"),
+            (Some(of_type), None) => of_type.clone(),
+            (None, Some(id)) => id.clone(),
+            (None, None) => "anything".to_owned(),
+        };
+        let text = format!("could not see {what}: {}", error.message);
+        page.paragraph(0, ui::YELLOW, &words::plain(&text));
+    }
+}
+
+/// How many resources are how.
+fn found(report: &DriftReport) -> String {
     let tenant = &report.tenant;
     if report.status == Status::NoManifest {
         return format!("{tenant}: it has no manifest, so there is nothing to compare with");
     }
-    let found: Vec<String> = Verdict::ALL
+    let mut found: Vec<String> = Verdict::ALL
         .into_iter()
         .map(|verdict| (report.count(verdict), words::verdict(verdict)))
         .filter(|(count, _)| *count > 0)
         .map(|(count, verdict)| format!("{count} {verdict}"))
         .collect();
-    let mut text = if found.is_empty() {
-        format!("{tenant}: no resources")
-    } else {
-        format!("{tenant}: {}", found.join(", "))
-    };
-    for (count, word) in [
+    let others = [
         (report.summary.acknowledged, "accepted"),
         (report.summary.ignored, "ignored"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!(", {count} {word}"));
-        }
+    ];
+    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    found.extend(others.map(|(count, word)| format!("{count} {word}")));
+    if found.is_empty() {
+        return format!("{tenant}: no resources");
     }
+    format!("{tenant}: {}", found.join(", "))
+}
+
+/// What was compared, and when it was seen.
+fn compared(report: &DriftReport) -> String {
     let desired = report.desired_version;
-    text.push_str(&match report.recorded_version {
-        Some(recorded) if recorded == desired => format!(" — version {desired}"),
-        Some(recorded) => format!(" — version {desired} desired, {recorded} applied"),
-        None => format!(" — version {desired} desired, nothing applied yet"),
-    });
-    text.push_str(&match report.observed_at {
-        Some(at) => format!(", observed {}", words::time(at)),
-        None if report.errors.is_empty() => ", nothing observed".to_owned(),
-        None => ", the live state could not be seen".to_owned(),
-    });
-    text
+    let versions = match report.recorded_version {
+        Some(recorded) if recorded == desired => format!("version {desired}"),
+        Some(recorded) => format!("version {desired} desired, {recorded} applied"),
+        None => format!("version {desired} desired, nothing applied yet"),
+    };
+    match report.observed_at {
+        Some(at) => format!("{versions}, observed {}", words::time(at)),
+        None if report.errors.is_empty() => format!("{versions}, nothing observed"),
+        None => format!("{versions}, the live state could not be seen"),
+    }
 }
 
 type Key<'a> = (Verdict, Severity, Option<Kind>, &'a str, Option<String>);
@@ -209,7 +227,14 @@ fn field(page: &mut Page, change: &Change, is_observed: bool) {
     let mut values = values::pair(desired, to, columns);
     if is_third {
         let room = columns.saturating_sub("recorded ".len());
-        values.push(format!("recorded {}", values::short(recorded, room)));
+        let recorded = format!("recorded {}", values::short(recorded, room));
+        if let [value] = &values[..] {
+            let all = format!("{value} ({recorded})");
+            if page.fits(2, &format!("{pointer}:"), &all) {
+                return page.values(&pointer, &[all]);
+            }
+        }
+        values.push(recorded);
     }
     page.values(&pointer, &values);
 }

@@ -78,7 +78,7 @@ pub fn since(onset: &Onset, now: Option<Timestamp>) -> String {
         words.push_str(&age(now.since(onset.before)));
     }
     if onset.occurrence > 1 {
-        words.push_str(&format!(", {} time", ordinal(onset.occurrence)));
+        return format!("{words}, {} time", ordinal(onset.occurrence));
     }
     words
 }

@@ -69,9 +69,14 @@ impl Page {
         }
     }
 
+    /// Whether two texts fit on one line.
+    pub fn fits(&self, indent: usize, first: &str, second: &str) -> bool {
+        indent + first.width() + 1 + second.width() <= self.width
+    }
+
     /// Two texts: on one line if they fit.
     pub fn pair(&mut self, indent: usize, first: &str, second: &str) {
-        if indent + first.width() + 1 + second.width() <= self.width {
+        if self.fits(indent, first, second) {
             self.lines.push(format!("{:indent$}{first} {second}", ""));
             return;
         }

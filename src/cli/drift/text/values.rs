@@ -66,37 +66,59 @@ fn lists(from: &[Value], to: &[Value], whole: &str, columns: usize) -> Vec<Strin
     if whole.width() <= columns.min(40) {
         return vec![whole.to_owned()];
     }
-    let signed = |sign: char, list: &[&Value]| -> Vec<String> {
-        list.iter()
-            .map(|element| format!("{sign} {}", text(element)))
-            .collect()
+    let texts = |list: &[&Value]| -> Vec<String> { list.iter().map(|value| text(value)).collect() };
+    let (removed, added) = (texts(&removed), texts(&added));
+    let signed = |sign: char, texts: &[String]| -> Vec<String> {
+        texts.iter().map(|text| format!("{sign} {text}")).collect()
     };
-    let (removed, added) = (signed('−', &removed), signed('+', &added));
-    let inline = format!(
-        "{lengths}: {}",
-        [&removed[..], &added[..]].concat().join(", ")
-    );
+    let each = [signed('−', &removed), signed('+', &added)].concat();
+    let inline = format!("{lengths}: {}", each.join(", "));
     if inline.width() <= columns {
         return vec![inline];
     }
-    let mut lines = vec![lengths];
-    for elements in [&removed, &added] {
-        // One line more costs as much as saying that there is one more.
-        let shown = if elements.len() == SHOWN + 1 {
-            SHOWN + 1
+    let mut lines = vec![cut(&lengths, columns)];
+    lines.extend(elements('−', &removed, columns));
+    lines.extend(elements('+', &added, columns));
+    lines
+}
+
+/// Elements behind a sign: side by side as far as they fit on one line, or else the first few below one another.
+fn elements(sign: char, texts: &[String], columns: usize) -> Vec<String> {
+    let more = |shown: usize| texts.len().saturating_sub(shown);
+    let mut line = String::new();
+    for (shown, text) in texts.iter().enumerate() {
+        let longer = if shown == 0 {
+            format!("{sign} {text}")
         } else {
-            SHOWN
+            format!("{line}, {text}")
         };
-        lines.extend(
-            elements
-                .iter()
-                .take(shown)
-                .map(|element| cut(element, columns)),
-        );
-        if let Some(more) = elements.len().checked_sub(shown).filter(|more| *more > 0) {
-            let sign = elements[0].chars().next().unwrap_or(' ');
-            lines.push(cut(&format!("{sign} {more} more"), columns));
+        let rest = match more(shown + 1) {
+            0 => 0,
+            rest => format!(", {rest} more").width(),
+        };
+        if longer.width() + rest > columns {
+            break;
         }
+        line = longer;
+        if shown + 1 == texts.len() {
+            return vec![line];
+        }
+        if shown + 1 >= SHOWN && format!("{line}, {}", texts[shown + 1]).width() + rest > columns {
+            return vec![format!("{line}, {} more", more(shown + 1))];
+        }
+    }
+    // One line more costs as much as saying that there is one more.
+    let shown = if texts.len() == SHOWN + 1 {
+        SHOWN + 1
+    } else {
+        SHOWN
+    };
+    let first = texts.iter().take(shown);
+    let mut lines: Vec<String> = first
+        .map(|text| cut(&format!("{sign} {text}"), columns))
+        .collect();
+    if more(shown) > 0 {
+        lines.push(cut(&format!("{sign} {} more", more(shown)), columns));
     }
     lines
 }
@@ -225,6 +247,10 @@ mod tests {
                 "− 2 more",
                 "+ {\"name\":\"N62\"}",
             ]
+        );
+        assert_eq!(
+            pair(&json!((0..40).collect::<Vec<_>>()), &json!([0]), 30),
+            ["40 items → 1 item", "− 1, 2, 3, 4, 5, 6, 32 more"]
         );
         assert_eq!(
             pair(&json!([1, 2]), &json!([2, 1]), 40),
