@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::cli::Failure;
 
-pub use self::audit::{AuditConfig, BodyFormat, Kept, Receiver, Source};
+pub use self::audit::{AuditConfig, BodyFormat, Kept, Receiver, Source, TenantAudit};
 pub use self::urls::{DatabaseUrl, SnapshotsUrl};
 
 /// Read when `--config` names no other file, if it is there.
@@ -137,6 +137,17 @@ impl Config {
             settings,
             audit: file.audit.try_into()?,
         })
+    }
+}
+
+impl Config {
+    /// The same for what only reads: through the role that can do no more, if there is one.
+    pub fn for_reading(&self) -> Self {
+        let mut config = self.clone();
+        if let Some(url) = self.audit.read_database.clone() {
+            config.database = url;
+        }
+        config
     }
 }
 

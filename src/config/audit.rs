@@ -129,6 +129,27 @@ pub struct AuditConfig {
     pub allow_link_local: bool,
 }
 
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            read_database: None,
+            settings: AuditSettings::default(),
+            default: TenantAudit {
+                source: None,
+                schedule: default_schedule(),
+                notify: Vec::new(),
+            },
+            tenants: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            allow_link_local: false,
+        }
+    }
+}
+
+fn default_schedule() -> Schedule {
+    Schedule::every(Duration::from_mins(15))
+}
+
 impl AuditConfig {
     /// How this tenant is audited.
     pub fn of(&self, tenant: &TenantId) -> &TenantAudit {
@@ -161,7 +182,11 @@ impl TryFrom<AuditFile> for AuditConfig {
             .collect::<Result<_, Failure>>()?;
         let tenant = |table: &str, own: TenantFile| -> Result<TenantAudit, Failure> {
             let audit = own.over(&base).check(table)?;
-            match audit.notify.iter().find(|name| !receivers.contains_key(*name)) {
+            match audit
+                .notify
+                .iter()
+                .find(|name| !receivers.contains_key(*name))
+            {
                 Some(name) => Err(bad(
                     table,
                     format_args!("notify names `{name}`, but there is no [audit.receivers.{name}]"),
@@ -178,8 +203,10 @@ impl TryFrom<AuditFile> for AuditConfig {
         let tenants = tenants.collect::<Result<_, Failure>>()?;
         let defaults = AuditSettings::default();
         let settings = AuditSettings {
-            parallelism: at_least_one("parallelism", file.parallelism)?.unwrap_or(defaults.parallelism),
-            stale_after: at_least_one("stale-after", file.stale_after)?.unwrap_or(defaults.stale_after),
+            parallelism: at_least_one("parallelism", file.parallelism)?
+                .unwrap_or(defaults.parallelism),
+            stale_after: at_least_one("stale-after", file.stale_after)?
+                .unwrap_or(defaults.stale_after),
             keep_for: match at_least_one("keep-days", file.keep_days)? {
                 Some(days) => Some(Duration::from_secs(days.saturating_mul(DAY))),
                 None => defaults.keep_for,
@@ -198,9 +225,14 @@ impl TryFrom<AuditFile> for AuditConfig {
     }
 }
 
-fn at_least_one<T: From<u8> + PartialOrd>(key: &str, number: Option<T>) -> Result<Option<T>, Failure> {
+fn at_least_one<T: From<u8> + PartialOrd>(
+    key: &str,
+    number: Option<T>,
+) -> Result<Option<T>, Failure> {
     match number {
-        Some(number) if number < T::from(1) => Err(bad("audit", format_args!("{key} must be 1 or more"))),
+        Some(number) if number < T::from(1) => {
+            Err(bad("audit", format_args!("{key} must be 1 or more")))
+        }
         other => Ok(other),
     }
 }
@@ -210,7 +242,11 @@ impl TenantFile {
     fn over(self, base: &Self) -> Self {
         let base = base.clone();
         let (source, source_headers, source_timeout_seconds) = if self.source.is_some() {
-            (self.source, self.source_headers, self.source_timeout_seconds)
+            (
+                self.source,
+                self.source_headers,
+                self.source_timeout_seconds,
+            )
         } else {
             (
                 base.source,
@@ -222,7 +258,11 @@ impl TenantFile {
         let (cron, time_zone, every_seconds) = if has_schedule {
             (self.cron, self.time_zone, self.every_seconds)
         } else {
-            (base.cron, self.time_zone.or(base.time_zone), base.every_seconds)
+            (
+                base.cron,
+                self.time_zone.or(base.time_zone),
+                base.every_seconds,
+            )
         };
         Self {
             source,
@@ -238,7 +278,9 @@ impl TenantFile {
 
     fn check(self, table: &str) -> Result<TenantAudit, Failure> {
         let schedule = match (&self.cron, self.every_seconds) {
-            (Some(_), Some(_)) => return Err(bad(table, "cron and every-seconds exclude each other")),
+            (Some(_), Some(_)) => {
+                return Err(bad(table, "cron and every-seconds exclude each other"));
+            }
             (Some(cron), None) => {
                 let zone = self.time_zone.as_deref().unwrap_or("UTC");
                 Schedule::cron(cron, zone).map_err(|error: InvalidSchedule| bad(table, error))?
@@ -248,7 +290,7 @@ impl TenantFile {
             (None, None) if self.time_zone.is_some() => {
                 return Err(bad(table, "time-zone is for cron, and there is none"));
             }
-            (None, None) => Schedule::every(Duration::from_mins(15)),
+            (None, None) => default_schedule(),
         };
         let jitter = Duration::from_secs(self.jitter_seconds.unwrap_or(60));
         Ok(TenantAudit {
@@ -266,15 +308,26 @@ impl TenantFile {
 impl ReceiverFile {
     fn check(self, name: &str) -> Result<Receiver, Failure> {
         let table = format!("audit.receivers.{name}");
-        let one = |environment: Option<String>, file: Option<PathBuf>, what: &str| match (environment, file) {
-            (Some(_), Some(_)) => Err(bad(&table, format_args!("{what}-env and {what}-file exclude each other"))),
+        let one = |environment: Option<String>, file: Option<PathBuf>, what: &str| match (
+            environment,
+            file,
+        ) {
+            (Some(_), Some(_)) => Err(bad(
+                &table,
+                format_args!("{what}-env and {what}-file exclude each other"),
+            )),
             (Some(name), None) => Ok(Some(Kept::Environment(name))),
             (None, Some(path)) => Ok(Some(Kept::File(path))),
             (None, None) => Ok(None),
         };
         let url = one(self.url_env, self.url_file, "url")?;
         Ok(Receiver {
-            url: url.ok_or_else(|| bad(&table, "url-env or url-file is expected, to say where its URL is kept"))?,
+            url: url.ok_or_else(|| {
+                bad(
+                    &table,
+                    "url-env or url-file is expected, to say where its URL is kept",
+                )
+            })?,
             secret: one(self.secret_env, self.secret_file, "secret")?,
             format: self.format,
         })
@@ -314,7 +367,10 @@ mod tests {
         .unwrap();
         let acme = config.of(&"acme".parse().unwrap());
         assert_eq!(acme.schedule.to_string(), "0 3 * * * (Europe/Berlin)");
-        assert_eq!(acme.source.as_ref().unwrap().url, "https://observer/{tenant}");
+        assert_eq!(
+            acme.source.as_ref().unwrap().url,
+            "https://observer/{tenant}"
+        );
         assert_eq!(acme.notify, ["ops"]);
         let other = config.of(&"other".parse().unwrap());
         assert_eq!(other.source.as_ref().unwrap().headers, None);
@@ -327,12 +383,21 @@ mod tests {
     fn what_makes_no_sense_is_refused_with_its_place() {
         for (text, message) in [
             ("cron = \"x\"", "audit: the cron expression `x` will not do"),
-            ("cron = \"* * * * *\"\nevery-seconds = 5", "audit: cron and every-seconds exclude each other"),
+            (
+                "cron = \"* * * * *\"\nevery-seconds = 5",
+                "audit: cron and every-seconds exclude each other",
+            ),
             ("time-zone = \"UTC\"", "audit: time-zone is for cron"),
             ("notify = [\"ops\"]", "audit: notify names `ops`"),
-            ("[receivers.ops]", "audit.receivers.ops: url-env or url-file is expected"),
+            (
+                "[receivers.ops]",
+                "audit.receivers.ops: url-env or url-file is expected",
+            ),
             ("[tenants.\"a b\"]", "audit.tenants.a b: invalid tenant"),
-            ("[tenants.a]\nevery-seconds = 0", "audit.tenants.a: every-seconds must be 1 or more"),
+            (
+                "[tenants.a]\nevery-seconds = 0",
+                "audit.tenants.a: every-seconds must be 1 or more",
+            ),
             ("parallelism = 0", "audit: parallelism must be 1 or more"),
         ] {
             let error = read(text).unwrap_err();

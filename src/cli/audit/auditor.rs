@@ -9,7 +9,7 @@ use driftline::ports::{ActualStateSource, Notifier};
 
 use crate::cli::sources::{SourceOptions, check_for_many, source};
 use crate::cli::{Context, Failure};
-use crate::config::{AuditConfig, Config, DatabaseUrl, Receiver, Source};
+use crate::config::{AuditConfig, DatabaseUrl, Receiver, Source};
 
 /// An auditor. `over` is a source that the command line names: it takes the place of those in the configuration.
 pub async fn auditor(
@@ -49,15 +49,6 @@ pub async fn auditor(
     ))
 }
 
-/// The configuration by which an audit reads: with the role that can only read, if there is one.
-pub fn read_config(config: &Config) -> Config {
-    let mut config = config.clone();
-    if let Some(url) = config.audit.read_database.clone() {
-        config.database = url;
-    }
-    config
-}
-
 fn tenant(
     config: &AuditConfig,
     audit: &crate::config::TenantAudit,
@@ -83,7 +74,9 @@ pub fn configured(
     many: bool,
 ) -> Result<Arc<dyn ActualStateSource>, Failure> {
     if named.url == "-" {
-        return Err(Failure::misuse("read the configuration: stdin is no source for audits"));
+        return Err(Failure::misuse(
+            "read the configuration: stdin is no source for audits",
+        ));
     }
     if many {
         check_for_many(&named.url)?;
@@ -102,8 +95,11 @@ type Receivers = BTreeMap<String, Arc<dyn Notifier>>;
 fn receivers(config: &AuditConfig) -> Result<Receivers, Failure> {
     let all = config.receivers.iter();
     all.map(|(name, receiver)| {
-        let notifier = webhook(config, receiver)
-            .map_err(|reason| Failure::misuse(format!("read the configuration: audit.receivers.{name}: {reason}")))?;
+        let notifier = webhook(config, receiver).map_err(|reason| {
+            Failure::misuse(format!(
+                "read the configuration: audit.receivers.{name}: {reason}"
+            ))
+        })?;
         Ok((name.clone(), notifier))
     })
     .collect()
@@ -111,14 +107,17 @@ fn receivers(config: &AuditConfig) -> Result<Receivers, Failure> {
 
 #[cfg(feature = "http")]
 fn webhook(config: &AuditConfig, receiver: &Receiver) -> Result<Arc<dyn Notifier>, String> {
-    use driftline::adapters::webhook::{Format, Secret, WebhookNotifier, WebhookOptions};
     use crate::config::{BodyFormat, Kept};
+    use driftline::adapters::webhook::{Format, Secret, WebhookNotifier, WebhookOptions};
     let url = match &receiver.url {
-        Kept::Environment(name) => {
-            std::env::var(name).map_err(|_| format!("the variable {name}, which is to hold its URL, is not set"))?
-        }
-        Kept::File(path) => std::fs::read_to_string(path)
-            .map_err(|error| format!("the file {}, which is to hold its URL: {error}", path.display()))?,
+        Kept::Environment(name) => std::env::var(name)
+            .map_err(|_| format!("the variable {name}, which is to hold its URL, is not set"))?,
+        Kept::File(path) => std::fs::read_to_string(path).map_err(|error| {
+            format!(
+                "the file {}, which is to hold its URL: {error}",
+                path.display()
+            )
+        })?,
     };
     let secret = match &receiver.secret {
         Some(Kept::Environment(name)) => Some(Secret::from_env(name)),

@@ -53,7 +53,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let (_, from) = super::stored(log.as_ref(), arguments.from).await?;
     let (_, to) = super::stored(log.as_ref(), arguments.to).await?;
     if from.tenant != to.tenant {
-        let message = format!("compare reports: the first is of {}, the second of {}", from.tenant, to.tenant);
+        let message = format!(
+            "compare reports: the first is of {}, the second of {}",
+            from.tenant, to.tenant
+        );
         return Err(Failure::misuse(message)
             .hint("`driftline audit list --tenant TENANT` shows the reports of one tenant")
             .into());

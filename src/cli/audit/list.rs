@@ -4,7 +4,6 @@ use driftline::domain::{ReportId, TenantId, Timestamp};
 use driftline::ports::{AuditLog, AuditedTenant, Error, ReportFilter, ReportSummary};
 use serde::Serialize;
 
-use crate::cli::documents::or_dash;
 use crate::cli::{Context, Exit, Ui};
 
 const PAGE: u32 = 1000;
@@ -23,7 +22,12 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "schedule")]
     drift: bool,
     /// At most so many reports
-    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "schedule")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        conflicts_with = "schedule"
+    )]
     limit: u32,
     /// Show when tenants are due, and whose audits do not succeed, instead of reports
     #[arg(long)]
@@ -64,7 +68,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let log = opened.audit_log();
     if arguments.schedule {
         let mut tenants = scheduled(log.as_ref()).await?;
-        tenants.retain(|line| arguments.tenant.as_ref().is_none_or(|wanted| *wanted == line.tenant));
+        tenants.retain(|line| {
+            arguments
+                .tenant
+                .as_ref()
+                .is_none_or(|wanted| *wanted == line.tenant)
+        });
         show_schedule(&context.ui, &tenants)?;
     } else {
         let reports = reports(log.as_ref(), arguments).await?;
@@ -97,7 +106,10 @@ async fn scheduled(log: &dyn AuditLog) -> anyhow::Result<Vec<AuditedTenant>> {
     let mut found: Vec<AuditedTenant> = Vec::new();
     loop {
         let after = found.last().map(|line| line.tenant.clone());
-        let page = log.audited(after.as_ref(), PAGE).await.map_err(Error::from)?;
+        let page = log
+            .audited(after.as_ref(), PAGE)
+            .await
+            .map_err(Error::from)?;
         if page.is_empty() {
             return Ok(found);
         }
@@ -119,7 +131,13 @@ fn show_reports(ui: &Ui, reports: &[ReportSummary]) -> anyhow::Result<()> {
             })
             .collect();
         let schema = "driftline.audits.v1";
-        return ui.items(&Document { schema, items: &items }, &items);
+        return ui.items(
+            &Document {
+                schema,
+                items: &items,
+            },
+            &items,
+        );
     }
     if reports.is_empty() {
         ui.note("no report is stored; `driftline audit run` makes one");
@@ -154,7 +172,13 @@ fn show_schedule(ui: &Ui, tenants: &[AuditedTenant]) -> anyhow::Result<()> {
             })
             .collect();
         let schema = "driftline.audit-schedule.v1";
-        return ui.items(&Document { schema, items: &items }, &items);
+        return ui.items(
+            &Document {
+                schema,
+                items: &items,
+            },
+            &items,
+        );
     }
     if tenants.is_empty() {
         ui.note("no tenant is on a schedule; `driftline audit serve` puts all of them on theirs");
@@ -169,11 +193,21 @@ fn show_schedule(ui: &Ui, tenants: &[AuditedTenant]) -> anyhow::Result<()> {
         vec![
             line.tenant.to_string(),
             state.to_owned(),
-            or_dash(line.next_at.map(crate::cli::drift::time)),
-            or_dash(line.last_success_at.map(crate::cli::drift::time)),
-            or_dash(line.last_error.as_deref().map(crate::cli::drift::plain)),
+            shown(line.next_at),
+            shown(line.last_success_at),
+            line.last_error
+                .as_deref()
+                .map_or_else(dash, crate::cli::drift::plain),
         ]
     });
     let header = ["TENANT", "STATE", "NEXT", "LAST SUCCESS", "LAST ERROR"];
     Ok(ui.table(&header, &[], rows.collect())?)
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn shown(at: Option<Timestamp>) -> String {
+    at.map_or_else(dash, crate::cli::drift::time)
 }

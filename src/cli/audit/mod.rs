@@ -48,17 +48,23 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 async fn stored(log: &dyn AuditLog, id: ReportId) -> anyhow::Result<(String, AuditReport)> {
     let found = log.report(id).await.map_err(Error::from)?;
     let found = found.ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, format!("read report {id}: there is no such report"))
-            .hint("`driftline audit list` shows those that are kept")
+        Error::new(
+            ErrorKind::NotFound,
+            format!("read report {id}: there is no such report"),
+        )
+        .hint("`driftline audit list` shows those that are kept")
     })?;
     let report = serde_json::from_str(&found.body).map_err(|error| {
-        Error::new(ErrorKind::Damaged, format!("read report {id}: it cannot be read: {error}"))
+        Error::new(
+            ErrorKind::Damaged,
+            format!("read report {id}: it cannot be read: {error}"),
+        )
     })?;
     Ok((found.body, report))
 }
 
 fn report_id(text: &str) -> Result<ReportId, String> {
-    text.parse()
-        .map(ReportId)
-        .map_err(|_| "the identifier of a report is expected, as `driftline audit list` shows it".to_owned())
+    text.parse().map(ReportId).map_err(|_| {
+        "the identifier of a report is expected, as `driftline audit list` shows it".to_owned()
+    })
 }

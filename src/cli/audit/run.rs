@@ -83,7 +83,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     run?;
     let delivered = auditor.deliver(&signals.soft).await?;
     auditor.prune().await?;
-    let state = outcome.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let state = outcome
+        .state
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = state.written {
         return Err(error);
     }
@@ -94,7 +97,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         if delivered > 0 {
             ui.note(format_args!("delivered {}", ui::count(delivered, "event")));
         }
-    } else if !ui.format.is_ndjson() {
+    } else if !ui.is_ndjson() {
         ui.json(&Document {
             schema: "driftline.audit-run.v1",
             audits: &state.audits,
@@ -131,7 +134,9 @@ impl Outcome<'_> {
         };
         state.partial |= self.exit_on != ExitOn::Never;
         self.ui.warn(format_args!("audit {tenant}: {reason}"));
-        state.failed.push(json!({ "tenant": tenant, "error": reason }));
+        state
+            .failed
+            .push(json!({ "tenant": tenant, "error": reason }));
     }
 
     fn stored(&self, state: &mut State, report: &AuditReport) -> anyhow::Result<()> {
@@ -143,7 +148,7 @@ impl Outcome<'_> {
         }
         if self.ui.is_text() {
             self.ui.line(line(report))?;
-        } else if self.ui.format.is_ndjson() {
+        } else if self.ui.is_ndjson() {
             self.ui.json(report)?;
         } else {
             state.audits.push(serde_json::to_value(report)?);
@@ -160,7 +165,11 @@ pub fn line(report: &AuditReport) -> String {
             changes.push(format!("{} {word}", drifts.len()));
         }
     }
-    let unseen = report.drift.errors.first().filter(|_| report.drift.count(Verdict::Unknown) > 0);
+    let unseen = report
+        .drift
+        .errors
+        .first()
+        .filter(|_| report.drift.count(Verdict::Unknown) > 0);
     if let Some(error) = unseen {
         changes.push(crate::cli::drift::plain(&error.message));
     }
