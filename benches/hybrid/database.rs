@@ -21,6 +21,8 @@ pub const WRITERS: usize = 16;
 /// One database for both sides.
 pub struct Bench {
     _database: Database,
+    /// Where driftline's side finds it.
+    pub url: String,
     /// Driftline's database.
     pub store: PostgresDatabase,
     /// Driftline's side. Nothing shadows meanwhile.
@@ -92,6 +94,7 @@ impl Bench {
         };
         Self {
             _database: database,
+            url,
             store,
             repository: HybridManifestRepository::new(ports, Settings::default()),
             floor,

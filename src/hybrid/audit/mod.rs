@@ -96,14 +96,15 @@ impl Default for AuditSettings {
     }
 }
 
-/// Audits tenants.
+/// Audits tenants. Cheap to clone.
+#[derive(Clone)]
 pub struct Auditor {
     inspector: Inspector,
     log: Arc<dyn AuditLog>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    plan: AuditPlan,
-    settings: AuditSettings,
+    plan: Arc<AuditPlan>,
+    settings: Arc<AuditSettings>,
 }
 
 impl Auditor {
@@ -121,8 +122,8 @@ impl Auditor {
             log,
             clock,
             entropy,
-            plan,
-            settings,
+            plan: Arc::new(plan),
+            settings: Arc::new(settings),
         }
     }
 }

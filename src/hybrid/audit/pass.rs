@@ -1,11 +1,13 @@
 //! Batches of tenants: claimed, read, observed, compared, kept.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +55,8 @@ pub(super) enum Work {
     Due,
 }
 
+type Results = mpsc::Sender<AuditResult>;
+
 /// What is told of every tenant as it is done.
 pub(super) type Listener<'a> = &'a (dyn Fn(AuditResult) + Sync);
 
@@ -69,7 +73,7 @@ impl Auditor {
             Some(tenants) => self.known(tenants, listener).await?,
             None => self.all_tenants().await?,
         };
-        self.pass(&Work::Queue(Mutex::new(tenants.into())), listener, stop)
+        self.pass(Work::Queue(Mutex::new(tenants.into())), listener, stop)
             .await
     }
 
@@ -103,14 +107,35 @@ impl Auditor {
     /// Works until nothing is left.
     pub(super) async fn pass(
         &self,
-        work: &Work,
+        work: Work,
         listener: Listener<'_>,
         stop: &CancellationToken,
     ) -> Result<()> {
-        let proof = self.proof().await?;
-        let lanes = (0..LANES).map(|_| self.lane(work, &proof, listener, stop));
-        let ended = futures::future::join_all(lanes).await;
-        ended.into_iter().collect()
+        let work = Arc::new(work);
+        let proof = Arc::new(self.proof().await?);
+        let (results, mut told) = mpsc::channel(LARGEST_BATCH);
+        // Tasks of their own, so that they compare side by side; they end with this call.
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            let (auditor, work, proof) = (self.clone(), Arc::clone(&work), Arc::clone(&proof));
+            let (results, stop) = (results.clone(), stop.clone());
+            lanes.spawn(async move { auditor.lane(&work, &proof, &results, &stop).await });
+        }
+        drop(results);
+        while let Some(result) = told.recv().await {
+            listener(result);
+        }
+        let mut outcome = Ok(());
+        while let Some(ended) = lanes.join_next().await {
+            let ended = ended.unwrap_or_else(|error| {
+                Err(Error::new(
+                    ErrorKind::Internal,
+                    format!("audit tenants: a task died: {error}"),
+                ))
+            });
+            outcome = outcome.and(ended);
+        }
+        outcome
     }
 
     /// What this auditor could do to the two sides.
@@ -130,7 +155,7 @@ impl Auditor {
         &self,
         work: &Work,
         proof: &Proof,
-        listener: Listener<'_>,
+        results: &Results,
         stop: &CancellationToken,
     ) -> Result<()> {
         let worker = WorkerId(self.entropy.uuid());
@@ -152,8 +177,7 @@ impl Auditor {
                     let claims = self.claim(worker, AuditScope::These(&wanted), size).await?;
                     for tenant in wanted {
                         if !claims.iter().any(|claim| claim.tenant == tenant) {
-                            let audited = Audited::Busy;
-                            listener(AuditResult { tenant, audited });
+                            tell(results, tenant, Audited::Busy).await;
                         }
                     }
                     claims
@@ -167,7 +191,7 @@ impl Auditor {
                     claims
                 }
             };
-            again = self.batch(claims, proof, started, listener).await?;
+            again = self.batch(claims, proof, started, results).await?;
             let (taken, lease) = (started.elapsed(), self.settings.lease);
             if taken < lease / 10 {
                 size = (size * 2).min(LARGEST_BATCH);
@@ -195,7 +219,7 @@ impl Auditor {
         claims: Vec<AuditClaim>,
         proof: &Proof,
         started: Instant,
-        listener: Listener<'_>,
+        results: &Results,
     ) -> Result<Vec<TenantId>> {
         let tenants: Vec<TenantId> = claims.iter().map(|claim| claim.tenant.clone()).collect();
         let mut found: BTreeMap<TenantId, Result<Inspected>> =
@@ -220,17 +244,17 @@ impl Auditor {
             .collect()
             .await;
         let mut again = Vec::new();
-        let mut results = Vec::new();
+        let mut audited = Vec::new();
         for one in done {
             match one {
-                Ok(one) => results.push(one),
+                Ok(one) => audited.push(one),
                 Err(tenant) => again.push(tenant),
             }
         }
         // The order in which observers answer leaves no trace.
-        results.sort_by(|(one, _), (other, _)| one.tenant.cmp(&other.tenant));
+        audited.sort_by(|(one, _), (other, _)| one.tenant.cmp(&other.tenant));
         again.sort_unstable();
-        self.keep(results, listener).await?;
+        self.keep(audited, results).await?;
         Ok(again)
     }
 
@@ -359,13 +383,13 @@ impl Auditor {
     /// Keeps results. A lost answer is asked again: either the report is there, or it was kept by nobody.
     async fn keep(
         &self,
-        results: Vec<(AuditOutcome, Result<AuditReport>)>,
-        listener: Listener<'_>,
+        audited: Vec<(AuditOutcome, Result<AuditReport>)>,
+        results: &Results,
     ) -> Result<()> {
-        if results.is_empty() {
+        if audited.is_empty() {
             return Ok(());
         }
-        let (outcomes, reports): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        let (outcomes, reports): (Vec<_>, Vec<_>) = audited.into_iter().unzip();
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(50))
             .with_max_times(4)
@@ -399,11 +423,13 @@ impl Auditor {
                     }
                 }
             };
-            listener(AuditResult {
-                tenant: outcome.tenant,
-                audited,
-            });
+            tell(results, outcome.tenant, audited).await;
         }
         Ok(())
     }
+}
+
+/// Whoever called does not listen any more only when it is gone, and this task with it.
+async fn tell(results: &Results, tenant: TenantId, audited: Audited) {
+    let _ = results.send(AuditResult { tenant, audited }).await;
 }

@@ -31,7 +31,7 @@ impl Auditor {
             if passed(enrolled, ENROLL_EVERY) && report("enroll tenants", &self.enroll().await) {
                 enrolled = Some(Instant::now());
             }
-            report("audit", &self.pass(&Work::Due, listener, stop).await);
+            report("audit", &self.pass(Work::Due, listener, stop).await);
             report("look for stale tenants", &self.look_for_stale().await);
             report("deliver events", &self.deliver(stop).await.map(drop));
             if passed(pruned, PRUNE_EVERY)
