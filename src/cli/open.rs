@@ -12,7 +12,7 @@ use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
 use driftline::adapters::system::System;
 use driftline::domain::format::BUCKET_KEY;
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
-use driftline::ports::{Database, Error, Fault, Side, SnapshotStore};
+use driftline::ports::{AuditLog, Database, Error, Fault, Side, SnapshotStore};
 
 pub use self::reading::{Reading, reading};
 use self::unusable::Unusable;
@@ -30,6 +30,8 @@ pub struct Opened {
     pub repository: HybridManifestRepository,
     /// Its driven ports.
     pub sides: Sides,
+    /// What audits left.
+    pub audits: Arc<dyn AuditLog>,
     /// The database's URL without secrets.
     pub database_url: String,
     connection: Connection,
@@ -47,7 +49,7 @@ enum Connection {
 /// Opens both sides. A database that is a local file, or in memory, is brought up to date on the way.
 pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     let snapshots = bucket(&config.snapshots, &config.s3).await?;
-    let (database, connection) = database(&config.database).await?;
+    let (database, audits, connection) = database(&config.database).await?;
     if !matches!(config.database, DatabaseUrl::Postgres(_)) {
         database
             .migrate()
@@ -65,6 +67,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     Ok(Opened {
         repository,
         sides,
+        audits,
         database_url: format!("{:?}", config.database),
         connection,
     })
@@ -136,13 +139,18 @@ fn concerns_database(error: &Error) -> bool {
     )
 }
 
-type OpenedDatabase = (Arc<dyn Database>, Connection);
+type OpenedDatabase = (Arc<dyn Database>, Arc<dyn AuditLog>, Connection);
 
 async fn database(url: &DatabaseUrl) -> anyhow::Result<OpenedDatabase> {
     match url {
         DatabaseUrl::Memory => {
             let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
-            Ok((Arc::new(database), Connection::None))
+            let database = Arc::new(database);
+            Ok((
+                Arc::clone(&database) as Arc<dyn Database>,
+                database,
+                Connection::None,
+            ))
         }
         DatabaseUrl::Sqlite(path) => sqlite(path).await,
         DatabaseUrl::Postgres(url) => postgres(url).await,
@@ -156,6 +164,7 @@ async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
     let database = Arc::new(database.map_err(Error::from)?);
     Ok((
         Arc::clone(&database) as Arc<dyn Database>,
+        Arc::clone(&database) as Arc<dyn AuditLog>,
         Connection::Sqlite(database),
     ))
 }
@@ -171,7 +180,11 @@ async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
     use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
     let database = PostgresDatabase::connect(url, PostgresOptions::default()).await;
     let database = database.map_err(Error::from)?;
-    Ok((Arc::new(database.clone()), Connection::Postgres(database)))
+    Ok((
+        Arc::new(database.clone()),
+        Arc::new(database.clone()),
+        Connection::Postgres(database),
+    ))
 }
 
 #[cfg(not(feature = "postgres"))]
