@@ -2,6 +2,7 @@
 //!
 //! Nothing here repeats a value in a message: a URL may hold a password.
 
+mod audit;
 mod urls;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use crate::cli::Failure;
 
+pub use self::audit::{AuditConfig, BodyFormat, Kept, Receiver, Source, TenantAudit};
 pub use self::urls::{DatabaseUrl, SnapshotsUrl};
 
 /// Read when `--config` names no other file, if it is there.
@@ -37,6 +39,8 @@ struct File {
     concurrent_tenants: Option<usize>,
     concurrent_requests: Option<usize>,
     lease_seconds: Option<u64>,
+    #[serde(default)]
+    audit: audit::AuditFile,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -57,6 +61,8 @@ pub struct Config {
     pub s3: S3,
     /// How the repository behaves.
     pub settings: Settings,
+    /// How tenants are audited.
+    pub audit: AuditConfig,
 }
 
 /// What only a bucket on S3 heeds. The rest comes from the standard `AWS_*` variables.
@@ -129,7 +135,19 @@ impl Config {
                 path_style: file.path_style,
             },
             settings,
+            audit: file.audit.try_into()?,
         })
+    }
+}
+
+impl Config {
+    /// The same for what only reads: through the role that can do no more, if there is one.
+    pub fn for_reading(&self) -> Self {
+        let mut config = self.clone();
+        if let Some(url) = self.audit.read_database.clone() {
+            config.database = url;
+        }
+        config
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod apply;
 mod args;
+mod audit;
 mod completions;
 mod create;
 mod demo;
@@ -89,7 +90,7 @@ struct Global {
     )]
     snapshots: Option<String>,
     /// A TOML file with the keys database, snapshots, on-failover, sse, endpoint, region, path-style, content-limit,
-    /// concurrent-tenants, concurrent-requests, lease-seconds [default: driftline.toml, if it is there]
+    /// concurrent-tenants, concurrent-requests, lease-seconds and the table audit [default: driftline.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// In which form data is printed; with json and ndjson, errors are JSON too
@@ -139,6 +140,9 @@ enum Command {
     Replicate(replicate::Arguments),
     /// Bring the database back from the bucket
     Recover(recover::Arguments),
+    /// Audit tenants: reads that end as stored reports, once or on schedules
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Show what is shadowed, at risk, failing and halted
     Status(status::Arguments),
     /// Show a tenant in numbers
@@ -183,7 +187,7 @@ impl Context {
     /// Both sides without a way to write, opened once and closed when the command is done.
     async fn reading(&self) -> anyhow::Result<&Reading> {
         self.reading
-            .get_or_try_init(|| open::reading(&self.config))
+            .get_or_try_init(|| async { open::reading(&self.config.for_reading()).await })
             .await
     }
 }
@@ -191,10 +195,11 @@ impl Context {
 impl Command {
     /// Ends by itself after the first signal; the others are cut off, which leaves every entry there whole or not at all.
     fn heeds_signals(&self) -> bool {
-        matches!(
-            self,
-            Self::Replicate(_) | Self::Manifest(Manifest::Create(_) | Manifest::Import(_))
-        )
+        match self {
+            Self::Audit(command) => command.heeds_signals(),
+            Self::Replicate(_) | Self::Manifest(Manifest::Create(_) | Manifest::Import(_)) => true,
+            _ => false,
+        }
     }
 
     /// Whether `-o junit` makes sense.
@@ -216,6 +221,7 @@ impl Command {
             Self::Drift(command) => drift::run(context, command).await,
             Self::Replicate(arguments) => replicate::run(context, &arguments).await,
             Self::Recover(arguments) => recover::run(context, arguments).await,
+            Self::Audit(command) => audit::run(context, command).await,
             Self::Status(arguments) => status::run(context, &arguments).await,
             Self::Stats(arguments) => stats::run(context, &arguments).await,
             Self::Doctor(arguments) => doctor::run(context, &arguments).await,

@@ -30,10 +30,9 @@ pub struct Opened {
     pub repository: HybridManifestRepository,
     /// Its driven ports.
     pub sides: Sides,
-    /// What audits left.
-    pub audits: Arc<dyn AuditLog>,
     /// The database's URL without secrets.
     pub database_url: String,
+    audits: Arc<dyn AuditLog>,
     connection: Connection,
 }
 
@@ -67,13 +66,18 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
     Ok(Opened {
         repository,
         sides,
-        audits,
         database_url: format!("{:?}", config.database),
+        audits,
         connection,
     })
 }
 
 impl Opened {
+    /// Where the results of audits are kept.
+    pub fn audit_log(&self) -> Arc<dyn AuditLog> {
+        Arc::clone(&self.audits)
+    }
+
     /// Looks at the bucket before anything is written: a new database takes no writes until it has. Whatever keeps it from
     /// looking refuses nothing; whether a write is refused is for the database to say.
     ///
@@ -146,11 +150,8 @@ async fn database(url: &DatabaseUrl) -> anyhow::Result<OpenedDatabase> {
         DatabaseUrl::Memory => {
             let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
             let database = Arc::new(database);
-            Ok((
-                Arc::clone(&database) as Arc<dyn Database>,
-                database,
-                Connection::None,
-            ))
+            let audits = Arc::clone(&database) as Arc<dyn AuditLog>;
+            Ok((database, audits, Connection::None))
         }
         DatabaseUrl::Sqlite(path) => sqlite(path).await,
         DatabaseUrl::Postgres(url) => postgres(url).await,

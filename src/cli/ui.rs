@@ -59,6 +59,11 @@ impl Ui {
         self.format == Format::Text
     }
 
+    /// Whether every item is printed as a line of its own.
+    pub fn is_ndjson(&self) -> bool {
+        self.format == Format::Ndjson
+    }
+
     /// Whether the reader of stdout is gone: nothing that is still printed reaches anybody.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)

@@ -1,14 +1,13 @@
 //! Decisions about drift.
 
-use super::inspection::Inspected;
 use super::settings::Sides;
 use crate::domain::drift::Acknowledgement;
 use crate::domain::{Decision, EntryId, Stream, TenantId};
 use crate::ports::{DecideDrift, DriftDecision, Error, ErrorKind, NewEntry, Result};
 
 /// The tenant that was read, or the error that there is none.
-pub(crate) fn known(tenant: &TenantId, inspected: Option<Inspected>) -> Result<Inspected> {
-    inspected.ok_or_else(|| {
+pub(crate) fn known<T>(tenant: &TenantId, found: Option<T>) -> Result<T> {
+    found.ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,
             format!("read {tenant}: the database knows no such tenant"),
@@ -23,9 +22,7 @@ pub(super) async fn entry(
     tenant: &TenantId,
     request: DecideDrift,
 ) -> Result<NewEntry> {
-    if sides.database.tenant(tenant).await?.is_none() {
-        known(tenant, None)?;
-    }
+    known(tenant, sides.database.tenant(tenant).await?)?;
     let decision = match request.decision {
         DriftDecision::Policy(policy) => {
             if let Err((pointer, reason)) = policy.check() {

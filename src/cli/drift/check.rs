@@ -71,7 +71,8 @@ impl ExitOn {
         }
     }
 
-    fn of(self, report: &DriftReport) -> Exit {
+    /// What this report makes of the exit code.
+    pub fn of(self, report: &DriftReport) -> Exit {
         let difference = |verdict: &Verdict| verdict.is_difference() && report.count(*verdict) > 0;
         let differs = match self {
             Self::Any => Verdict::ALL.iter().any(difference),

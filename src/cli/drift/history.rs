@@ -62,8 +62,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
     let opened = context.open().await?;
-    let audits = opened.audits.as_ref();
-    let summaries = stored::list(audits, tenant, arguments.limit).await?;
+    let audits = opened.audit_log();
+    let summaries = stored::list(audits.as_ref(), tenant, arguments.limit).await?;
     if summaries.is_empty() {
         let known = opened.repository.status(Some(tenant), None, 1).await?;
         if known.is_empty() {
@@ -72,7 +72,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     }
     let (mut drifts, mut resolved, mut saw) = (Vec::new(), Vec::new(), None);
     for summary in &summaries {
-        let Some(report) = stored::read(audits, summary).await? else {
+        let Some(report) = stored::read(audits.as_ref(), summary).await? else {
             continue;
         };
         // An audit that saw nothing does not know what drifts.

@@ -14,7 +14,20 @@ pub mod text;
 mod until;
 pub mod words;
 
-use super::{Context, Exit};
+use driftline::domain::Timestamp;
+
+pub use self::check::ExitOn;
+pub use self::text::summary;
+pub use self::words::{plain, since, time};
+use super::{Context, Exit, Ui};
+
+/// For whom reports are rendered here; ages are told as of `now`.
+pub fn layout(now: Option<Timestamp>) -> text::Layout {
+    text::Layout {
+        width: Ui::width(),
+        now,
+    }
+}
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Auditor;
 use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Verdict};
 use crate::domain::{ReportId, TenantId};
+use crate::hybrid::drift;
 use crate::hybrid::inspection::{Inspected, Question};
 use crate::ports::{
     AuditClaim, AuditOutcome, AuditScope, Error, ErrorKind, Fault, NewReport, Result, WorkerId,
@@ -65,11 +66,27 @@ impl Auditor {
         stop: &CancellationToken,
     ) -> Result<()> {
         let tenants = match tenants {
-            Some(tenants) => tenants,
+            Some(tenants) => self.known(tenants, listener).await?,
             None => self.all_tenants().await?,
         };
         self.pass(&Work::Queue(Mutex::new(tenants.into())), listener, stop)
             .await
+    }
+
+    /// Those that there are: a mistyped name must not come on the schedule.
+    async fn known(&self, tenants: Vec<TenantId>, listener: Listener<'_>) -> Result<Vec<TenantId>> {
+        let mut known = Vec::new();
+        for tenant in tenants {
+            let at_it = self.inspector.tenant(&tenant).await?;
+            match drift::known(&tenant, at_it) {
+                Ok(()) => known.push(tenant),
+                Err(error) => {
+                    let audited = Audited::Failed(error);
+                    listener(AuditResult { tenant, audited });
+                }
+            }
+        }
+        Ok(known)
     }
 
     pub(super) async fn all_tenants(&self) -> Result<Vec<TenantId>> {
@@ -229,10 +246,7 @@ impl Auditor {
         let report = match inspected {
             Some(Ok(inspected)) => self.compare(&claim, &inspected, proof, started_at).await,
             Some(Err(error)) => Err(error),
-            None => Err(Error::new(
-                ErrorKind::NotFound,
-                format!("audit {}: the database knows no such tenant", claim.tenant),
-            )),
+            None => drift::known(&claim.tenant, None),
         };
         let at = self.clock.now();
         let mut outcome = AuditOutcome {

@@ -81,6 +81,15 @@ impl Inspector {
         Ok(self.reader.tenant_names(after, limit).await?)
     }
 
+    /// Whether the database knows the tenant.
+    pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<()>> {
+        let (found, _) = self
+            .reader
+            .documents(std::slice::from_ref(tenant), 0)
+            .await?;
+        Ok((!found.is_empty()).then_some(()))
+    }
+
     /// Who reads the database, and whether it could write.
     pub async fn session(&self) -> Result<ReadSession> {
         Ok(self.reader.session().await?)

@@ -114,10 +114,10 @@ impl Subject<'_> {
 
     /// What the newest stored audit saw.
     pub async fn audited(&self, context: &Context, rules: &DriftRules) -> anyhow::Result<Accepted> {
-        let audits = context.open().await?.audits.as_ref();
-        let newest = stored::list(audits, self.tenant, 1).await?;
+        let audits = context.open().await?.audit_log();
+        let newest = stored::list(audits.as_ref(), self.tenant, 1).await?;
         let report = match newest.first() {
-            Some(summary) => stored::read(audits, summary).await?,
+            Some(summary) => stored::read(audits.as_ref(), summary).await?,
             None => None,
         };
         let Some(report) = report else {

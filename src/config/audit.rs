@@ -1,0 +1,407 @@
+//! How tenants are audited: `[audit]`, `[audit.tenants.NAME]` and `[audit.receivers.NAME]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use driftline::domain::TenantId;
+use driftline::hybrid::audit::{AuditSettings, InvalidSchedule, Schedule};
+use serde::Deserialize;
+
+use super::DatabaseUrl;
+use crate::cli::Failure;
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// The table as it stands in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct AuditFile {
+    read_database: Option<String>,
+    parallelism: Option<usize>,
+    stale_after: Option<u32>,
+    keep_days: Option<u64>,
+    keep_reports: Option<u32>,
+    source: Option<String>,
+    source_headers: Option<PathBuf>,
+    source_timeout_seconds: Option<u64>,
+    allow_link_local: Option<bool>,
+    cron: Option<String>,
+    time_zone: Option<String>,
+    every_seconds: Option<u64>,
+    jitter_seconds: Option<u64>,
+    notify: Option<Vec<String>>,
+    tenants: BTreeMap<String, TenantFile>,
+    receivers: BTreeMap<String, ReceiverFile>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct TenantFile {
+    source: Option<String>,
+    source_headers: Option<PathBuf>,
+    source_timeout_seconds: Option<u64>,
+    cron: Option<String>,
+    time_zone: Option<String>,
+    every_seconds: Option<u64>,
+    jitter_seconds: Option<u64>,
+    notify: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct ReceiverFile {
+    url_env: Option<String>,
+    url_file: Option<PathBuf>,
+    secret_env: Option<String>,
+    secret_file: Option<PathBuf>,
+    #[serde(default)]
+    format: BodyFormat,
+}
+
+/// What a receiver gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyFormat {
+    /// The event as JSON.
+    #[default]
+    Event,
+    /// A text, as Slack and its like take it.
+    Slack,
+}
+
+/// Something that is kept out of the configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// In an environment variable.
+    Environment(String),
+    /// In a file.
+    File(PathBuf),
+}
+
+/// Who is told.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    /// Where its URL is kept: whoever knows it can write there.
+    pub url: Kept,
+    /// Where the key of the signatures is kept.
+    pub secret: Option<Kept>,
+    /// What it gets.
+    pub format: BodyFormat,
+}
+
+/// What observes a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The source as on the command line.
+    pub url: String,
+    /// A file with headers.
+    pub headers: Option<PathBuf>,
+    /// How long an observation may take.
+    pub timeout: Option<Duration>,
+}
+
+/// How one tenant is audited.
+#[derive(Debug, Clone)]
+pub struct TenantAudit {
+    /// What observes it; `None` compares desired and recorded alone.
+    pub source: Option<Source>,
+    /// When.
+    pub schedule: Schedule,
+    /// Who is told.
+    pub notify: Vec<String>,
+}
+
+/// How tenants are audited.
+#[derive(Debug, Clone)]
+pub struct AuditConfig {
+    /// The database as a role sees it that can only read; `None` is the database itself.
+    pub read_database: Option<DatabaseUrl>,
+    /// How the auditor behaves.
+    pub settings: AuditSettings,
+    /// Tenants that are not named.
+    pub default: TenantAudit,
+    /// Tenants that are.
+    pub tenants: BTreeMap<TenantId, TenantAudit>,
+    /// Who can be told.
+    pub receivers: BTreeMap<String, Receiver>,
+    /// Whether HTTP may go to link-local addresses.
+    pub allow_link_local: bool,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            read_database: None,
+            settings: AuditSettings::default(),
+            default: TenantAudit {
+                source: None,
+                schedule: default_schedule(),
+                notify: Vec::new(),
+            },
+            tenants: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            allow_link_local: false,
+        }
+    }
+}
+
+fn default_schedule() -> Schedule {
+    Schedule::every(Duration::from_mins(15))
+}
+
+impl AuditConfig {
+    /// How this tenant is audited.
+    pub fn of(&self, tenant: &TenantId) -> &TenantAudit {
+        self.tenants.get(tenant).unwrap_or(&self.default)
+    }
+}
+
+fn bad(where_: &str, what: impl std::fmt::Display) -> Failure {
+    Failure::misuse(format!("read the configuration: {where_}: {what}"))
+}
+
+impl TryFrom<AuditFile> for AuditConfig {
+    type Error = Failure;
+
+    fn try_from(file: AuditFile) -> Result<Self, Failure> {
+        let base = TenantFile {
+            source: file.source,
+            source_headers: file.source_headers,
+            source_timeout_seconds: file.source_timeout_seconds,
+            cron: file.cron,
+            time_zone: file.time_zone,
+            every_seconds: file.every_seconds,
+            jitter_seconds: file.jitter_seconds,
+            notify: file.notify,
+        };
+        let receivers: BTreeMap<String, Receiver> = file
+            .receivers
+            .into_iter()
+            .map(|(name, receiver)| Ok((name.clone(), receiver.check(&name)?)))
+            .collect::<Result<_, Failure>>()?;
+        let tenant = |table: &str, own: TenantFile| -> Result<TenantAudit, Failure> {
+            let audit = own.over(&base).check(table)?;
+            match audit
+                .notify
+                .iter()
+                .find(|name| !receivers.contains_key(*name))
+            {
+                Some(name) => Err(bad(
+                    table,
+                    format_args!("notify names `{name}`, but there is no [audit.receivers.{name}]"),
+                )),
+                None => Ok(audit),
+            }
+        };
+        let default = tenant("audit", TenantFile::default())?;
+        let tenants = file.tenants.into_iter().map(|(name, own)| {
+            let table = format!("audit.tenants.{name}");
+            let id = name.parse().map_err(|error| bad(&table, error))?;
+            Ok((id, tenant(&table, own)?))
+        });
+        let tenants = tenants.collect::<Result<_, Failure>>()?;
+        let defaults = AuditSettings::default();
+        let settings = AuditSettings {
+            parallelism: at_least_one("parallelism", file.parallelism)?
+                .unwrap_or(defaults.parallelism),
+            stale_after: at_least_one("stale-after", file.stale_after)?
+                .unwrap_or(defaults.stale_after),
+            keep_for: match at_least_one("keep-days", file.keep_days)? {
+                Some(days) => Some(Duration::from_secs(days.saturating_mul(DAY))),
+                None => defaults.keep_for,
+            },
+            keep_newest: at_least_one("keep-reports", file.keep_reports)?.or(defaults.keep_newest),
+            ..defaults
+        };
+        Ok(Self {
+            read_database: file.read_database.as_deref().map(str::parse).transpose()?,
+            settings,
+            default,
+            tenants,
+            receivers,
+            allow_link_local: file.allow_link_local.unwrap_or(false),
+        })
+    }
+}
+
+fn at_least_one<T: From<u8> + PartialOrd>(
+    key: &str,
+    number: Option<T>,
+) -> Result<Option<T>, Failure> {
+    match number {
+        Some(number) if number < T::from(1) => {
+            Err(bad("audit", format_args!("{key} must be 1 or more")))
+        }
+        other => Ok(other),
+    }
+}
+
+impl TenantFile {
+    /// What is not said here is as in `base`. A schedule and a source are each taken whole.
+    fn over(self, base: &Self) -> Self {
+        let base = base.clone();
+        let (source, source_headers, source_timeout_seconds) = if self.source.is_some() {
+            (
+                self.source,
+                self.source_headers,
+                self.source_timeout_seconds,
+            )
+        } else {
+            (
+                base.source,
+                self.source_headers.or(base.source_headers),
+                self.source_timeout_seconds.or(base.source_timeout_seconds),
+            )
+        };
+        let has_schedule = self.cron.is_some() || self.every_seconds.is_some();
+        let (cron, time_zone, every_seconds) = if has_schedule {
+            (self.cron, self.time_zone, self.every_seconds)
+        } else {
+            (
+                base.cron,
+                self.time_zone.or(base.time_zone),
+                base.every_seconds,
+            )
+        };
+        Self {
+            source,
+            source_headers,
+            source_timeout_seconds,
+            cron,
+            time_zone,
+            every_seconds,
+            jitter_seconds: self.jitter_seconds.or(base.jitter_seconds),
+            notify: self.notify.or(base.notify),
+        }
+    }
+
+    fn check(self, table: &str) -> Result<TenantAudit, Failure> {
+        let schedule = match (&self.cron, self.every_seconds) {
+            (Some(_), Some(_)) => {
+                return Err(bad(table, "cron and every-seconds exclude each other"));
+            }
+            (Some(cron), None) => {
+                let zone = self.time_zone.as_deref().unwrap_or("UTC");
+                Schedule::cron(cron, zone).map_err(|error: InvalidSchedule| bad(table, error))?
+            }
+            (None, Some(0)) => return Err(bad(table, "every-seconds must be 1 or more")),
+            (None, Some(seconds)) => Schedule::every(Duration::from_secs(seconds)),
+            (None, None) if self.time_zone.is_some() => {
+                return Err(bad(table, "time-zone is for cron, and there is none"));
+            }
+            (None, None) => default_schedule(),
+        };
+        let jitter = Duration::from_secs(self.jitter_seconds.unwrap_or(60));
+        Ok(TenantAudit {
+            source: self.source.map(|url| Source {
+                url,
+                headers: self.source_headers,
+                timeout: self.source_timeout_seconds.map(Duration::from_secs),
+            }),
+            schedule: schedule.with_jitter(jitter),
+            notify: self.notify.unwrap_or_default(),
+        })
+    }
+}
+
+impl ReceiverFile {
+    fn check(self, name: &str) -> Result<Receiver, Failure> {
+        let table = format!("audit.receivers.{name}");
+        let one = |environment: Option<String>, file: Option<PathBuf>, what: &str| match (
+            environment,
+            file,
+        ) {
+            (Some(_), Some(_)) => Err(bad(
+                &table,
+                format_args!("{what}-env and {what}-file exclude each other"),
+            )),
+            (Some(name), None) => Ok(Some(Kept::Environment(name))),
+            (None, Some(path)) => Ok(Some(Kept::File(path))),
+            (None, None) => Ok(None),
+        };
+        let url = one(self.url_env, self.url_file, "url")?;
+        Ok(Receiver {
+            url: url.ok_or_else(|| {
+                bad(
+                    &table,
+                    "url-env or url-file is expected, to say where its URL is kept",
+                )
+            })?,
+            secret: one(self.secret_env, self.secret_file, "secret")?,
+            format: self.format,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<AuditConfig, String> {
+        use figment::providers::Format as _;
+        let file: AuditFile = figment::Figment::from(figment::providers::Toml::string(text))
+            .extract()
+            .map_err(|error| error.to_string())?;
+        AuditConfig::try_from(file).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn a_tenant_says_only_what_is_different() {
+        let config = read(
+            r#"
+            source = "https://observer/{tenant}"
+            source-headers = "headers"
+            every-seconds = 300
+            notify = ["ops"]
+            [receivers.ops]
+            url-env = "HOOK"
+            [tenants.acme]
+            cron = "0 3 * * *"
+            time-zone = "Europe/Berlin"
+            [tenants.other]
+            source = "exec:observe"
+            notify = []
+            "#,
+        )
+        .unwrap();
+        let acme = config.of(&"acme".parse().unwrap());
+        assert_eq!(acme.schedule.to_string(), "0 3 * * * (Europe/Berlin)");
+        assert_eq!(
+            acme.source.as_ref().unwrap().url,
+            "https://observer/{tenant}"
+        );
+        assert_eq!(acme.notify, ["ops"]);
+        let other = config.of(&"other".parse().unwrap());
+        assert_eq!(other.source.as_ref().unwrap().headers, None);
+        assert_eq!(other.schedule.to_string(), "every 300 s");
+        assert!(other.notify.is_empty());
+        assert_eq!(config.of(&"any".parse().unwrap()).notify, ["ops"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_place() {
+        for (text, message) in [
+            ("cron = \"x\"", "audit: the cron expression `x` will not do"),
+            (
+                "cron = \"* * * * *\"\nevery-seconds = 5",
+                "audit: cron and every-seconds exclude each other",
+            ),
+            ("time-zone = \"UTC\"", "audit: time-zone is for cron"),
+            ("notify = [\"ops\"]", "audit: notify names `ops`"),
+            (
+                "[receivers.ops]",
+                "audit.receivers.ops: url-env or url-file is expected",
+            ),
+            ("[tenants.\"a b\"]", "audit.tenants.a b: invalid tenant"),
+            (
+                "[tenants.a]\nevery-seconds = 0",
+                "audit.tenants.a: every-seconds must be 1 or more",
+            ),
+            ("parallelism = 0", "audit: parallelism must be 1 or more"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+}
