@@ -200,7 +200,7 @@ async fn resources(file: &Input, limit: usize, signals: &Signals) -> anyhow::Res
     };
     let mut resources = Resources::new();
     for (kind, ids) in types {
-        let here = format!("/{}", escaped(&kind));
+        let here = format!("/{}", args::pointer_member(&kind));
         let Value::Object(ids) = ids else {
             return Err(wrong(&here, "an object of ids").into());
         };
@@ -208,7 +208,7 @@ async fn resources(file: &Input, limit: usize, signals: &Signals) -> anyhow::Res
         for (id, external) in ids {
             let Value::String(external) = external else {
                 return Err(wrong(
-                    &format!("{here}/{}", escaped(&id)),
+                    &format!("{here}/{}", args::pointer_member(&id)),
                     "an external id, a string",
                 )
                 .into());
@@ -218,9 +218,4 @@ async fn resources(file: &Input, limit: usize, signals: &Signals) -> anyhow::Res
         resources.insert(kind, known);
     }
     Ok(resources)
-}
-
-/// A key as part of a JSON pointer (RFC 6901).
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -21,7 +21,7 @@ pub struct Tenant {
 }
 
 /// Who.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct By {
     /// Who does it [default: $DRIFTLINE_BY, or else $USER]
     #[arg(long, value_name = "NAME")]
@@ -75,6 +75,11 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|duration| *duration <= Duration::from_hours(24));
     duration.ok_or_else(|| "0 to 86400 seconds are expected".to_owned())
+}
+
+/// A key as part of a JSON pointer (RFC 6901).
+pub fn pointer_member(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// A version's number, from 1.

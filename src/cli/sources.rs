@@ -16,6 +16,10 @@ const EXPECTED: &str = "file:PATH, a bare path, - for stdin, http(s)://…, exec
 
 /// How sources observe. What is `None` is the source's own default.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "this build has no HTTP")
+)]
 pub struct SourceOptions {
     /// A file with the headers of HTTP requests, one `Name: value` a line.
     pub headers: Option<PathBuf>,
@@ -29,7 +33,7 @@ pub struct SourceOptions {
 #[derive(Debug, clap::Args)]
 pub struct SourceArguments {
     /// Where the live state is: file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD, with
-    /// {tenant} for the tenant [default: desired and recorded are compared alone]
+    /// {tenant} for the tenant
     #[arg(long, value_name = "SOURCE")]
     actual: Option<String>,
     #[command(flatten)]

@@ -167,6 +167,58 @@ fn tenants_come_in_order_and_each_with_its_own_state() {
     session.assert("drift_all");
 }
 
+/// Changes rows behind driftline's back.
+fn tamper(session: &Session, statement: &'static str) {
+    let path = session.path(".driftline/driftline.db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let done = sqlx::query(statement).execute(&mut connection).await;
+        assert!(done.unwrap().rows_affected() > 0);
+        sqlx::Connection::close(connection).await.unwrap();
+    });
+}
+
+#[test]
+fn a_tenant_that_fails_keeps_nobody_from_the_others() {
+    let mut session = session();
+    two_versions(&session, "beta");
+    two_versions(&session, "gamma");
+    for tenant in ["acme", "beta", "gamma"] {
+        session.write(&format!("{tenant}.json"), applied().to_string());
+    }
+    // The checksum fails.
+    tamper(
+        &session,
+        "UPDATE entry SET content = x'7b7d' WHERE tenant = 'acme' AND stream = 0 AND seq = 2",
+    );
+    // What was recorded cannot be relied on.
+    tamper(
+        &session,
+        "UPDATE entry SET content = x'7b7d' WHERE tenant = 'beta' AND stream = 1",
+    );
+    session.run("drift check --all-tenants --actual {tenant}.json --exit-code drifted");
+    let run = session.quietly("drift check --all-tenants --actual {tenant}.json --exit-code never");
+    assert_eq!(run.code, 3, "a tenant that failed is an error");
+    session.run("drift check --tenant acme --actual acme.json");
+    let document = session.quietly("drift check --all-tenants --actual {tenant}.json -o json");
+    let document = document.json();
+    assert_eq!(document["tenants"].as_array().unwrap().len(), 2);
+    assert_eq!(document["failed"][0]["tenant"], "acme");
+    assert_eq!(document["failed"][0]["error"]["code"], "damaged");
+    session.run(
+        "drift ack --tenant beta --type roles --id mod --actual beta.json --until 1h --reason r",
+    );
+    // A row that cannot be read at all.
+    tamper(
+        &session,
+        "UPDATE entry SET chain = x'00' WHERE tenant = 'acme' AND stream = 0",
+    );
+    session.run("drift check --all-tenants --actual {tenant}.json -o junit");
+    session.assert("drift_failing");
+}
+
 #[test]
 fn a_program_and_stdin_are_sources() {
     let mut session = session();

@@ -3,6 +3,7 @@
 mod bad_input;
 mod config;
 mod create;
+mod decisions;
 mod demo;
 mod drift;
 mod help;

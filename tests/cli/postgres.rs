@@ -21,6 +21,14 @@ async fn a_server_is_migrated_before_it_is_used() {
     session.run("migrate");
     session.run("manifest create --tenant acme --file m.json");
     session.run("status");
+    session.write(
+        "live.json",
+        r#"{"observedAt":"2025-03-01T10:15:00Z","resources":{"roles":{}}}"#,
+    );
+    session.run("drift check --tenant acme --actual live.json");
+    session.run("drift check --all-tenants -o ndjson");
+    session.run("drift policy get --tenant acme");
+    session.run("drift history --tenant acme");
     session.assert("postgres");
 }
 

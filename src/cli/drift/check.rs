@@ -22,9 +22,9 @@ Examples:
   driftline drift check --all-tenants --actual 'https://live.example/{tenant}' -o ndjson
   driftline drift check --tenant acme --actual exec:observe --exit-code drifted -o junit
 
-A changed field is shown as desired → live, and as recorded where that is a third value. \
-Nothing is written anywhere. Exit code 2 when something differs, 3 when nothing does but \
-something could not be seen.")]
+Without --actual, desired and recorded are compared alone. A changed field is shown as \
+desired → live, and as recorded where that is a third value. Nothing is written anywhere. \
+Exit code 2 when something differs, 3 when nothing does but something could not be seen.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub struct Arguments {
     /// This tenant

@@ -7,8 +7,8 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anstyle::Style;
-use driftline::domain::Timestamp;
 use driftline::domain::drift::{Change, DriftReport, Item, Kind, Onset, Severity, Status, Verdict};
+use driftline::domain::{Seq, Timestamp};
 use unicode_width::UnicodeWidthStr as _;
 
 use self::page::Page;
@@ -140,6 +140,10 @@ fn compared(report: &DriftReport) -> String {
     let desired = report.desired_version;
     let versions = match report.recorded_version {
         Some(recorded) if recorded == desired => format!("version {desired}"),
+        // The record cannot be read.
+        Some(recorded) if recorded == Seq::default() => {
+            format!("version {desired} desired, what was applied is not known")
+        }
         Some(recorded) => format!("version {desired} desired, {recorded} applied"),
         None => format!("version {desired} desired, nothing applied yet"),
     };

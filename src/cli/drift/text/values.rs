@@ -250,7 +250,7 @@ mod tests {
         );
         assert_eq!(
             pair(&json!((0..40).collect::<Vec<_>>()), &json!([0]), 30),
-            ["40 items → 1 item", "− 1, 2, 3, 4, 5, 6, 32 more"]
+            ["40 items → 1 item", "− 1, 2, 3, 4, 5, 6, 7, 32 more"]
         );
         assert_eq!(
             pair(&json!([1, 2]), &json!([2, 1]), 40),

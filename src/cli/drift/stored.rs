@@ -1,0 +1,38 @@
+//! What audits left.
+
+use driftline::domain::TenantId;
+use driftline::domain::drift::AuditReport;
+use driftline::ports::{AuditLog, Error, ErrorKind, ReportFilter, ReportSummary};
+
+/// A tenant's reports without their bodies, newest first.
+pub async fn list(
+    audits: &dyn AuditLog,
+    tenant: &TenantId,
+    limit: u32,
+) -> Result<Vec<ReportSummary>, Error> {
+    let filter = ReportFilter {
+        tenant: Some(tenant.clone()),
+        limit,
+        ..ReportFilter::default()
+    };
+    Ok(audits.reports(&filter).await?)
+}
+
+/// One report; `None` when it was removed meanwhile.
+pub async fn read(
+    audits: &dyn AuditLog,
+    summary: &ReportSummary,
+) -> Result<Option<AuditReport>, Error> {
+    let Some(stored) = audits.report(summary.id).await? else {
+        return Ok(None);
+    };
+    serde_json::from_str(&stored.body)
+        .map(Some)
+        .map_err(|error| {
+            let (id, tenant) = (summary.id, &summary.tenant);
+            let message = format!("read the report {id} of {tenant}: {error}");
+            Error::new(ErrorKind::Damaged, message).hint(format!(
+                "`driftline audit run --tenant {tenant}` makes a new one"
+            ))
+        })
+}

@@ -1,0 +1,85 @@
+//! When an acknowledgement ends.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use driftline::domain::Timestamp;
+
+/// A time, or how long from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// An instant.
+    At(Timestamp),
+    /// So long from now.
+    In(Duration),
+}
+
+impl Until {
+    /// The instant.
+    pub fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::In(duration) => now.saturating_add(duration),
+        }
+    }
+}
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = || {
+            "a time is expected, like 2026-01-31T08:00:00Z, or a duration, like 90m, 12h, 7d or 2w"
+                .to_owned()
+        };
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        let digits = text.find(|c: char| !c.is_ascii_digit());
+        let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+        let seconds = match unit {
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => return Err(expected()),
+        };
+        let number: u64 = number.parse().map_err(|_| expected())?;
+        let duration = number.checked_mul(seconds).filter(|seconds| *seconds > 0);
+        Ok(Self::In(Duration::from_secs(
+            duration.ok_or_else(expected)?,
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_a_time_or_a_duration() {
+        let now: Timestamp = "2025-01-31T08:00:00Z".parse().unwrap();
+        let end = |text: &str| {
+            text.parse::<Until>()
+                .map(|until| until.from(now).to_string())
+        };
+        assert_eq!(end("90m").as_deref(), Ok("2025-01-31T09:30:00.000000Z"));
+        assert_eq!(end("7d").as_deref(), Ok("2025-02-07T08:00:00.000000Z"));
+        assert_eq!(
+            end("2025-02-01T00:00:00+01:00").as_deref(),
+            Ok("2025-01-31T23:00:00.000000Z")
+        );
+        for bad in [
+            "",
+            "7",
+            "d",
+            "0h",
+            "-1h",
+            "soon",
+            "7 days",
+            "99999999999999999999w",
+        ] {
+            assert!(end(bad).is_err(), "{bad}");
+        }
+    }
+}
