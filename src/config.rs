@@ -16,7 +16,9 @@ use serde::Deserialize;
 
 use crate::cli::Failure;
 
-pub use self::audit::{AuditConfig, BodyFormat, Kept, Receiver, Source, TenantAudit};
+pub use self::audit::{AuditConfig, Source, TenantAudit};
+#[cfg(feature = "http")]
+pub use self::audit::{BodyFormat, Kept, Receiver};
 pub use self::urls::{DatabaseUrl, SnapshotsUrl};
 
 /// Read when `--config` names no other file, if it is there.

@@ -6,9 +6,11 @@
 mod audit;
 mod compare;
 
-#[path = "../hybrid/database.rs"]
+#[expect(dead_code, reason = "each benchmark uses a part of it")]
+#[path = "../shared/database.rs"]
 mod database;
-#[path = "../hybrid/harness.rs"]
+#[expect(dead_code, reason = "each benchmark uses a part of it")]
+#[path = "../shared/harness.rs"]
 mod harness;
 #[path = "../../tests/support/mod.rs"]
 mod support;

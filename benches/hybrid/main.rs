@@ -6,14 +6,18 @@
 
 mod bucket;
 mod content;
-mod database;
-mod harness;
 mod history;
 mod read;
 mod recover;
 mod shadow;
 mod write;
 
+#[expect(dead_code, reason = "each benchmark uses a part of it")]
+#[path = "../shared/database.rs"]
+mod database;
+#[expect(dead_code, reason = "each benchmark uses a part of it")]
+#[path = "../shared/harness.rs"]
+mod harness;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -2,14 +2,17 @@
 //!
 //! Nothing here repeats a URL in a message: it may hold a password.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use driftline::adapters::sources::{ExecOptions, ExecSource, FileOptions, FileSource, StdinSource};
+use driftline::domain::TenantId;
 use driftline::ports::{ActualStateSource, SourceError};
 
 use super::{Failure, args};
+use crate::config::{AuditConfig, Source, TenantAudit};
 
 const EXPECTED: &str = "file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD is expected; \
      {tenant} in it stands for the tenant";
@@ -94,6 +97,78 @@ impl HowArguments {
             allow_link_local: self.allow_link_local,
         }
     }
+}
+
+/// What observes which tenant.
+#[derive(Debug, Default)]
+pub struct Sources {
+    default: Option<Arc<dyn ActualStateSource>>,
+    tenants: BTreeMap<TenantId, Option<Arc<dyn ActualStateSource>>>,
+}
+
+impl Sources {
+    /// One source for every tenant, or none.
+    pub fn only(source: Option<Arc<dyn ActualStateSource>>) -> Self {
+        Self {
+            default: source,
+            tenants: BTreeMap::new(),
+        }
+    }
+
+    /// Those that the configuration names for audits, unless `over` takes their place.
+    pub fn of_audits(
+        config: &AuditConfig,
+        over: Option<Arc<dyn ActualStateSource>>,
+    ) -> Result<Self, Failure> {
+        if over.is_some() {
+            return Ok(Self::only(over));
+        }
+        let configured = |audit: &TenantAudit, many: bool| match &audit.source {
+            Some(named) => configured(named, config.allow_link_local, many).map(Some),
+            None => Ok(None),
+        };
+        let tenants = config.tenants.iter();
+        Ok(Self {
+            default: configured(&config.default, true)?,
+            tenants: tenants
+                .map(|(name, audit)| {
+                    // A source that is the default's has to tell tenants apart as well.
+                    let is_own = audit.source != config.default.source;
+                    Ok((name.clone(), configured(audit, !is_own)?))
+                })
+                .collect::<Result<_, Failure>>()?,
+        })
+    }
+
+    /// What observes this tenant; without a name, those that are not named.
+    pub fn of(&self, tenant: Option<&TenantId>) -> Option<&Arc<dyn ActualStateSource>> {
+        match tenant.and_then(|tenant| self.tenants.get(tenant)) {
+            Some(own) => own.as_ref(),
+            None => self.default.as_ref(),
+        }
+    }
+}
+
+/// A source that the configuration names; `many` when it has to tell tenants apart.
+fn configured(
+    named: &Source,
+    allow_link_local: bool,
+    many: bool,
+) -> Result<Arc<dyn ActualStateSource>, Failure> {
+    if named.url == "-" {
+        return Err(bad(
+            "stdin is for the command line, not for the configuration",
+        ));
+    }
+    if many {
+        check_for_many(&named.url)?;
+    }
+    let options = SourceOptions {
+        headers: named.headers.clone(),
+        timeout: named.timeout,
+        allow_link_local,
+    };
+    source(&named.url, &options)
 }
 
 /// What a URL names.

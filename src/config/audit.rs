@@ -150,13 +150,6 @@ fn default_schedule() -> Schedule {
     Schedule::every(Duration::from_mins(15))
 }
 
-impl AuditConfig {
-    /// How this tenant is audited.
-    pub fn of(&self, tenant: &TenantId) -> &TenantAudit {
-        self.tenants.get(tenant).unwrap_or(&self.default)
-    }
-}
-
 fn bad(where_: &str, what: impl std::fmt::Display) -> Failure {
     Failure::misuse(format!("read the configuration: {where_}: {what}"))
 }
@@ -365,18 +358,22 @@ mod tests {
             "#,
         )
         .unwrap();
-        let acme = config.of(&"acme".parse().unwrap());
+        let of = |name: &str| {
+            let name = name.parse().unwrap();
+            config.tenants.get(&name).unwrap_or(&config.default)
+        };
+        let acme = of("acme");
         assert_eq!(acme.schedule.to_string(), "0 3 * * * (Europe/Berlin)");
         assert_eq!(
             acme.source.as_ref().unwrap().url,
             "https://observer/{tenant}"
         );
         assert_eq!(acme.notify, ["ops"]);
-        let other = config.of(&"other".parse().unwrap());
+        let other = of("other");
         assert_eq!(other.source.as_ref().unwrap().headers, None);
         assert_eq!(other.schedule.to_string(), "every 300 s");
         assert!(other.notify.is_empty());
-        assert_eq!(config.of(&"any".parse().unwrap()).notify, ["ops"]);
+        assert_eq!(of("any").notify, ["ops"]);
     }
 
     #[test]

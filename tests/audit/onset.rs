@@ -69,10 +69,10 @@ async fn what_could_not_be_seen_neither_begins_nor_ends() {
     assert_eq!(onset(&bench).await, None);
     sleep(15 * MINUTE).await;
     sees();
-    let seen = bench.clock.now();
+    let noticed = bench.clock.now();
     let wanted = Onset {
         after: Some(start),
-        before: seen,
+        before: noticed,
         occurrence: 1,
     };
     assert_eq!(onset(&bench).await, Some(wanted.clone()));

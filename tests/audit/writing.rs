@@ -60,7 +60,7 @@ async fn a_tenant_that_cannot_be_read_fails_alone() {
     ));
     match results.remove(&tenant("lost")) {
         Some(Audited::Failed(error)) => {
-            assert!(error.to_string().contains("row is lost"), "{error}")
+            assert!(error.to_string().contains("row is lost"), "{error}");
         }
         other => panic!("{other:?}"),
     }

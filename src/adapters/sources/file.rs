@@ -73,14 +73,15 @@ impl ActualStateSource for FileSource {
     async fn observe(&self, request: ObserveRequest<'_>) -> Result<ActualState, SourceError> {
         let path = template::fill(&self.path, request.tenant);
         let name = format!("`{}`", harmless(&path, EXCERPT));
-        let document = read(&name, self.options, move || {
+        let open = move || {
             let file = File::open(path)?;
             if file.metadata()?.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
             Ok(file)
-        });
-        document::parse(&name, document.await?).await
+        };
+        let document = read(&name, self.options, open).await?;
+        document::parse(&name, document).await
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use driftline::adapters::system::System;
+use driftline::domain::TenantId;
 use driftline::hybrid::audit::{AuditPlan, AuditSettings, Auditor, TenantPlan};
 use driftline::ports::{ActualStateSource, Notifier};
 
-use crate::cli::sources::{SourceOptions, check_for_many, source};
+use crate::cli::sources::Sources;
 use crate::cli::{Context, Failure};
-use crate::config::{AuditConfig, DatabaseUrl, Receiver, Source};
+use crate::config::{AuditConfig, DatabaseUrl, TenantAudit};
 
 /// An auditor. `over` is a source that the command line names: it takes the place of those in the configuration.
 pub async fn auditor(
@@ -18,13 +19,13 @@ pub async fn auditor(
     parallelism: Option<usize>,
 ) -> anyhow::Result<Auditor> {
     let config = &context.config.audit;
+    let sources = Sources::of_audits(config, over)?;
+    let tenants = config.tenants.iter();
     let plan = AuditPlan {
-        default: tenant(config, &config.default, over.as_ref(), true)?,
-        tenants: config
-            .tenants
-            .iter()
-            .map(|(name, audit)| Ok((name.clone(), tenant(config, audit, over.as_ref(), false)?)))
-            .collect::<Result<_, Failure>>()?,
+        default: tenant(&sources, &config.default, None),
+        tenants: tenants
+            .map(|(name, audit)| (name.clone(), tenant(&sources, audit, Some(name))))
+            .collect(),
         receivers: receivers(config)?,
     };
     let settings = AuditSettings {
@@ -49,44 +50,13 @@ pub async fn auditor(
     ))
 }
 
-fn tenant(
-    config: &AuditConfig,
-    audit: &crate::config::TenantAudit,
-    over: Option<&Arc<dyn ActualStateSource>>,
-    many: bool,
-) -> Result<TenantPlan, Failure> {
-    let built = match (over, &audit.source) {
-        (Some(source), _) => Some(Arc::clone(source)),
-        (None, Some(source)) => Some(configured(config, source, many)?),
-        (None, None) => None,
-    };
-    Ok(TenantPlan {
-        source: built,
+/// How one tenant is audited; without a name, those that are not named.
+fn tenant(sources: &Sources, audit: &TenantAudit, name: Option<&TenantId>) -> TenantPlan {
+    TenantPlan {
+        source: sources.of(name).cloned(),
         schedule: audit.schedule.clone(),
         receivers: audit.notify.clone(),
-    })
-}
-
-/// A source that the configuration names; `many` when it has to tell tenants apart.
-pub fn configured(
-    config: &AuditConfig,
-    named: &Source,
-    many: bool,
-) -> Result<Arc<dyn ActualStateSource>, Failure> {
-    if named.url == "-" {
-        return Err(Failure::misuse(
-            "read the configuration: stdin is no source for audits",
-        ));
     }
-    if many {
-        check_for_many(&named.url)?;
-    }
-    let options = SourceOptions {
-        headers: named.headers.clone(),
-        timeout: named.timeout,
-        allow_link_local: config.allow_link_local,
-    };
-    source(&named.url, &options)
 }
 
 type Receivers = BTreeMap<String, Arc<dyn Notifier>>;
@@ -106,7 +76,10 @@ fn receivers(config: &AuditConfig) -> Result<Receivers, Failure> {
 }
 
 #[cfg(feature = "http")]
-fn webhook(config: &AuditConfig, receiver: &Receiver) -> Result<Arc<dyn Notifier>, String> {
+fn webhook(
+    config: &AuditConfig,
+    receiver: &crate::config::Receiver,
+) -> Result<Arc<dyn Notifier>, String> {
     use crate::config::{BodyFormat, Kept};
     use driftline::adapters::webhook::{Format, Secret, WebhookNotifier, WebhookOptions};
     let url = match &receiver.url {

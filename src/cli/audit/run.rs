@@ -48,6 +48,8 @@ struct Document<'a> {
 struct Outcome<'a> {
     ui: &'a Ui,
     exit_on: ExitOn,
+    /// A single tenant was asked for: its failure is the command's.
+    is_one: bool,
     state: Mutex<State>,
 }
 
@@ -59,6 +61,7 @@ struct State {
     partial: bool,
     reports: u64,
     written: Option<anyhow::Error>,
+    first: Option<driftline::ports::Error>,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -72,12 +75,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let outcome = Outcome {
         ui,
         exit_on: arguments.exit_code,
+        is_one: tenants.len() == 1,
         state: Mutex::default(),
     };
     let bar = ui.progress("{spinner} auditing ({elapsed})");
     let listener = |result| bar.suspend(|| outcome.add(result));
+    let is_one = tenants.len() == 1;
     let wanted = (!tenants.is_empty()).then_some(tenants);
-    let named = wanted.clone().unwrap_or_default();
     let run = auditor.run(wanted, &listener, &signals.soft).await;
     bar.finish_and_clear();
     run?;
@@ -89,6 +93,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         .unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = state.written {
         return Err(error);
+    }
+    // A single tenant fails with a code of its own.
+    if let Some(error) = state.first.filter(|_| is_one) {
+        return Err(error.into());
     }
     if ui.is_text() {
         if state.reports == 0 && state.failed.is_empty() {
@@ -105,7 +113,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             delivered,
         })?;
     }
-    let _ = named;
     Ok(if signals.soft.is_cancelled() {
         Exit::Interrupted
     } else if state.differs {
@@ -130,10 +137,16 @@ impl Outcome<'_> {
             }
             Audited::Busy => "another process audits it now".to_owned(),
             Audited::TakenOver => "another process took it over".to_owned(),
-            Audited::Failed(error) => error.to_string(),
+            Audited::Failed(error) => {
+                let reason = error.to_string();
+                state.first = state.first.take().or(Some(error));
+                reason
+            }
         };
         state.partial |= self.exit_on != ExitOn::Never;
-        self.ui.warn(format_args!("audit {tenant}: {reason}"));
+        if !self.is_one {
+            self.ui.warn(format_args!("audit {tenant}: {reason}"));
+        }
         state
             .failed
             .push(json!({ "tenant": tenant, "error": reason }));

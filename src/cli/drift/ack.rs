@@ -15,7 +15,7 @@ use super::look::Look;
 use super::until::Until;
 use super::words;
 use crate::cli::args::{self, By, Tenant, WaitShadowed};
-use crate::cli::sources::SourceArguments;
+use crate::cli::sources::{SourceArguments, Sources};
 use crate::cli::{Context, Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -107,7 +107,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             None if source.is_some() => {
                 let look = Look {
                     inspector: &reading.inspector,
-                    source,
+                    sources: Sources::only(source),
                     question: Question {
                         all: true,
                         ..Question::default()

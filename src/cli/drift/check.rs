@@ -11,7 +11,7 @@ use super::look::{Look, is_incomplete};
 use super::text::{self, Layout};
 use super::{junit, words};
 use crate::cli::documents::error_document;
-use crate::cli::sources::SourceArguments;
+use crate::cli::sources::{SourceArguments, Sources};
 use crate::cli::ui::{self, Format};
 use crate::cli::{Context, Exit, Ui, args};
 
@@ -92,10 +92,11 @@ impl ExitOn {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let source = arguments.source.build(arguments.all_tenants)?;
+    let sources = Sources::of_audits(&context.config.audit, source)?;
     let reading = context.reading().await?;
     let look = Look {
         inspector: &reading.inspector,
-        source,
+        sources,
         question: Question {
             version: arguments.at_version,
             strict: arguments.strict,

@@ -1,14 +1,13 @@
 //! Looking at tenants: read, observe, compare. Nothing here can write.
 
-use std::sync::Arc;
-
 use driftline::domain::TenantId;
 use driftline::domain::drift::{DriftReport, Status, Verdict};
 use driftline::hybrid::inspection::{Inspected, Inspector, Question};
-use driftline::ports::{ActualStateSource, Error, ErrorKind};
+use driftline::ports::{Error, ErrorKind};
 use futures::StreamExt as _;
 
 use crate::cli::args;
+use crate::cli::sources::Sources;
 
 /// Tenants that are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -21,8 +20,8 @@ const PAGE: u32 = 1000;
 pub struct Look<'a> {
     /// Reads and compares.
     pub inspector: &'a Inspector,
-    /// What observes; `None` compares desired and recorded alone.
-    pub source: Option<Arc<dyn ActualStateSource>>,
+    /// What observes each tenant.
+    pub sources: Sources,
     /// What is asked.
     pub question: Question,
 }
@@ -86,7 +85,7 @@ impl Look<'_> {
     }
 
     async fn compare(&self, inspected: &Inspected) -> Result<DriftReport, Error> {
-        let actual = match &self.source {
+        let actual = match self.sources.of(Some(inspected.tenant())) {
             Some(source) => Some(self.inspector.observe(inspected, source.as_ref()).await),
             None => None,
         };

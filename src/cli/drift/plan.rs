@@ -11,7 +11,7 @@ use super::text::page::Page;
 use super::text::short;
 use super::{text, words};
 use crate::cli::args::{self, Tenant};
-use crate::cli::sources::RequiredSource;
+use crate::cli::sources::{RequiredSource, Sources};
 use crate::cli::{Context, Exit, Ui, ui};
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +54,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let reading = context.reading().await?;
     let look = Look {
         inspector: &reading.inspector,
-        source: Some(source),
+        sources: Sources::only(Some(source)),
         question: Question {
             version: arguments.at_version,
             strict: arguments.strict,

@@ -209,26 +209,34 @@ fn one(page: &mut Page, column: usize, item: &Item, is_observed: bool, now: Opti
     let (name, words) = (words::name(item), words::happened(item));
     page.item(style(item), item.verdict.name(), column, &name, &words);
     for change in &item.changes {
-        field(page, change, is_observed);
+        field(page, change, item.verdict, is_observed);
     }
     below(page, item, now);
 }
 
-/// A field that is not the same everywhere: from what is desired to what is there.
-fn field(page: &mut Page, change: &Change, is_observed: bool) {
-    let (desired, recorded) = (&change.desired, &change.recorded);
-    let to = if is_observed {
-        &change.actual
+/// A field that is not the same everywhere, from what it was to what it is, or is to be.
+fn field(page: &mut Page, change: &Change, verdict: Verdict, is_observed: bool) {
+    let (desired, recorded, actual) = (&change.desired, &change.recorded, &change.actual);
+    let (from, to, happened) = if !is_observed {
+        (recorded, desired, "")
+    } else if actual == desired {
+        (recorded, actual, "as desired")
+    } else if actual == recorded {
+        (actual, desired, "not applied yet")
     } else {
-        recorded
+        (desired, actual, "changed outside")
     };
-    let pointer = match words::plain(&change.pointer) {
+    let mut pointer = match words::plain(&change.pointer) {
         root if root.is_empty() => "all of it".to_owned(),
         pointer => pointer,
     };
-    let is_third = is_observed && recorded != desired && recorded != to;
+    let is_third = is_observed && recorded != desired && recorded != actual && actual != desired;
+    // Where the resource's own line does not tell.
+    if verdict == Verdict::Conflict && !is_third {
+        pointer = format!("{pointer} {happened}");
+    }
     let columns = page.columns(4);
-    let mut values = values::pair(desired, to, columns);
+    let mut values = values::pair(from, to, columns);
     if is_third {
         let room = columns.saturating_sub("recorded ".len());
         let recorded = format!("recorded {}", values::short(recorded, room));

@@ -37,9 +37,9 @@ impl Case {
     }
 
     /// One role `r1`, live as `d1`.
-    pub(super) fn role(desired: Value, recorded: Value, actual: Value) -> Self {
-        let manifest = |attributes: Value| {
-            let mut attributes = attributes;
+    pub(super) fn role(desired: &Value, recorded: &Value, actual: &Value) -> Self {
+        let manifest = |attributes: &Value| {
+            let mut attributes = attributes.clone();
             attributes["id"] = json!("r1");
             json!({ "roles": [attributes] })
         };

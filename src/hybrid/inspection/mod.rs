@@ -188,8 +188,12 @@ impl Inspector {
             resources,
             content: Err(reason),
         };
+        let broken = format!("the checksum of applies/{seq} fails");
         let record = match serde_json::from_slice::<Apply>(apply.content.as_bytes()) {
             Ok(record) => record,
+            Err(_) if !is_intact(apply) => {
+                return Ok(suspect(Seq::default(), Resources::new(), broken));
+            }
             Err(error) => {
                 let reason = format!("applies/{seq} cannot be read: {error}");
                 return Ok(suspect(Seq::default(), Resources::new(), reason));
@@ -201,8 +205,7 @@ impl Inspector {
             resources,
         } = record;
         if !is_intact(apply) {
-            let reason = format!("the checksum of applies/{seq} fails");
-            return Ok(suspect(version, resources, reason));
+            return Ok(suspect(version, resources, broken));
         }
         let desired = desired.filter(|entry| entry.meta.seq == version);
         let applied = match desired.cloned().or(applied) {
@@ -329,6 +332,11 @@ impl Inspector {
 }
 
 impl Inspected {
+    /// Whose documents these are.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     /// What was recorded as live.
     pub fn expected(&self) -> &Resources {
         static NONE: Resources = Resources::new();

@@ -97,7 +97,7 @@ impl Subject<'_> {
     pub async fn check_known(&self, context: &Context) -> anyhow::Result<()> {
         let look = Look {
             inspector: &context.reading().await?.inspector,
-            source: None,
+            sources: crate::cli::sources::Sources::default(),
             question: Question {
                 all: true,
                 ..Question::default()

@@ -2,7 +2,7 @@ use super::*;
 
 fn drifted(live: u32) -> Case {
     let color = |number: u32| json!({ "color": number, "name": "x" });
-    Case::role(color(1), color(1), color(live))
+    Case::role(&color(1), &color(1), &color(live))
 }
 
 fn accept(case: &Case, pointer: &str) -> Acknowledgement {
@@ -67,7 +67,7 @@ fn an_acknowledgement_ends_at_its_time() {
 #[test]
 fn an_accepted_field_leaves_the_others_alarming() {
     let fields = |a: u32, b: u32| json!({ "a": a, "b": b });
-    let mut case = Case::role(fields(1, 1), fields(1, 1), fields(2, 2));
+    let mut case = Case::role(&fields(1, 1), &fields(1, 1), &fields(2, 2));
     case.acknowledgements = vec![accept(&case, "/a")];
     let report = case.report();
     assert!(report.has_drift);
@@ -99,7 +99,7 @@ fn noise_does_not_end_an_acknowledgement() {
     let tags = |tags: Value| json!({ "tags": tags, "n": 1 });
     let case = |live: Value| Case {
         policy: policy.clone(),
-        ..Case::role(tags(json!(["a"])), tags(json!(["a"])), live)
+        ..Case::role(&tags(json!(["a"])), &tags(json!(["a"])), &live)
     };
     for pointer in ["", "/tags"] {
         let before = case(json!({ "tags": ["a", "b"], "n": 1 }));

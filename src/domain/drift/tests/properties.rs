@@ -210,15 +210,14 @@ fn running_the_plan_brings_everything_in_sync() {
                     let ids = ids[resource_type].as_object_mut().unwrap();
                     step.manifest_id.as_ref().and_then(|id| ids.remove(id));
                 }
-                Action::Record => match external_id {
-                    Some(external_id) => {
-                        ids[resource_type][step.manifest_id.as_ref().unwrap()] = json!(external_id);
+                Action::Record => {
+                    let id = step.manifest_id.as_ref().unwrap();
+                    if let Some(external_id) = external_id {
+                        ids[resource_type][id] = json!(external_id);
+                    } else {
+                        ids[resource_type].as_object_mut().unwrap().remove(id);
                     }
-                    None => {
-                        let ids = ids[resource_type].as_object_mut().unwrap();
-                        ids.remove(step.manifest_id.as_ref().unwrap());
-                    }
-                },
+                }
             }
         }
         // Then the desired version is recorded as applied.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+/// Kind, severity and external id by type and manifest id.
+type Found = BTreeMap<String, (String, String, Option<String>)>;
+
 fn collection(reference: &str) -> &'static str {
     match reference {
         "role" => "roles",
@@ -80,7 +83,6 @@ fn the_reference_vectors_hold() {
             checked += 1;
             continue;
         }
-        type Found = BTreeMap<String, (String, String, Option<String>)>;
         let mut found = Found::new();
         for item in report
             .items

@@ -6,7 +6,7 @@ use Verdict::{Adopted, Conflict, Drifted, InSync, Pending, Unknown, Unmanaged};
 fn the_verdict_follows_from_which_states_are_equal() {
     let of = |desired: u32, recorded: u32, actual: u32| {
         let color = |number: u32| json!({ "color": number });
-        Case::role(color(desired), color(recorded), color(actual)).verdict()
+        Case::role(&color(desired), &color(recorded), &color(actual)).verdict()
     };
     assert_eq!(of(1, 1, 1), (InSync, None));
     assert_eq!(of(2, 1, 1), (Pending, Some(Modified)));
@@ -86,13 +86,10 @@ fn the_recorded_external_id_wins_over_a_claim() {
 fn only_named_fields_are_compared() {
     let named = json!({ "spec": { "list": [{ "name": "a" }], "on": true } });
     let live = json!({ "uid": "x", "spec": { "list": [{ "name": "a", "added": 1 }], "on": true, "more": {} } });
-    assert_eq!(
-        Case::role(named.clone(), named.clone(), live.clone()).verdict(),
-        (InSync, None)
-    );
+    assert_eq!(Case::role(&named, &named, &live).verdict(), (InSync, None));
     let strict = Case {
         strict: true,
-        ..Case::role(named.clone(), named, live)
+        ..Case::role(&named, &named, &live)
     };
     assert_eq!(
         strict.pointers(),
@@ -103,12 +100,12 @@ fn only_named_fields_are_compared() {
 #[test]
 fn a_field_that_is_desired_no_longer_is_expected_to_be_gone() {
     let (with, without) = (json!({ "a": 1, "b": 2 }), json!({ "a": 1 }));
-    let case = Case::role(without.clone(), with.clone(), with.clone());
+    let case = Case::role(&without, &with, &with);
     assert_eq!(
         (case.verdict(), case.pointers()),
         ((Pending, Some(Modified)), vec!["/b".to_owned()])
     );
-    let case = Case::role(without.clone(), with, without);
+    let case = Case::role(&without, &with, &without);
     assert_eq!(case.verdict(), (Adopted, Some(Modified)));
 }
 
@@ -118,11 +115,11 @@ fn what_others_keep_in_an_object_is_not_ours() {
     let ours = json!({ "labels": { "ours": 1 } });
     let none = json!({});
     assert_eq!(
-        Case::role(ours.clone(), none.clone(), live.clone()).verdict(),
+        Case::role(&ours, &none, &live).verdict(),
         (Pending, Some(Modified))
     );
     assert_eq!(
-        Case::role(none, ours, live).verdict(),
+        Case::role(&none, &ours, &live).verdict(),
         (Adopted, Some(Modified))
     );
 }
@@ -133,12 +130,9 @@ fn an_empty_object_is_a_value() {
         json!({ "emptyDir": {} }),
         json!({ "hostPath": { "path": "/" } }),
     );
+    assert_eq!(Case::role(&empty, &empty, &other).pointers(), ["/emptyDir"]);
     assert_eq!(
-        Case::role(empty.clone(), empty.clone(), other.clone()).pointers(),
-        ["/emptyDir"]
-    );
-    assert_eq!(
-        Case::role(empty.clone(), other, empty).verdict(),
+        Case::role(&empty, &other, &empty).verdict(),
         (Adopted, Some(Modified))
     );
 }
@@ -148,14 +142,11 @@ fn absent_is_null_and_numbers_are_values() {
     let desired = json!({ "a": null, "b": 1, "big": 9_007_199_254_740_992_u64 });
     let live = json!({ "b": 1.0, "c": null, "big": 9_007_199_254_740_992_u64 });
     assert_eq!(
-        Case::role(desired.clone(), desired.clone(), live).verdict(),
+        Case::role(&desired, &desired, &live).verdict(),
         (InSync, None)
     );
     let live = json!({ "b": 1.0, "big": 9_007_199_254_740_993_u64 });
-    assert_eq!(
-        Case::role(desired.clone(), desired, live).pointers(),
-        ["/big"]
-    );
+    assert_eq!(Case::role(&desired, &desired, &live).pointers(), ["/big"]);
 }
 
 #[test]
@@ -163,7 +154,7 @@ fn a_difference_is_shown_where_it_begins() {
     let desired =
         json!({ "a": { "b": { "c": 1 } }, "list": [1, 2], "each": [{ "x": 1 }, { "x": 2 }] });
     let live = json!({ "a": {}, "list": [1, 2, 3], "each": [{ "x": 1 }, { "x": 9 }] });
-    let case = Case::role(desired.clone(), desired, live);
+    let case = Case::role(&desired, &desired, &live);
     assert_eq!(case.pointers(), ["/a/b", "/each/1/x", "/list"]);
 }
 
@@ -187,7 +178,7 @@ fn lists_compare_as_the_policy_says() {
     let desired = json!({ "verbs": ["get", "list"], "box": { "env": [{ "name": "A", "v": 1 }, { "name": "B", "v": 2 }] } });
     let case = |live: Value| Case {
         policy: policy.clone(),
-        ..Case::role(desired.clone(), desired.clone(), live)
+        ..Case::role(&desired, &desired, &live)
     };
     let same = json!({ "verbs": ["list", "get"], "box": { "env": [{ "name": "B", "v": 2 }, { "name": "A", "v": 1 }] } });
     assert_eq!(case(same).verdict(), (InSync, None));
@@ -212,7 +203,7 @@ fn what_the_policy_ignores_is_neither_shown_nor_changed() {
     };
     let case = |policy: Policy| Case {
         policy,
-        ..Case::role(desired.clone(), desired.clone(), live.clone())
+        ..Case::role(&desired, &desired, &live)
     };
     let note = case(ignore(Some("/*/note")));
     assert_eq!(note.pointers(), ["/a"]);
