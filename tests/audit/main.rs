@@ -4,6 +4,7 @@
 mod support;
 
 mod bench;
+mod kubernetes;
 mod onset;
 mod receivers;
 mod schedules;
