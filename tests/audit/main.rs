@@ -7,5 +7,6 @@ mod bench;
 mod kubernetes;
 mod onset;
 mod receivers;
+mod records;
 mod schedules;
 mod writing;

@@ -89,6 +89,36 @@ async fn what_could_not_be_seen_neither_begins_nor_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_that_could_not_be_seen_neither_begins_nor_ends() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let start = bench.clock.now();
+    bench.audit().await;
+    let hidden = json!([{ "type": "roles", "id": "d1", "message": "403" }]);
+    let hide = |errors: &serde_json::Value| *bench.live.errors.lock().unwrap() = errors.clone();
+    sleep(15 * MINUTE).await;
+    hide(&hidden);
+    bench.live.color("acme", 2);
+    assert_eq!(onset(&bench).await, None);
+    sleep(15 * MINUTE).await;
+    hide(&json!([]));
+    let noticed = bench.clock.now();
+    let wanted = Onset {
+        after: Some(start),
+        before: noticed,
+        occurrence: 1,
+    };
+    assert_eq!(onset(&bench).await, Some(wanted.clone()));
+    sleep(15 * MINUTE).await;
+    hide(&hidden);
+    let report = bench.report("acme").await;
+    assert!(report.resolved.is_empty() && report.drift.count(Verdict::Unknown) == 1);
+    sleep(15 * MINUTE).await;
+    hide(&json!([]));
+    assert_eq!(onset(&bench).await, Some(wanted));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_accepted_drift_is_told_as_resolved_and_keeps_its_onset() {
     let bench = Bench::new().await;
     bench.tenant("acme").await;

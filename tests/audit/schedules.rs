@@ -268,3 +268,21 @@ async fn hundreds_of_slow_tenants_are_all_audited_within_their_claims() {
     );
     assert!(bench.live.overlaps.lock().unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_live_system_that_grows_slow_lets_no_claim_run_out() {
+    let bench = Bench::new().await;
+    for number in 0..600 {
+        bench.tenant(&format!("tenant-{number:03}")).await;
+    }
+    // Batches grow as long as all is swift; then one of them would take a quarter of an hour.
+    *bench.live.swift.lock().unwrap() = 250;
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(50);
+    let servers = [bench.serve(), bench.serve()];
+    sleep(55 * MINUTE).await;
+    for server in servers {
+        server.kill().await;
+    }
+    assert!(bench.live.overlaps.lock().unwrap().is_empty());
+    assert!(bench.live.begun.lock().unwrap().len() == 600);
+}
