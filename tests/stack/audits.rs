@@ -1,0 +1,6 @@
+//! Audits with the real program: what it can do to what it reads, and what outlives the database.
+
+mod proxy;
+mod reading;
+mod site;
+mod surviving;
