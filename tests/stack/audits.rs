@@ -2,5 +2,6 @@
 
 mod proxy;
 mod reading;
+mod serving;
 mod site;
 mod surviving;
