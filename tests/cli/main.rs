@@ -1,5 +1,6 @@
 //! The command as people and scripts see it: the real binary, what it prints, and how it exits.
 
+mod audits;
 mod bad_input;
 mod config;
 mod create;

@@ -12,6 +12,7 @@ pub struct Session {
     directory: TempDir,
     variables: Vec<(String, String)>,
     transcript: String,
+    hides_seconds: bool,
 }
 
 /// How a command ended.
@@ -32,12 +33,18 @@ impl Session {
             directory,
             variables,
             transcript: String::new(),
+            hides_seconds: false,
         }
     }
 
     /// Sets a variable for the commands to come.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Times without a fraction are those of this run as well, and not those of an example.
+    pub fn hide_seconds(&mut self) {
+        self.hides_seconds = true;
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -160,6 +167,12 @@ impl Session {
             r"20(2[6-9]|[3-8]\d)-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
             "YYYY-MM-DDThh:mm:ss.uuuuuuZ",
         );
+        if self.hides_seconds {
+            settings.add_filter(
+                r"20(2[6-9]|[3-8]\d)-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+                "YYYY-MM-DDThh:mm:ssZ",
+            );
+        }
         settings.add_filter(
             r"(Z|audit), (\d+ (min|h|days)|less than a minute)",
             "$1, <age>",
@@ -168,6 +181,7 @@ impl Session {
         settings.add_filter(r#"("chain": ?"|chain[ :]+)[0-9a-f]{64}"#, "$1<chain>");
         settings.add_filter(r"(checksum|chain) [0-9a-f]{12}…", "$1 <digest>…");
         settings.add_filter(r"(in|after) \d+(\.\d+)? ms", "$1 <ms>");
+        settings.add_filter(r"wait=\d+(\.\d+)?s", "wait=<wait>");
         settings.add_filter(r#""latencyMs": \d+(\.\d+)?"#, r#""latencyMs": <ms>"#);
         settings.add_filter(
             r"SHA-256 is [0-9a-f]{64}, but [0-9a-f]{64}",

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "cli")]
+mod audits;
 mod flows;
 mod outage;
 mod round_trip;

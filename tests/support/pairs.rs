@@ -146,6 +146,14 @@ impl Pair {
         environment
     }
 
+    /// The database on its server, where it has one.
+    pub fn server(&self) -> Option<&postgres::Database> {
+        match &self.place {
+            Place::Postgres(database) => Some(database),
+            Place::Memory(_) | Place::Sqlite(_) => None,
+        }
+    }
+
     /// Whether the sides are processes of their own.
     pub fn has_servers(&self) -> bool {
         self.kind() == Kind::Services

@@ -33,7 +33,7 @@ pub struct Cluster {
     databases: AtomicU32,
 }
 
-/// A database of its own, with two roles that row-level security binds.
+/// A database of its own, with roles that row-level security binds.
 pub struct Database {
     port: u16,
     name: String,
@@ -90,7 +90,12 @@ impl Cluster {
         let mut connection = PgConnection::connect(&admin)
             .await
             .expect("the server answers");
-        for role in [database.owner(), database.app(), database.auditor()] {
+        for role in [
+            database.owner(),
+            database.app(),
+            database.auditor(),
+            database.recorder(),
+        ] {
             run(
                 &mut connection,
                 format!("CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS"),
@@ -133,6 +138,11 @@ impl Database {
         format!("{}_auditor", self.name)
     }
 
+    /// The role that keeps what audits found: it sees nothing of what is audited.
+    pub fn recorder(&self) -> String {
+        format!("{}_recorder", self.name)
+    }
+
     /// The database's URL for a role.
     pub fn url(&self, role: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{}", self.port, self.name)
@@ -159,7 +169,7 @@ impl Database {
             .expect("a good URL")
     }
 
-    /// The schema is there, made by its owner, the application may use it, and an auditor read it.
+    /// The schema is there, made by its owner; the application may use it, an auditor read it, and a recorder keep results.
     pub async fn migrate(&self) {
         self.adapter(&self.owner())
             .await
@@ -167,7 +177,7 @@ impl Database {
             .await
             .expect("the migrations run");
         let mut connection = self.connect(&self.owner()).await;
-        let (app, auditor) = (self.app(), self.auditor());
+        let (app, auditor, recorder) = (self.app(), self.auditor(), self.recorder());
         for grant in [
             format!("GRANT USAGE ON SCHEMA driftline TO {app}"),
             format!(
@@ -180,6 +190,11 @@ impl Database {
             format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA driftline TO {app}"),
             format!("GRANT USAGE ON SCHEMA driftline TO {auditor}"),
             format!("GRANT SELECT ON driftline.tenant, driftline.entry TO {auditor}"),
+            format!("GRANT USAGE ON SCHEMA driftline TO {recorder}"),
+            format!(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON driftline.audited, driftline.report, driftline.event \
+                 TO {recorder}"
+            ),
         ] {
             run(&mut connection, grant).await;
         }

@@ -6,6 +6,7 @@ use driftline::domain::drift::{AuditReport, Item, Verdict};
 use driftline::domain::{ReportId, TenantId};
 use serde::Serialize;
 
+use crate::cli::drift::words;
 use crate::cli::{Context, Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -73,8 +74,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             ui.line(format_args!(
                 "{}/{id}: {} → {}{fields}",
                 line.resource_type,
-                line.from.name(),
-                line.to.name()
+                words::verdict(line.from),
+                words::verdict(line.to)
             ))?;
         }
         if lines.is_empty() {

@@ -5,10 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use driftline::domain::TenantId;
 use driftline::domain::drift::{AuditReport, Verdict};
 use driftline::hybrid::audit::{AuditResult, Audited};
+use driftline::ports::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::auditor::auditor;
+use crate::cli::documents::error_document;
 use crate::cli::drift::{ExitOn, summary};
 use crate::cli::sources::SourceArguments;
 use crate::cli::{Context, Exit, Ui, ui};
@@ -39,7 +41,7 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
-    audits: &'a [Value],
+    audits: &'a [AuditReport],
     failed: &'a [Value],
     delivered: u64,
 }
@@ -55,13 +57,14 @@ struct Outcome<'a> {
 
 #[derive(Default)]
 struct State {
-    audits: Vec<Value>,
+    audits: Vec<AuditReport>,
     failed: Vec<Value>,
+    /// Why the only tenant has no report.
+    only: Option<Error>,
     differs: bool,
     partial: bool,
     reports: u64,
     written: Option<anyhow::Error>,
-    first: Option<driftline::ports::Error>,
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -80,7 +83,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     };
     let bar = ui.progress("{spinner} auditing ({elapsed})");
     let listener = |result| bar.suspend(|| outcome.add(result));
-    let is_one = tenants.len() == 1;
     let wanted = (!tenants.is_empty()).then_some(tenants);
     let run = auditor.run(wanted, &listener, &signals.soft).await;
     bar.finish_and_clear();
@@ -94,8 +96,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     if let Some(error) = state.written {
         return Err(error);
     }
-    // A single tenant fails with a code of its own.
-    if let Some(error) = state.first.filter(|_| is_one) {
+    if let Some(error) = state.only {
         return Err(error.into());
     }
     if ui.is_text() {
@@ -127,32 +128,40 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 impl Outcome<'_> {
     fn add(&self, AuditResult { tenant, audited }: AuditResult) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = match audited {
-            Audited::Stored(report) => {
-                let written = self.stored(&mut state, &report);
-                if let Err(error) = written {
-                    state.written.get_or_insert(error);
-                }
-                return;
+        let told = match audited {
+            Audited::Stored(report) => self.stored(&mut state, *report),
+            Audited::Busy => {
+                self.failed(&mut state, &tenant, &busy("another process audits it now"))
             }
-            Audited::Busy => "another process audits it now".to_owned(),
-            Audited::TakenOver => "another process took it over".to_owned(),
-            Audited::Failed(error) => {
-                let reason = error.to_string();
-                state.first = state.first.take().or(Some(error));
-                reason
+            Audited::TakenOver => {
+                self.failed(&mut state, &tenant, &busy("another process took it over"))
             }
+            // A single tenant fails with a code of its own.
+            Audited::Failed(error) if self.is_one => {
+                state.only = Some(error);
+                Ok(())
+            }
+            Audited::Failed(error) => self.failed(&mut state, &tenant, &error_document(&error)),
         };
-        state.partial |= self.exit_on != ExitOn::Never;
-        if !self.is_one {
-            self.ui.warn(format_args!("audit {tenant}: {reason}"));
+        if let Err(error) = told {
+            state.written.get_or_insert(error);
         }
-        state
-            .failed
-            .push(json!({ "tenant": tenant, "error": reason }));
     }
 
-    fn stored(&self, state: &mut State, report: &AuditReport) -> anyhow::Result<()> {
+    fn failed(&self, state: &mut State, tenant: &TenantId, error: &Value) -> anyhow::Result<()> {
+        state.partial |= self.exit_on != ExitOn::Never;
+        let document = json!({ "tenant": tenant, "error": error });
+        if self.ui.is_text() {
+            let message = error["message"].as_str().unwrap_or_default();
+            self.ui.warn(format_args!("audit {tenant}: {message}"));
+        } else if self.ui.is_ndjson() {
+            self.ui.json(&document)?;
+        }
+        state.failed.push(document);
+        Ok(())
+    }
+
+    fn stored(&self, state: &mut State, report: AuditReport) -> anyhow::Result<()> {
         state.reports += 1;
         match self.exit_on.of(&report.drift) {
             Exit::Differences => state.differs = true,
@@ -160,14 +169,19 @@ impl Outcome<'_> {
             _ => {}
         }
         if self.ui.is_text() {
-            self.ui.line(line(report))?;
+            self.ui.line(line(&report))?;
         } else if self.ui.is_ndjson() {
-            self.ui.json(report)?;
+            self.ui.json(&report)?;
         } else {
-            state.audits.push(serde_json::to_value(report)?);
+            state.audits.push(report);
         }
         Ok(())
     }
+}
+
+/// Why there is no report when another process is at it.
+fn busy(message: &str) -> Value {
+    json!({ "code": "busy", "message": message, "hint": null, "retryable": true })
 }
 
 /// One report in one line.

@@ -86,3 +86,76 @@ impl SnapshotStore for ReadOnly {
         Self::refuse("inspect", scratch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty store that must not be written to.
+    #[derive(Debug)]
+    struct Guarded;
+
+    #[async_trait]
+    impl SnapshotStore for Guarded {
+        fn prefix(&self) -> &'static str {
+            ""
+        }
+
+        fn url(&self) -> String {
+            "guarded:".to_owned()
+        }
+
+        async fn get(&self, _: &str) -> StoreResult<Option<Object>> {
+            Ok(None)
+        }
+
+        async fn put(&self, key: &str, _: Bytes, _: Precondition) -> StoreResult<PutOutcome> {
+            panic!("{key} is written")
+        }
+
+        async fn list(&self, _: &str, _: Option<&str>, _: usize) -> StoreResult<Listing> {
+            Ok(Listing {
+                objects: Vec::new(),
+                more: false,
+            })
+        }
+
+        async fn delete(&self, key: &str) -> StoreResult<()> {
+            panic!("{key} is deleted")
+        }
+
+        async fn ping(&self) -> StoreResult<BackendInfo> {
+            panic!("it is asked what it is")
+        }
+
+        async fn inspect(&self, scratch: &str) -> StoreResult<Vec<Inspection>> {
+            panic!("it is tried out at {scratch}")
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_but_reads_reaches_the_store_and_they_are_counted() {
+        let bucket = ReadOnly::new(Arc::new(Guarded));
+        let refused = [
+            bucket
+                .put("key", Bytes::new(), Precondition::Absent)
+                .await
+                .map(drop),
+            bucket.delete("key").await,
+            bucket.ping().await.map(drop),
+            bucket.inspect("scratch").await.map(drop),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().fault(), Fault::Refused);
+        }
+        assert!(bucket.get("key").await.unwrap().is_none());
+        assert!(bucket.get("other").await.unwrap().is_none());
+        assert!(bucket.list("", None, 10).await.unwrap().objects.is_empty());
+        let requests = bucket.requests();
+        let requests: Vec<_> = requests
+            .iter()
+            .map(|(method, count)| (&**method, *count))
+            .collect();
+        assert_eq!(requests, [("DELETE", 0), ("GET", 3), ("PUT", 0)]);
+    }
+}
