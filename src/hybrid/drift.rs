@@ -1,8 +1,10 @@
 //! Decisions about drift.
 
+use std::collections::BTreeMap;
+
 use super::settings::Sides;
 use crate::domain::drift::Acknowledgement;
-use crate::domain::{Decision, EntryId, Stream, TenantId};
+use crate::domain::{Decision, EntryId, Resources, Stream, TenantId};
 use crate::ports::{DecideDrift, DriftDecision, Error, ErrorKind, NewEntry, Result};
 
 /// The tenant that was read, or the error that there is none.
@@ -14,6 +16,23 @@ pub(crate) fn known<T>(tenant: &TenantId, found: Option<T>) -> Result<T> {
         )
         .hint("`driftline tenant list` shows those it knows")
     })
+}
+
+/// Refuses a record in which two resources of a type are one and the same live resource.
+pub(super) fn check_external_ids(tenant: &TenantId, resources: &Resources) -> Result<()> {
+    for (resource_type, ids) in resources {
+        let mut seen = BTreeMap::new();
+        for (id, external_id) in ids {
+            if let Some(other) = seen.insert(external_id, id) {
+                let message = format!(
+                    "record an apply of {tenant}: {resource_type}/{other} and {resource_type}/{id} have the same external id"
+                );
+                return Err(Error::new(ErrorKind::InvalidInput, message)
+                    .hint("each resource is live under an id of its own"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The entry that a decision becomes. Deciding for a tenant that nobody knows is a mistyped name.

@@ -249,6 +249,7 @@ impl ManifestProvider for HybridManifestRepository {
     #[tracing::instrument(name = "apply.record", skip_all, fields(%tenant, version = %request.version))]
     async fn record_apply(&self, tenant: &TenantId, request: RecordApply) -> Result<ShadowState> {
         let version = request.version;
+        drift::check_external_ids(tenant, &request.resources)?;
         let rows = self
             .sides
             .database

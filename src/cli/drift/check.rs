@@ -22,8 +22,9 @@ Examples:
   driftline drift check --all-tenants --actual 'https://live.example/{tenant}' -o ndjson
   driftline drift check --tenant acme --actual exec:observe --exit-code drifted -o junit
 
-Without --actual, desired and recorded are compared alone. A changed field is shown as \
-desired → live, and as recorded where that is a third value. Nothing is written anywhere. \
+Without --actual, the sources in the configuration are asked; without any, desired and \
+recorded are compared alone. A changed field is shown from what it was to what it is, or is \
+to be, and as recorded where that is a third value. Nothing is written anywhere. \
 Exit code 2 when something differs, 3 when nothing does but something could not be seen.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub struct Arguments {
@@ -75,7 +76,7 @@ impl ExitOn {
     pub fn of(self, report: &DriftReport) -> Exit {
         let difference = |verdict: &Verdict| verdict.is_difference() && report.count(*verdict) > 0;
         let differs = match self {
-            Self::Any => Verdict::ALL.iter().any(difference),
+            Self::Any => report.has_drift || Verdict::ALL.iter().any(difference),
             Self::Drifted => report.has_drift,
             Self::Never => return Exit::Done,
         };

@@ -2,7 +2,7 @@
 
 use driftline::domain::ShortText;
 use driftline::domain::content::Content;
-use driftline::domain::drift::Policy;
+use driftline::domain::drift::{Policy, Unmanaged};
 use driftline::ports::{DriftDecision, Error, ErrorKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -118,6 +118,11 @@ fn summary(policy: &Policy) -> String {
         if count > 0 {
             parts.push(ui::count(count as u64, thing));
         }
+    }
+    match policy.unmanaged {
+        Unmanaged::Report => {}
+        Unmanaged::Ignore => parts.push("unmanaged resources are not shown".to_owned()),
+        Unmanaged::Delete => parts.push("unmanaged resources are deleted by plans".to_owned()),
     }
     if parts.is_empty() {
         parts.push("no rules".to_owned());

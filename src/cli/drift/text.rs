@@ -60,6 +60,13 @@ pub fn lines(report: &DriftReport, layout: Layout) -> Vec<String> {
         .iter()
         .filter_map(|item| item.reason.as_deref());
     let reasons: BTreeSet<&str> = reasons.collect();
+    if let Some(reason) = report
+        .reason
+        .as_deref()
+        .filter(|reason| !reasons.contains(reason))
+    {
+        page.paragraph(0, ui::RED, &words::plain(reason));
+    }
     errors(&mut page, report, |message| reasons.contains(message));
     let style = if report.has_drift {
         ui::BOLD
@@ -259,6 +266,9 @@ fn below(page: &mut Page, item: &Item, now: Option<Timestamp>) {
     }
     if let Some(acknowledged) = &item.acknowledgement {
         page.paragraph(2, dim, &words::accepted(acknowledged));
+    }
+    for accepted in &item.accepted {
+        page.paragraph(2, dim, &words::accepted(accepted));
     }
     if let Some(onset) = &item.onset {
         page.paragraph(2, dim, &words::since(onset, now));

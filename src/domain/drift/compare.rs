@@ -4,6 +4,7 @@ mod bind;
 mod documents;
 mod resource;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use self::bind::{Live, Seen};
@@ -91,6 +92,7 @@ pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
         has_drift: false,
         items: Vec::new(),
         summary: Summary::default(),
+        reason: None,
         errors: comparison
             .actual
             .map_or_else(Vec::new, |actual| actual.errors.clone()),
@@ -208,6 +210,7 @@ impl<'a> Findings<'a, '_> {
             let bound = live
                 .as_ref()
                 .map(|live| live.bind(resource_type, &ids, recorded));
+            let unknown_before = self.report.count(Verdict::Unknown);
             for id in ids {
                 let external_id = recorded.and_then(|all| all.get(id)).map(String::as_str);
                 let resource = Resource {
@@ -222,8 +225,13 @@ impl<'a> Findings<'a, '_> {
             }
             // What a record that cannot be relied on would bind is not known: nothing is unmanaged then.
             if let Some(bound) = bound.filter(|_| self.suspect.is_none()) {
+                // Whatever was not seen, or was never recorded, may be live under an id that nobody knows.
+                let unknown = self.report.count(Verdict::Unknown);
+                let may_delete = self.report.status == Status::Compared
+                    && bound.is_complete()
+                    && unknown == unknown_before;
                 for external_id in bound.unmanaged() {
-                    self.unmanaged(resource_type, external_id);
+                    self.unmanaged(resource_type, external_id, may_delete);
                 }
             }
         }
@@ -240,20 +248,12 @@ impl<'a> Findings<'a, '_> {
         let resolved = if let Some(reason) = &self.suspect {
             Resolved::without_comparison(Verdict::LedgerSuspect, reason.clone())
         } else {
-            match seen {
-                Some(Seen::Unknown(reason)) => {
-                    Resolved::without_comparison(Verdict::Unknown, reason)
-                }
-                Some(Seen::There(external_id, raw))
-                    if raw.get() == "null" && resource.external_id.is_none() =>
-                {
-                    let reason =
-                        format!("`{external_id}` is there, but its attributes were not seen");
-                    Resolved::without_comparison(Verdict::Unknown, reason)
-                }
-                seen => {
+            let is_observed = seen.is_some();
+            match live(seen) {
+                Err(reason) => Resolved::without_comparison(Verdict::Unknown, reason),
+                Ok(live) => {
                     let found =
-                        Found::read(resource, seen.as_ref()).map_err(|reason| Unreadable {
+                        Found::read(resource, is_observed, live).map_err(|reason| Unreadable {
                             version: self.report.desired_version,
                             reason,
                         })?;
@@ -290,13 +290,14 @@ impl<'a> Findings<'a, '_> {
             changes: resolved.changes.clone(),
             actual_digest: resolved.actual_digest,
             acknowledgement: resolved.acknowledgement.clone(),
+            accepted: resolved.accepted_fields.clone(),
             onset: None,
             reason: resolved.reason.clone(),
         };
         self.count(item);
     }
 
-    fn unmanaged(&mut self, resource_type: &str, external_id: &str) {
+    fn unmanaged(&mut self, resource_type: &str, external_id: &str, may_delete: bool) {
         let policy = self.comparison.policy;
         if policy.unmanaged == Unmanaged::Ignore
             || policy.scope(resource_type, external_id).ignores_all
@@ -305,7 +306,7 @@ impl<'a> Findings<'a, '_> {
             return;
         }
         let (verdict, kind) = (Verdict::Unmanaged, Some(Kind::Extra));
-        if policy.unmanaged == Unmanaged::Delete && self.comparison.plan {
+        if policy.unmanaged == Unmanaged::Delete && may_delete && self.comparison.plan {
             self.steps.push(Step {
                 action: Action::Delete,
                 resource_type: resource_type.to_owned(),
@@ -324,6 +325,7 @@ impl<'a> Findings<'a, '_> {
             changes: Vec::new(),
             actual_digest: None,
             acknowledgement: None,
+            accepted: Vec::new(),
             onset: None,
             reason: None,
         });
@@ -356,10 +358,13 @@ impl<'a> Findings<'a, '_> {
         found: &Found<'_>,
         resolved: &Resolved<'_>,
     ) {
-        if !self.comparison.plan || resolved.acknowledgement.is_some() {
+        let verdict = resolved.verdict;
+        // What is accepted is not undone. A change that was not applied yet is still to come, if the resource is there.
+        let is_accepted = resolved.acknowledgement.is_some();
+        let is_done = verdict != Verdict::Conflict || resolved.kind != Some(Kind::Modified);
+        if !self.comparison.plan || (is_accepted && is_done) {
             return;
         }
-        let verdict = resolved.verdict;
         if !verdict.is_difference() {
             return;
         }
@@ -391,7 +396,7 @@ impl<'a> Findings<'a, '_> {
                     let patch = serde_json::to_value(&patch).unwrap_or_default();
                     push(Action::Update { patch }, live_id);
                 }
-                if patch.0.is_empty() || resolved.kind == Some(Kind::Mismatch) {
+                if (patch.0.is_empty() && !is_accepted) || resolved.kind == Some(Kind::Mismatch) {
                     push(Action::Record, live_id);
                 }
             }
@@ -421,6 +426,7 @@ impl<'a> Findings<'a, '_> {
                 name(one).cmp(&name(other))
             })
         });
+        report.reason.clone_from(&self.suspect);
         report.has_drift = self.suspect.is_some() || report.items.iter().any(Item::alarms);
         let policy = self.comparison.policy;
         let mut steps = self.steps;
@@ -443,6 +449,23 @@ impl<'a> Findings<'a, '_> {
             phase(one).cmp(&phase(other)).then(types)
         });
         steps
+    }
+}
+
+/// A live resource's external id and attributes; `None` when it is not there. An error says why it could not be seen.
+fn live(seen: Option<Seen<'_>>) -> Result<Option<(&str, Value)>, String> {
+    match seen {
+        None | Some(Seen::Absent) => Ok(None),
+        Some(Seen::Unknown(reason)) => Err(reason),
+        Some(Seen::There(external_id, raw)) if raw.get() == "null" => Err(format!(
+            "`{external_id}` is there, but its attributes were not seen"
+        )),
+        Some(Seen::There(external_id, raw)) => match Value::deserialize(raw) {
+            Ok(attributes) => Ok(Some((external_id, attributes))),
+            Err(error) => Err(format!(
+                "the live attributes of `{external_id}` cannot be read: {error}"
+            )),
+        },
     }
 }
 

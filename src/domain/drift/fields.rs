@@ -4,6 +4,7 @@
 //! object that is there although nothing in it is named counts as absent: a live object has members of its own.
 
 mod lists;
+mod matching;
 mod project;
 mod scalar;
 mod target;
@@ -72,7 +73,7 @@ impl Same {
 }
 
 impl<'a> Triple<'a> {
-    fn without_nulls(self) -> Self {
+    pub(super) fn without_nulls(self) -> Self {
         let value = |value: Option<&'a Value>| value.filter(|value| !value.is_null());
         Self {
             desired: value(self.desired),
@@ -266,7 +267,7 @@ impl<'p> Walk<'p> {
 
     fn report(&mut self, triple: Triple<'_>, same: Same) {
         let shown = |value: Option<&Value>| value.cloned().unwrap_or_default();
-        let actual = project(self.scope, self.strict, &mut self.path, triple);
+        let actual = project(self.scope, self.strict, &self.path, triple);
         let outside = if self.sides.recorded {
             !same.recorded_actual
         } else {

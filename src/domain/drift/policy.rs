@@ -190,6 +190,20 @@ impl Scope<'_> {
         self.ignored.iter().any(|glob| matches(glob, pointer))
     }
 
+    /// Whether the pointer goes through no list that does not compare by position.
+    pub(super) fn is_by_position(&self, pointer: &str) -> bool {
+        let ends = pointer.match_indices('/').map(|(end, _)| &pointer[..end]);
+        self.lists.is_empty()
+            || ends
+                .filter(|path| !path.is_empty())
+                .all(|path| self.list(path).is_none())
+    }
+
+    /// Whether every field matters.
+    pub(super) fn ignores_nothing(&self) -> bool {
+        self.ignored.is_empty()
+    }
+
     /// How the list compares; `None` for by position.
     pub(super) fn list(&self, pointer: &str) -> Option<&ListKind> {
         let rule = self

@@ -217,6 +217,9 @@ pub struct Item {
     /// Somebody accepted all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledgement: Option<Acknowledged>,
+    /// Fields of it that somebody accepted, while others raise the alarm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Acknowledged>,
     /// Since when it drifts; only in stored reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onset: Option<Onset>,
@@ -268,6 +271,9 @@ pub struct DriftReport {
     pub observed_at: Option<Timestamp>,
     /// Whether anything raises an alarm.
     pub has_drift: bool,
+    /// Why what was recorded cannot be relied on, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What is not in sync, the worst first.
     pub items: Vec<Item>,
     /// In numbers.

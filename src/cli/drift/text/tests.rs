@@ -17,6 +17,7 @@ fn item(verdict: Verdict, kind: Option<Kind>, id: &str) -> Item {
         changes: Vec::new(),
         actual_digest: None,
         acknowledgement: None,
+        accepted: Vec::new(),
         onset: None,
         reason: None,
     }
@@ -34,6 +35,7 @@ fn report(items: Vec<Item>) -> DriftReport {
         desired_version: Seq::new(305),
         recorded_version: Some(Seq::new(300)),
         observed_at: Some("2025-01-31T10:15:00Z".parse().unwrap()),
+        reason: None,
         has_drift: items.iter().any(Item::alarms),
         items,
         summary,

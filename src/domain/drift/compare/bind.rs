@@ -32,12 +32,23 @@ pub(super) struct Bound<'a, 'l> {
     /// Manifest id → external id, of resources that are not under their recorded external id.
     claims: BTreeMap<String, &'a str>,
     taken: BTreeSet<&'a str>,
+    /// Manifest ids whose recorded resource, if it is there, is another one's.
+    lost: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
 struct Claim {
     #[serde(rename = "manifestId")]
     manifest_id: Option<String>,
+}
+
+/// The manifest id that a live resource names itself.
+fn claim(raw: &RawValue) -> Option<String> {
+    if !raw.get().contains("manifestId") {
+        return None;
+    }
+    let claim = serde_json::from_str::<Option<Claim>>(raw.get());
+    claim.ok().flatten()?.manifest_id
 }
 
 impl<'a> Live<'a> {
@@ -66,12 +77,24 @@ impl<'a> Live<'a> {
             listed,
             claims: BTreeMap::new(),
             taken: BTreeSet::new(),
+            lost: BTreeSet::new(),
         };
         let Some(listed) = listed else { return bound };
+        let claims: BTreeMap<&str, String> = listed
+            .iter()
+            .filter_map(|(external_id, raw)| Some((external_id.as_str(), claim(raw)?)))
+            .collect();
+        let known: BTreeSet<&str> = ids.iter().copied().collect();
         let mut open: BTreeSet<&str> = BTreeSet::new();
         for id in ids {
             let external_id = recorded.and_then(|recorded| recorded.get(*id));
-            match external_id.and_then(|external_id| listed.get_key_value(external_id)) {
+            let there = external_id.and_then(|external_id| listed.get_key_value(external_id));
+            // One that says it is another known resource is that one: two were swapped.
+            let is_another = |external_id: &str| {
+                let claimed = claims.get(external_id).map(String::as_str);
+                claimed.is_some_and(|claimed| claimed != *id && known.contains(claimed))
+            };
+            match there.filter(|(external_id, _)| !is_another(external_id)) {
                 Some((external_id, _)) => {
                     bound.taken.insert(external_id);
                 }
@@ -80,23 +103,13 @@ impl<'a> Live<'a> {
                 }
             }
         }
-        if bound.taken.len() < listed.len() {
-            for (external_id, raw) in listed {
-                if bound.taken.contains(external_id.as_str()) {
-                    continue;
-                }
-                let claim = serde_json::from_str::<Option<Claim>>(raw.get())
-                    .ok()
-                    .flatten();
-                let Some(id) = claim.and_then(|claim| claim.manifest_id) else {
-                    continue;
-                };
-                if open.remove(id.as_str()) {
-                    bound.claims.insert(id, external_id);
-                    bound.taken.insert(external_id);
-                }
+        for (external_id, id) in claims {
+            if !bound.taken.contains(external_id) && open.remove(id.as_str()) {
+                bound.claims.insert(id, external_id);
+                bound.taken.insert(external_id);
             }
         }
+        bound.lost = open.into_iter().map(str::to_owned).collect();
         bound
     }
 }
@@ -118,6 +131,7 @@ impl<'a> Bound<'a, '_> {
         if let Some(error) = error {
             return Seen::Unknown(error.message.clone());
         }
+        let external_id = external_id.filter(|_| !self.lost.contains(id));
         let there = external_id.and_then(|id| self.listed?.get_key_value(id));
         if let Some((external_id, raw)) = there {
             return Seen::There(external_id, raw);
@@ -132,6 +146,15 @@ impl<'a> Bound<'a, '_> {
                 self.resource_type
             )),
         }
+    }
+
+    /// Whether no error says that something of the type was not seen.
+    pub(super) fn is_complete(&self) -> bool {
+        let mut errors = self.live.actual.errors.iter();
+        !errors.any(|error| {
+            let named = error.resource_type.as_deref();
+            named.is_none_or(|named| named == self.resource_type)
+        })
     }
 
     /// Live resources that are nobody's.

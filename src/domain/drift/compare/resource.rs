@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::bind::Seen;
 use super::documents::Resource;
 use super::{Comparison, is_name};
 use crate::domain::Digest;
@@ -36,6 +35,8 @@ pub(super) struct Resolved<'a> {
     pub(super) acknowledgement: Option<Acknowledged>,
     /// Fields whose live value was accepted, also when others were not.
     pub(super) accepted: Vec<String>,
+    /// Who accepted them, when others were not.
+    pub(super) accepted_fields: Vec<Acknowledged>,
     pub(super) reason: Option<String>,
 }
 
@@ -49,14 +50,19 @@ impl Resolved<'_> {
             actual_digest: None,
             acknowledgement: None,
             accepted: Vec::new(),
+            accepted_fields: Vec::new(),
             reason: Some(reason),
         }
     }
 }
 
 impl<'a> Found<'a> {
-    /// Reads the attributes. What was seen without its attributes is taken to have the recorded ones.
-    pub(super) fn read(resource: &Resource<'a>, seen: Option<&Seen<'a>>) -> Result<Self, String> {
+    /// Reads the desired and the recorded attributes; the live ones were read.
+    pub(super) fn read(
+        resource: &Resource<'a>,
+        is_observed: bool,
+        live: Option<(&'a str, Value)>,
+    ) -> Result<Self, String> {
         let value = |raw: &RawValue| Value::deserialize(raw).map_err(|error| error.to_string());
         let desired = resource.desired.map(value).transpose()?;
         let is_recorded = resource.external_id.is_some();
@@ -76,16 +82,11 @@ impl<'a> Found<'a> {
             desired,
             applied,
             is_recorded,
-            is_observed: seen.is_some(),
+            is_observed,
             live: None,
             is_elsewhere: false,
         };
-        if let Some(&Seen::There(external_id, raw)) = seen {
-            let attributes = if raw.get() == "null" {
-                found.recorded().cloned().unwrap_or_default()
-            } else {
-                value(raw)?
-            };
+        if let Some((external_id, attributes)) = live {
             found.is_elsewhere = resource
                 .external_id
                 .is_some_and(|recorded| recorded != external_id);
@@ -176,6 +177,7 @@ impl<'a> Found<'a> {
             actual_digest: None,
             acknowledgement: None,
             accepted: Vec::new(),
+            accepted_fields: Vec::new(),
             reason: None,
         };
         if verdict.is_drift() {
@@ -213,7 +215,7 @@ impl<'a> Found<'a> {
         differences: &[Difference],
     ) {
         let mut path = String::new();
-        let mut live = project(scope, comparison.strict, &mut path, triple).unwrap_or_default();
+        let mut live = project(scope, comparison.strict, "", triple).unwrap_or_default();
         if let Some(object) = live.as_object_mut() {
             object.retain(|name, _| !is_name(name));
         }
@@ -233,14 +235,34 @@ impl<'a> Found<'a> {
             if accepted.pointer.is_empty() {
                 return accepted.value == whole;
             }
-            let value = live.pointer(&accepted.pointer).unwrap_or(&Value::Null);
-            accepted.value == digest(scope, &mut accepted.pointer.clone(), value)
+            // What a report showed under this pointer is what was accepted.
+            let shown = differences
+                .iter()
+                .find(|found| found.change.pointer == accepted.pointer);
+            let value = match shown {
+                Some(found) => Some(&found.change.actual),
+                // Places in lists that do not go by position mean something else in the live list.
+                None if scope.is_by_position(&accepted.pointer) => {
+                    Some(live.pointer(&accepted.pointer).unwrap_or(&Value::Null))
+                }
+                None => None,
+            };
+            value.is_some_and(|value| {
+                accepted.value == digest(scope, &mut accepted.pointer.clone(), value)
+            })
         };
         let holding: Vec<&Acknowledgement> = in_force.filter(holds).collect();
         resolved.accepted = holding
             .iter()
             .map(|accepted| accepted.pointer.clone())
             .collect();
+        if holding.iter().any(|accepted| accepted.pointer.is_empty()) {
+            // All that somebody changed outside is accepted; what was not applied yet is still to come.
+            let outside = differences.iter().filter(|found| found.outside);
+            resolved
+                .accepted
+                .extend(outside.map(|found| found.change.pointer.clone()));
+        }
         let covers = |accepted: &Acknowledgement, pointer: &str| {
             let rest = pointer.strip_prefix(accepted.pointer.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -264,7 +286,13 @@ impl<'a> Found<'a> {
         } else {
             None
         };
-        resolved.acknowledgement = used.and_then(|used: Vec<&Acknowledgement>| {
+        let shown = |accepted: &Acknowledgement, pointers: Vec<String>| Acknowledged {
+            until: accepted.until,
+            reason: accepted.reason.clone(),
+            by: accepted.by.clone(),
+            pointers,
+        };
+        let all = used.and_then(|used: Vec<&Acknowledgement>| {
             let first = used.iter().min_by_key(|accepted| accepted.until)?;
             let mut pointers: Vec<String> = used
                 .iter()
@@ -272,13 +300,15 @@ impl<'a> Found<'a> {
                 .collect();
             pointers.sort_unstable();
             pointers.dedup();
-            Some(Acknowledged {
-                until: first.until,
-                reason: first.reason.clone(),
-                by: first.by.clone(),
-                pointers,
-            })
+            Some(shown(first, pointers))
         });
+        if all.is_none() {
+            let partly = holding.iter();
+            resolved.accepted_fields = partly
+                .map(|accepted| shown(accepted, vec![accepted.pointer.clone()]))
+                .collect();
+        }
+        resolved.acknowledgement = all;
     }
 }
 

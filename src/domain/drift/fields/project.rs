@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::lists::{elements, keyed};
-use super::{Triple, scalar};
+use super::lists::{Element, aligned, keyed};
+use super::{Sides, Triple, Walk, scalar};
 use crate::domain::Digest;
 use crate::domain::content::canonicalize;
 use crate::domain::drift::ListKind;
@@ -15,7 +15,7 @@ use crate::domain::drift::policy::Scope;
 pub(in crate::domain::drift) fn project(
     scope: &Scope<'_>,
     strict: bool,
-    path: &mut String,
+    path: &str,
     triple: Triple<'_>,
 ) -> Option<Value> {
     let Triple {
@@ -27,13 +27,7 @@ pub(in crate::domain::drift) fn project(
     if scope.ignores(path) {
         return None;
     }
-    let length = path.len();
-    let mut at = |member: &str, triple: Triple<'_>| {
-        *path = push(path, member);
-        let projected = project(scope, strict, path, triple);
-        path.truncate(length);
-        projected
-    };
+    let at = |member: &str, triple: Triple<'_>| project(scope, strict, &push(path, member), triple);
     Some(match actual {
         Value::Object(object) => {
             let named = |name: &str| {
@@ -61,24 +55,57 @@ pub(in crate::domain::drift) fn project(
             Value::Object(kept)
         }
         Value::Array(list) => {
-            let partner = |place: usize, named: Option<&Value>| -> Option<Value> {
-                // Elements of a list are mostly of one kind: of those beyond the named ones the last one tells what counts.
-                let named = elements(named?);
-                named.get(place).or(named.last()).cloned()
+            let elements = match aligned(scope, path, triple) {
+                Some(mut elements) => {
+                    elements.sort_by_key(|element| element.live_place);
+                    elements
+                }
+                None => matched(scope, strict, path, triple, list),
             };
-            let projected = list.iter().enumerate().map(|(place, element)| {
-                let (desired, recorded) = (partner(place, desired), partner(place, recorded));
-                let element = Triple {
-                    desired: desired.as_ref(),
-                    recorded: recorded.as_ref(),
-                    actual: Some(element),
-                };
-                at(&place.to_string(), element).unwrap_or_default()
+            let live = elements
+                .into_iter()
+                .filter(|element| element.live_place.is_some());
+            let projected = live.map(|element| {
+                let is_named =
+                    element.triple.desired.is_some() || element.triple.recorded.is_some();
+                match element.triple.actual {
+                    // What nothing corresponds to is shown whole: all of it is what differs.
+                    Some(whole) if !is_named => whole.clone(),
+                    _ => at(&element.place.to_string(), element.triple).unwrap_or_default(),
+                }
             });
             Value::Array(projected.collect())
         }
         scalar => scalar.clone(),
     })
+}
+
+/// The live elements with what says the same, where lists are not aligned.
+fn matched<'a>(
+    scope: &Scope<'_>,
+    strict: bool,
+    path: &str,
+    triple: Triple<'a>,
+    live: &'a [Value],
+) -> Vec<Element<'a>> {
+    let sides = Sides {
+        recorded: true,
+        actual: true,
+    };
+    let matched = Walk::new(scope, strict, sides)
+        .starting_at(path)
+        .matched(triple, live);
+    let partners = matched.partners.into_iter().zip(live).enumerate();
+    let elements = partners.map(|(place, ((desired, recorded), actual))| Element {
+        place,
+        live_place: Some(place),
+        triple: Triple {
+            desired,
+            recorded,
+            actual: Some(actual),
+        },
+    });
+    elements.collect()
 }
 
 /// The SHA-256 of a live value in a form that no noise changes: `1` is `1.0`, keys and sets are sorted.

@@ -28,24 +28,6 @@ pub(super) fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// An order in which scalars that are the same stand together; `None` when one of the two is no scalar.
-pub(super) fn order(one: &Value, other: &Value) -> Option<Ordering> {
-    let rank = |value: &Value| match value {
-        Value::Null => Some(0),
-        Value::Bool(_) => Some(1),
-        Value::Number(_) => Some(2),
-        Value::String(_) => Some(3),
-        Value::Array(_) | Value::Object(_) => None,
-    };
-    let ranks = rank(one)?.cmp(&rank(other)?);
-    Some(ranks.then_with(|| match (one, other) {
-        (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
-        (Value::Number(one), Value::Number(other)) => numbers(one, other),
-        (Value::String(one), Value::String(other)) => one.cmp(other),
-        _ => Ordering::Equal,
-    }))
-}
-
 /// Whole numbers compare exactly: as floating-point numbers some that differ would be the same.
 fn numbers(one: &Number, other: &Number) -> Ordering {
     match (whole(one), whole(other)) {

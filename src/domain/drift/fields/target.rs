@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::lists::{elements, keyed};
+use super::lists::{aligned, elements};
 use super::{Sides, Triple, Walk, scalar};
-use crate::domain::drift::ListKind;
 use crate::domain::drift::actual::push;
 use crate::domain::drift::compare::is_name;
 use crate::domain::drift::policy::Scope;
@@ -39,14 +38,21 @@ pub(in crate::domain::drift) fn target(
 }
 
 impl Target<'_> {
+    /// Whether the policy or somebody who accepted the live value says so.
+    fn is_left_alone(&self, path: &str) -> bool {
+        self.scope.ignores(path) || self.accepted.iter().any(|accepted| accepted == path)
+    }
+
     fn value(&self, path: &str, triple: Triple<'_>) -> Option<Value> {
+        let live = triple.actual;
+        let triple = triple.without_nulls();
         let Triple {
             desired,
             recorded,
             actual,
-        } = triple.without_nulls();
-        if self.scope.ignores(path) || self.accepted.iter().any(|accepted| accepted == path) {
-            return triple.actual.cloned();
+        } = triple;
+        if self.is_left_alone(path) || (desired.is_none() && actual.is_none()) {
+            return live.cloned();
         }
         match (desired, actual) {
             (None, Some(Value::Object(object))) if !self.strict => {
@@ -64,9 +70,7 @@ impl Target<'_> {
                 self.members(&mut object, path, triple, |_| false);
                 Some(Value::Object(object))
             }
-            (Some(list @ Value::Array(_)), Some(live @ Value::Array(_))) => {
-                Some(self.list(path, list, recorded, live))
-            }
+            (Some(Value::Array(_)), Some(Value::Array(_))) => Some(self.list(path, triple)),
             (Some(desired), Some(actual)) if scalar::is_same(desired, actual) => {
                 Some(actual.clone())
             }
@@ -96,70 +100,60 @@ impl Target<'_> {
         }
     }
 
-    fn list(&self, path: &str, desired: &Value, recorded: Option<&Value>, live: &Value) -> Value {
-        let element = |place: usize, desired: &Value, recorded: Option<&Value>, actual: &Value| {
-            let triple = Triple {
-                desired: Some(desired),
-                recorded,
-                actual: Some(actual),
-            };
-            self.value(&push(path, &place.to_string()), triple)
-                .unwrap_or_default()
+    fn list(&self, path: &str, triple: Triple<'_>) -> Value {
+        let Some(mut all) = aligned(self.scope, path, triple) else {
+            return self.unaligned(path, triple);
         };
-        match self.scope.list(path) {
-            Some(ListKind::Set) => {
-                let sides = Sides {
-                    recorded: false,
-                    actual: true,
-                };
-                let triple = Triple {
-                    desired: Some(desired),
-                    recorded: None,
-                    actual: Some(live),
-                };
-                let mut walk = Walk::new(self.scope, self.strict, sides).starting_at(path);
-                if walk.list(triple, false).0.desired_actual {
-                    return live.clone();
-                }
-                return desired.clone();
-            }
-            Some(ListKind::KeyedBy(key)) => {
-                let all = (keyed(desired, key), keyed(live, key));
-                if let (Some(wanted), Some(found)) = all {
-                    let recorded = recorded.and_then(|list| keyed(list, key));
-                    let mut list = Vec::new();
-                    let mut kept: Vec<_> = found.iter().collect();
-                    kept.sort_by_key(|(_, (place, _))| *place);
-                    for (name, (_, live)) in kept {
-                        if let Some((place, desired)) = wanted.get(name) {
-                            let recorded = recorded.as_ref().and_then(|list| list.get(name));
-                            let recorded = recorded.map(|(_, recorded)| *recorded);
-                            list.push(element(*place, desired, recorded, live));
-                        }
-                    }
-                    let mut new: Vec<_> = wanted
-                        .iter()
-                        .filter(|(name, _)| !found.contains_key(*name))
-                        .map(|(_, found)| found)
-                        .collect();
-                    new.sort_by_key(|(place, _)| *place);
-                    list.extend(new.into_iter().map(|(_, element)| (*element).clone()));
-                    return Value::Array(list);
-                }
-            }
-            None => {}
-        }
-        let (wanted, found) = (elements(desired), elements(live));
-        if wanted.len() != found.len() {
-            return desired.clone();
-        }
-        let recorded = recorded
-            .map(elements)
-            .filter(|recorded| recorded.len() == wanted.len());
-        let list = wanted.iter().zip(found).enumerate();
-        let list = list.map(|(place, (desired, live))| {
-            element(place, desired, recorded.map(|list| &list[place]), live)
+        // What is there keeps its order; what is new comes after it.
+        all.sort_by_key(|element| {
+            (
+                element.live_place.is_none(),
+                element.live_place,
+                element.place,
+            )
         });
-        Value::Array(list.collect())
+        let kept = all.into_iter().filter_map(|element| {
+            let path = push(path, &element.place.to_string());
+            let Triple {
+                desired, actual, ..
+            } = element.triple;
+            match (desired, actual) {
+                (_, Some(actual)) if self.is_left_alone(&path) => Some(actual.clone()),
+                (Some(_), _) => Some(self.value(&path, element.triple).unwrap_or_default()),
+                (None, _) => None,
+            }
+        });
+        Value::Array(kept.collect())
+    }
+
+    /// Sets, and lists of different lengths: elements that say what is desired stay as they are, the others are replaced.
+    fn unaligned(&self, path: &str, triple: Triple<'_>) -> Value {
+        let (Some(desired), Some(actual)) = (triple.desired, triple.actual) else {
+            return triple.desired.cloned().unwrap_or_default();
+        };
+        let sides = Sides {
+            recorded: true,
+            actual: true,
+        };
+        let live = elements(actual);
+        let mut walk = Walk::new(self.scope, self.strict, sides).starting_at(path);
+        let matched = walk.matched(triple, live);
+        if walk.list(triple, false).0.desired_actual {
+            return actual.clone();
+        }
+        let all = elements(desired).iter().zip(&matched.live).enumerate();
+        let all = all.map(|(place, (desired, live_place))| match live_place {
+            Some(live_place) => {
+                let element = Triple {
+                    desired: Some(desired),
+                    recorded: matched.named_by(*live_place),
+                    actual: live.get(*live_place),
+                };
+                self.value(&push(path, &place.to_string()), element)
+                    .unwrap_or_default()
+            }
+            None => desired.clone(),
+        });
+        Value::Array(all.collect())
     }
 }

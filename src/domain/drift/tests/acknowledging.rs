@@ -108,3 +108,88 @@ fn noise_does_not_end_an_acknowledgement() {
         assert!(!after.report().has_drift, "{pointer}");
     }
 }
+
+#[test]
+fn what_is_added_to_a_list_is_part_of_what_is_accepted() {
+    let rules = |live: Value| {
+        let desired = json!({ "rules": [{ "port": 80 }] });
+        Case::role(&desired, &desired, &json!({ "rules": live }))
+    };
+    let before = rules(json!([{ "port": 80, "added": 1 }, { "cidr": "10.0.0.0/8" }]));
+    let shown = &before.report().items[0].changes[0].actual;
+    assert_eq!(shown, &json!([{ "port": 80 }, { "cidr": "10.0.0.0/8" }]));
+    for pointer in ["", "/rules"] {
+        let accepted = vec![accept(&before, pointer)];
+        let with = |live: Value| Case {
+            acknowledgements: accepted.clone(),
+            ..rules(live)
+        };
+        let same = with(json!([{ "port": 80, "added": 2 }, { "cidr": "10.0.0.0/8" }]));
+        assert!(!same.report().has_drift, "{pointer}");
+        let other = with(json!([{ "port": 80 }, { "cidr": "0.0.0.0/0" }]));
+        assert!(other.report().has_drift, "{pointer}");
+    }
+}
+
+fn keyed(live: &Value) -> Case {
+    let desired =
+        json!({ "c": [{ "name": "a", "image": 1 }, { "name": "b", "image": 1, "rep": 3 }] });
+    Case {
+        policy: serde_json::from_value(
+            json!({ "lists": [{ "pointer": "/c", "as": { "keyedBy": "name" } }] }),
+        )
+        .unwrap(),
+        ..Case::role(&desired, &desired, &json!({ "c": live }))
+    }
+}
+
+#[test]
+fn what_is_accepted_in_a_keyed_list_is_the_element_with_that_key() {
+    let before =
+        keyed(&json!([{ "name": "b", "image": 2, "rep": 3 }, { "name": "a", "image": 1 }]));
+    assert_eq!(before.pointers(), ["/c/1/image"]);
+    for pointer in ["", "/c/1/image"] {
+        let accepted = vec![accept(&before, pointer)];
+        let with = |live: Value| Case {
+            acknowledgements: accepted.clone(),
+            ..keyed(&live)
+        };
+        let same =
+            with(json!([{ "name": "a", "image": 1.0 }, { "name": "b", "image": 2, "rep": 3 }]));
+        assert!(!same.report().has_drift, "{pointer}");
+        let other =
+            with(json!([{ "name": "b", "image": 2, "rep": 99 }, { "name": "a", "image": 1 }]));
+        assert!(other.report().has_drift, "{pointer}");
+    }
+}
+
+#[test]
+fn an_accepted_drift_keeps_no_new_version_back() {
+    let fields = |color: u32, n: u32| json!({ "color": color, "n": n });
+    for pointer in ["", "/color"] {
+        let drifted = Case::role(&fields(1, 1), &fields(1, 1), &fields(2, 1));
+        let mut case = Case::role(&fields(1, 2), &fields(1, 1), &fields(2, 1));
+        case.acknowledgements = vec![accept(&drifted, pointer)];
+        let report = case.report();
+        assert!(!report.has_drift, "{pointer}");
+        let patch = json!([{ "op": "replace", "path": "/n", "value": 2 }]);
+        assert_eq!(
+            report.plan.unwrap()[0].action,
+            Action::Update { patch },
+            "{pointer}"
+        );
+    }
+}
+
+#[test]
+fn a_field_that_is_accepted_is_shown_while_others_alarm() {
+    let fields = |a: u32, b: u32| json!({ "a": a, "b": b });
+    let mut case = Case::role(&fields(1, 1), &fields(1, 1), &fields(2, 2));
+    case.acknowledgements = vec![accept(&case, "/a")];
+    let report = case.report();
+    let accepted = &report.items[0].accepted;
+    assert_eq!(
+        (accepted.len(), &accepted[0].pointers[0]),
+        (1, &"/a".to_owned())
+    );
+}
