@@ -236,6 +236,48 @@ fn running_the_plan_brings_everything_in_sync() {
 }
 
 #[test]
+fn whatever_else_changes_after_an_acknowledgement_alarms() {
+    let mut alarmed = 0;
+    for seed in 0..5_000 {
+        let (mut generator, mut case) = unrelated(seed);
+        let before = case.report();
+        let drifts = before.items.iter().filter(|item| item.verdict.is_drift());
+        case.acknowledgements = drifts
+            .map(|item| Acknowledgement {
+                resource_type: item.resource_type.clone(),
+                id: item.manifest_id.clone().unwrap(),
+                pointer: String::new(),
+                value: item.actual_digest.unwrap(),
+                until: Timestamp::MAX,
+                reason: "accepted".parse().unwrap(),
+                by: None,
+                decision: None,
+            })
+            .collect();
+        assert!(!case.report().has_drift, "seed {seed}");
+        let live = &mut case.actual.as_mut().unwrap()["resources"]["roles"];
+        let mut resources = live.as_object_mut().unwrap().values_mut();
+        let full = |resource: &&mut Value| !resource.as_object().unwrap().is_empty();
+        let Some(resource) = resources.find(full) else {
+            continue;
+        };
+        generator.change(resource, "");
+        let after = case.report();
+        for item in after.items.iter().filter(|item| item.verdict.is_drift()) {
+            let same = |old: &&Item| {
+                (&old.resource_type, &old.manifest_id) == (&item.resource_type, &item.manifest_id)
+            };
+            let old = before.items.iter().find(same).unwrap();
+            if (old.kind, &old.changes) != (item.kind, &item.changes) {
+                alarmed += 1;
+                assert!(item.alarms(), "seed {seed}: {old:#?}\n{item:#?}");
+            }
+        }
+    }
+    assert!(alarmed > 500, "{alarmed}");
+}
+
+#[test]
 fn a_report_reads_back_as_it_was_written() {
     for seed in 0..500 {
         let (_, case) = unrelated(seed);
