@@ -159,6 +159,8 @@ pub struct Inbox {
     pub got: Mutex<Vec<Event>>,
     /// How many more deliveries fail, and whether trying again helps.
     pub failing: Mutex<(u32, bool)>,
+    /// How long an attempt takes.
+    pub takes: Mutex<Duration>,
     /// Deliveries that were tried, with their times.
     pub tried: Mutex<Vec<tokio::time::Instant>>,
 }
@@ -176,6 +178,8 @@ impl Inbox {
 impl Notifier for Inbox {
     async fn deliver(&self, event: &NewEvent) -> Result<(), DeliveryError> {
         self.tried.lock().unwrap().push(tokio::time::Instant::now());
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         let (left, retryable) = &mut *self.failing.lock().unwrap();
         if *left > 0 {
             *left -= 1;

@@ -86,3 +86,52 @@ async fn an_event_names_the_drift_and_its_onset() {
     let body = serde_json::to_string_pretty(&event).unwrap();
     insta::assert_snapshot!(body);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_hangs_delays_no_audit() {
+    let bench = Bench::new().await;
+    for number in 0..200 {
+        let name = format!("tenant-{number:03}");
+        bench.tenant(&name).await;
+        bench.live.color(&name, 2);
+    }
+    *bench.inbox.failing.lock().unwrap() = (u32::MAX, true);
+    *bench.inbox.takes.lock().unwrap() = Duration::from_secs(10);
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    bench.tenant("later").await;
+    sleep(105 * MINUTE).await;
+    server.kill().await;
+    let times = bench.times("tenant-000").await;
+    let minutes: Vec<i64> = times.iter().map(|seconds| seconds / 60).collect();
+    assert_eq!(minutes, [15, 30, 45, 60, 75, 90, 105, 120]);
+    assert_eq!(bench.times("later").await.len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_auditor_that_is_never_done_delivers_all_the_same() {
+    let bench = Bench::new().await;
+    for number in 0..300 {
+        bench.tenant(&format!("tenant-{number:03}")).await;
+    }
+    bench.live.color("tenant-000", 2);
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(50);
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    assert_eq!(bench.inbox.kinds().len(), 1, "while audits go on");
+    server.kill().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_of_deliveries_ends() {
+    let bench = Bench::new().await;
+    for number in 0..200 {
+        let name = format!("tenant-{number:03}");
+        bench.tenant(&name).await;
+        bench.live.color(&name, 2);
+    }
+    *bench.inbox.takes.lock().unwrap() = Duration::from_secs(30);
+    let began = tokio::time::Instant::now();
+    bench.audit().await;
+    assert!(began.elapsed() < 2 * MINUTE, "{:?}", began.elapsed());
+}

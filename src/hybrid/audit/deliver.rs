@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Auditor;
@@ -12,16 +13,20 @@ use crate::ports::{Delivery, DeliveryOutcome, Result};
 const AT_ONCE: u32 = 8;
 /// How long one attempt may take before another process tries.
 const ATTEMPT: Duration = Duration::from_mins(2);
+/// How long a round goes on claiming events.
+const ROUND: Duration = Duration::from_mins(1);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// After this long nobody tries again.
 const PATIENCE: Duration = Duration::from_hours(72);
 
 impl Auditor {
-    /// Delivers what is due, and tells how many events arrived.
+    /// Delivers what is due, and tells how many events arrived. A round ends after a while, whatever is left: receivers that
+    /// hang must not keep those who wait for it.
     pub async fn deliver(&self, stop: &CancellationToken) -> Result<u64> {
         let mut arrived = 0;
-        while !stop.is_cancelled() {
+        let started = Instant::now();
+        while !stop.is_cancelled() && started.elapsed() < ROUND {
             let due = self.log.claim_events(AT_ONCE, ATTEMPT).await?;
             if due.is_empty() {
                 break;
