@@ -54,6 +54,8 @@ pub struct Live {
     pub errors: Mutex<Value>,
     /// So many observations take no time; those after them take `takes`.
     pub swift: Mutex<u32>,
+    /// When observations say that they were made.
+    pub observed_at: Mutex<Option<Timestamp>>,
     /// How long an observation takes.
     pub takes: Mutex<Duration>,
     /// Observed at this moment.
@@ -136,6 +138,9 @@ impl ActualStateSource for Live {
         }
         let resources = self.resources.lock().unwrap().get(&tenant).cloned();
         let mut document = json!({ "resources": resources.unwrap_or_else(|| json!({})) });
+        if let Some(at) = *self.observed_at.lock().unwrap() {
+            document["observedAt"] = json!(at);
+        }
         let errors = self.errors.lock().unwrap().clone();
         if errors.is_array() {
             document["errors"] = errors;
@@ -207,6 +212,9 @@ pub struct Bench {
     pub live: Arc<Live>,
     pub inbox: Arc<Inbox>,
     pub schedule: Schedule,
+    /// Who is told, and whether the process knows how.
+    pub receivers: Vec<String>,
+    pub knows_receivers: bool,
     pub settings: AuditSettings,
 }
 
@@ -226,6 +234,8 @@ impl Bench {
             live: Arc::default(),
             inbox: Arc::default(),
             schedule: Schedule::every(15 * MINUTE),
+            receivers: vec!["inbox".to_owned()],
+            knows_receivers: true,
             settings: AuditSettings::default(),
         }
     }
@@ -259,17 +269,17 @@ impl Bench {
     pub fn auditor(&self) -> Arc<Auditor> {
         let snapshots = Arc::new(self.world.bucket.clone());
         let inspector = Inspector::new(self.database.clone(), snapshots, self.clock.clone());
+        let inbox = self.inbox.clone() as Arc<dyn Notifier>;
+        let receivers = self.knows_receivers.then(|| ("inbox".to_owned(), inbox));
+        let receivers = receivers.into_iter().collect();
         let plan = AuditPlan {
             default: TenantPlan {
                 source: Some(self.live.clone()),
                 schedule: self.schedule.clone(),
-                receivers: vec!["inbox".to_owned()],
+                receivers: self.receivers.clone(),
             },
             tenants: BTreeMap::new(),
-            receivers: BTreeMap::from([(
-                "inbox".to_owned(),
-                self.inbox.clone() as Arc<dyn Notifier>,
-            )]),
+            receivers,
         };
         Arc::new(Auditor::new(
             inspector,

@@ -135,3 +135,52 @@ async fn a_round_of_deliveries_ends() {
     bench.audit().await;
     assert!(began.elapsed() < 2 * MINUTE, "{:?}", began.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_does_not_know_the_receiver_leaves_the_event_to_others() {
+    let mut bench = drifting().await;
+    bench.knows_receivers = false;
+    bench.audit().await;
+    assert!(!bench.database.events(None, 10).await.unwrap()[0].given_up);
+    bench.knows_receivers = true;
+    sleep(MINUTE).await;
+    bench.audit().await;
+    assert_eq!(bench.inbox.kinds(), [("drift.new", "acme".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_audit_without_receivers_found_is_told_once_there_is_one() {
+    let mut bench = drifting().await;
+    let nobody = Vec::new();
+    let inbox = std::mem::replace(&mut bench.receivers, nobody.clone());
+    assert_eq!(bench.report("acme").await.new.len(), 1);
+    assert_eq!(bench.report("acme").await.continuing.len(), 1);
+    bench.receivers.clone_from(&inbox);
+    let report = bench.report("acme").await;
+    assert_eq!((report.new.len(), report.continuing.len()), (0, 1));
+    // Nobody is told of its end either.
+    bench.receivers = nobody;
+    bench.live.color("acme", 1);
+    assert_eq!(bench.report("acme").await.resolved.len(), 1);
+    bench.receivers = inbox;
+    assert!(bench.report("acme").await.resolved.is_empty());
+    bench.audit().await;
+    let kinds = bench.inbox.kinds();
+    let kinds: Vec<_> = kinds.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["drift.new", "drift.resolved"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_drifts_further_is_told_again() {
+    let bench = drifting().await;
+    for (color, is_new) in [(2, true), (2, false), (3, true), (3, false)] {
+        bench.live.color("acme", color);
+        let report = bench.report("acme").await;
+        assert_eq!(report.new.len(), usize::from(is_new), "{color}");
+        assert_eq!(report.continuing.len(), usize::from(!is_new));
+        let onset = report.drift.items[0].onset.as_ref().unwrap();
+        assert_eq!(onset.occurrence, 1, "it is still the same drift");
+        sleep(MINUTE).await;
+    }
+    assert_eq!(bench.inbox.kinds().len(), 2);
+}

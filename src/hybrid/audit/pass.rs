@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Auditor;
-use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Verdict};
+use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, ToTell, Verdict};
 use crate::domain::{ReportId, TenantId};
 use crate::hybrid::drift;
 use crate::hybrid::inspection::{Inspected, Question};
@@ -24,6 +24,9 @@ use crate::ports::{
 const LARGEST_BATCH: usize = 512;
 /// Batches under way at once: while one waits for the database, another one observes.
 const LANES: usize = 3;
+
+/// How long drifts that ended are remembered where reports are kept for ever.
+const REMEMBERED: Duration = Duration::from_hours(24 * 90);
 
 /// What became of one tenant.
 #[derive(Debug)]
@@ -283,7 +286,7 @@ impl Auditor {
             next_at: Some(plan.schedule.next_after(&claim.tenant, at)),
             events: Vec::new(),
         };
-        let (report, memory) = match report {
+        let (report, memory, to_tell) = match report {
             Ok(report) => report,
             Err(error) => {
                 outcome.error = Some(error.to_string());
@@ -295,7 +298,7 @@ impl Auditor {
             (None, Some(source), Some(error)) => Some(format!("{source}: {}", error.message)),
             _ => None,
         };
-        outcome.events = self.events_of(&report, claim.stale && outcome.error.is_none());
+        outcome.events = self.events_of(&report, &to_tell, claim.stale && outcome.error.is_none());
         let differences = Verdict::ALL
             .into_iter()
             .filter(|verdict| verdict.is_difference());
@@ -330,7 +333,7 @@ impl Auditor {
         inspected: &Inspected,
         proof: &Proof,
         started_at: crate::domain::Timestamp,
-    ) -> Result<(AuditReport, Memory)> {
+    ) -> Result<(AuditReport, Memory, ToTell)> {
         let plan = self.plan.of(&claim.tenant);
         let actual = match &plan.source {
             Some(source) => {
@@ -360,7 +363,12 @@ impl Auditor {
             None => Memory::default(),
         };
         let finished_at = self.clock.now();
-        let changes = memory.observe(&mut drift, finished_at);
+        // Onsets go by when the live system was seen, which the end of the audit may be long after.
+        let seen_at = drift.observed_at.unwrap_or(started_at).min(finished_at);
+        let has_listeners = !plan.receivers.is_empty();
+        let changes = memory.observe(&mut drift, seen_at, has_listeners);
+        let remembered = self.settings.keep_for.unwrap_or(REMEMBERED);
+        memory.forget(finished_at.saturating_sub(remembered));
         let report = AuditReport {
             schema: AUDIT_SCHEMA.to_owned(),
             id: ReportId(self.entropy.uuid()),
@@ -377,7 +385,7 @@ impl Auditor {
             resolved: changes.resolved,
             drift,
         };
-        Ok((report, memory))
+        Ok((report, memory, changes.to_tell))
     }
 
     /// Keeps results. A lost answer is asked again: either the report is there, or it was kept by nobody.
