@@ -130,7 +130,7 @@ impl Auditor {
         let reason = audited
             .last_error
             .as_deref()
-            .map_or_else(String::new, |error| format!(": {error}"));
+            .map_or_else(String::new, |error| format!(": {}", short(error)));
         let message = format!("no audit of {tenant} succeeded {since}{reason}");
         let now = self.clock.now();
         let events = self.events(EventKind::AuditStale, tenant, now, None, &[], &message);
@@ -155,10 +155,33 @@ impl Auditor {
     }
 }
 
+/// The beginning of an error, on one line: it goes to people, and systems at fault may answer with whole pages.
+fn short(error: &str) -> String {
+    const LONGEST: usize = 120;
+    let line = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= LONGEST {
+        return line;
+    }
+    let cut: String = line.chars().take(LONGEST - 1).collect();
+    format!("{cut}…")
+}
+
 /// Says what failed, and whether it did not.
 fn report(what: &str, outcome: &Result<()>) -> bool {
     if let Err(error) = outcome {
         tracing::error!(%error, "{what}: failed, and is tried again");
     }
     outcome.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn an_error_is_told_in_one_short_line() {
+        assert_eq!(short("no\nanswer "), "no answer");
+        let page = "ü ".repeat(500);
+        assert_eq!(short(&page).chars().count(), 120);
+    }
 }
