@@ -225,10 +225,10 @@ pub struct Reader {
 impl Reader {
     fn up(&self) -> StoreResult<()> {
         let fault = Fault::Unavailable;
-        match *self.down.lock().unwrap() {
-            true => Err(StoreError::new(Side::Database, fault, "no answer")),
-            false => Ok(()),
+        if *self.down.lock().unwrap() {
+            return Err(StoreError::new(Side::Database, fault, "no answer"));
         }
+        Ok(())
     }
 }
 

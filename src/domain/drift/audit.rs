@@ -191,26 +191,7 @@ impl Memory {
             }
             track.verdict = item.verdict;
             item.onset = Some(track.onset.clone());
-            if !item.alarms() {
-                if track.alarm.take().is_some() {
-                    changes.resolved.push(track.subject(None));
-                }
-                continue;
-            }
-            let subject = track.subject(Some(item.severity));
-            let alarm = Alarm::of(item);
-            let is_news =
-                |earlier: Option<&Alarm>| earlier.is_none_or(|earlier| alarm.is_another(earlier));
-            if has_listeners && is_news(track.told.as_ref()) {
-                changes.to_tell.new.push(subject.clone());
-                track.told = Some(alarm.clone());
-            }
-            if is_news(track.alarm.as_ref()) {
-                changes.new.push(subject);
-            } else {
-                changes.continuing.push(subject);
-            }
-            track.alarm = Some(alarm);
+            track.judge(item, has_listeners, &mut changes);
         }
         // What is in order is not among the items.
         let open: BTreeMap<(&str, &str), Verdict> = report
@@ -251,6 +232,30 @@ impl Memory {
 }
 
 impl Track {
+    /// Takes in whether its drift raises an alarm, and what that changes.
+    fn judge(&mut self, item: &Item, has_listeners: bool, changes: &mut Changes) {
+        if !item.alarms() {
+            if self.alarm.take().is_some() {
+                changes.resolved.push(self.subject(None));
+            }
+            return;
+        }
+        let subject = self.subject(Some(item.severity));
+        let alarm = Alarm::of(item);
+        let is_news =
+            |earlier: Option<&Alarm>| earlier.is_none_or(|earlier| alarm.is_another(earlier));
+        if has_listeners && is_news(self.told.as_ref()) {
+            changes.to_tell.new.push(subject.clone());
+            self.told = Some(alarm.clone());
+        }
+        if is_news(self.alarm.as_ref()) {
+            changes.new.push(subject);
+        } else {
+            changes.continuing.push(subject);
+        }
+        self.alarm = Some(alarm);
+    }
+
     fn subject(&self, severity: Option<Severity>) -> Subject {
         Subject {
             resource_type: self.resource_type.clone(),
