@@ -193,8 +193,14 @@ impl TryFrom<AuditFile> for AuditConfig {
             let id = name.parse().map_err(|error| bad(&table, error))?;
             Ok((id, tenant(&table, own)?))
         });
-        let tenants = tenants.collect::<Result<_, Failure>>()?;
+        let tenants: BTreeMap<TenantId, TenantAudit> = tenants.collect::<Result<_, Failure>>()?;
         let defaults = AuditSettings::default();
+        // A source gets the time that it was given, and a claim outlasts it.
+        let audits = tenants.values().chain([&default]);
+        let timeouts = audits.filter_map(|audit| audit.source.as_ref()?.timeout);
+        let deadline = timeouts
+            .map(|timeout| timeout.saturating_add(Duration::from_secs(5)))
+            .fold(defaults.deadline, Duration::max);
         let settings = AuditSettings {
             parallelism: at_least_one("parallelism", file.parallelism)?
                 .unwrap_or(defaults.parallelism),
@@ -205,6 +211,8 @@ impl TryFrom<AuditFile> for AuditConfig {
                 None => defaults.keep_for,
             },
             keep_newest: at_least_one("keep-reports", file.keep_reports)?.or(defaults.keep_newest),
+            deadline,
+            lease: defaults.lease.max(deadline.saturating_mul(4)),
             ..defaults
         };
         Ok(Self {
@@ -374,6 +382,21 @@ mod tests {
         assert_eq!(other.schedule.to_string(), "every 300 s");
         assert!(other.notify.is_empty());
         assert_eq!(of("any").notify, ["ops"]);
+    }
+
+    #[test]
+    fn the_slowest_source_says_how_long_an_audit_may_take() {
+        let times = |text: &str| {
+            let settings = read(text).unwrap().settings;
+            (settings.deadline.as_secs(), settings.lease.as_secs())
+        };
+        assert_eq!(times(""), (60, 240));
+        assert_eq!(
+            times("source = \"x:\"\nsource-timeout-seconds = 5"),
+            (60, 240)
+        );
+        let slow = "[tenants.a]\nsource = \"x:\"\nsource-timeout-seconds = 120";
+        assert_eq!(times(slow), (125, 500));
     }
 
     #[test]

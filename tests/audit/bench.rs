@@ -7,14 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::drift::{ActualState, AuditReport, Event};
-use driftline::domain::{TenantId, Timestamp};
+use driftline::domain::{Entry, Seq, Stream, TenantId, Timestamp};
 use driftline::hybrid::audit::{
     AuditPlan, AuditResult, AuditSettings, Audited, Auditor, Schedule, TenantPlan,
 };
 use driftline::hybrid::inspection::Inspector;
 use driftline::ports::{
-    ActualStateSource, AuditLog as _, Clock, CreateManifest, DeliveryError, ManifestProvider as _,
-    NewEvent, Notifier, ObserveRequest, RecordApply, ReportFilter, SourceError,
+    ActualStateSource, AuditLog as _, Clock, CreateManifest, DeliveryError, Fault,
+    ManifestProvider as _, NewEvent, Notifier, ObserveRequest, ReadSession, RecordApply,
+    ReportFilter, Side, SourceError, StateReader, StoreError, StoreResult, TenantDocuments,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -54,6 +55,8 @@ pub struct Live {
     pub errors: Mutex<Value>,
     /// So many observations take no time; those after them take `takes`.
     pub swift: Mutex<u32>,
+    /// When observations say that they were made.
+    pub observed_at: Mutex<Option<Timestamp>>,
     /// How long an observation takes.
     pub takes: Mutex<Duration>,
     /// Observed at this moment.
@@ -62,6 +65,8 @@ pub struct Live {
     pub overlaps: Mutex<Vec<TenantId>>,
     /// What happens in the middle of the next observation, instead of waiting.
     pub meanwhile: Mutex<Option<futures::future::BoxFuture<'static, ()>>>,
+    /// Most tenants that were observed at once.
+    pub most: Mutex<usize>,
     /// Observations that began.
     pub begun: Mutex<BTreeMap<TenantId, u32>>,
 }
@@ -111,6 +116,11 @@ impl ActualStateSource for Live {
         if !self.observing.lock().unwrap().insert(tenant.clone()) {
             self.overlaps.lock().unwrap().push(tenant.clone());
         }
+        {
+            let (now, most) = (self.observing.lock().unwrap().len(), &self.most);
+            let most = &mut *most.lock().unwrap();
+            *most = now.max(*most);
+        }
         let takes = {
             let swift = &mut *self.swift.lock().unwrap();
             let is_swift = *swift > 0;
@@ -136,6 +146,9 @@ impl ActualStateSource for Live {
         }
         let resources = self.resources.lock().unwrap().get(&tenant).cloned();
         let mut document = json!({ "resources": resources.unwrap_or_else(|| json!({})) });
+        if let Some(at) = *self.observed_at.lock().unwrap() {
+            document["observedAt"] = json!(at);
+        }
         let errors = self.errors.lock().unwrap().clone();
         if errors.is_array() {
             document["errors"] = errors;
@@ -159,6 +172,8 @@ pub struct Inbox {
     pub got: Mutex<Vec<Event>>,
     /// How many more deliveries fail, and whether trying again helps.
     pub failing: Mutex<(u32, bool)>,
+    /// How long an attempt takes.
+    pub takes: Mutex<Duration>,
     /// Deliveries that were tried, with their times.
     pub tried: Mutex<Vec<tokio::time::Instant>>,
 }
@@ -176,6 +191,8 @@ impl Inbox {
 impl Notifier for Inbox {
     async fn deliver(&self, event: &NewEvent) -> Result<(), DeliveryError> {
         self.tried.lock().unwrap().push(tokio::time::Instant::now());
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
         let (left, retryable) = &mut *self.failing.lock().unwrap();
         if *left > 0 {
             *left -= 1;
@@ -194,15 +211,81 @@ impl Notifier for Inbox {
     }
 }
 
+/// The database as audits read it, with rows that cannot be read.
+#[derive(Debug)]
+pub struct Reader {
+    database: Arc<MemoryDatabase>,
+    pub broken: Mutex<BTreeSet<TenantId>>,
+    /// Nothing of it answers.
+    pub down: Mutex<bool>,
+    /// How often it was asked who reads.
+    pub asked: Mutex<u32>,
+}
+
+impl Reader {
+    fn up(&self) -> StoreResult<()> {
+        let fault = Fault::Unavailable;
+        if *self.down.lock().unwrap() {
+            return Err(StoreError::new(Side::Database, fault, "no answer"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl StateReader for Reader {
+    async fn tenant_names(
+        &self,
+        after: Option<&TenantId>,
+        limit: u32,
+    ) -> StoreResult<Vec<TenantId>> {
+        self.up()?;
+        self.database.tenant_names(after, limit).await
+    }
+
+    async fn documents(
+        &self,
+        tenants: &[TenantId],
+        max_bytes: u64,
+    ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
+        self.up()?;
+        let broken = self.broken.lock().unwrap().clone();
+        if let Some(name) = tenants.iter().find(|name| broken.contains(name)) {
+            let message = format!("read {name}: its row makes no sense");
+            return Err(StoreError::new(Side::Database, Fault::Corrupt, message));
+        }
+        self.database.documents(tenants, max_bytes).await
+    }
+
+    async fn stored_entry(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        seq: Seq,
+    ) -> StoreResult<Option<Entry>> {
+        self.database.stored_entry(tenant, stream, seq).await
+    }
+
+    async fn session(&self) -> StoreResult<ReadSession> {
+        *self.asked.lock().unwrap() += 1;
+        self.up()?;
+        self.database.session().await
+    }
+}
+
 /// Everything that audits need.
 pub struct Bench {
     pub world: World,
     pub database: Arc<MemoryDatabase>,
+    pub reader: Arc<Reader>,
     pub repository: Repository,
     pub clock: Arc<WallClock>,
     pub live: Arc<Live>,
     pub inbox: Arc<Inbox>,
     pub schedule: Schedule,
+    /// Who is told, and whether the process knows how.
+    pub receivers: Vec<String>,
+    pub knows_receivers: bool,
     pub settings: AuditSettings,
 }
 
@@ -214,14 +297,23 @@ impl Bench {
             steady: world.clock.clone(),
             off: Mutex::default(),
         });
+        let reader = Arc::new(Reader {
+            database: database.clone(),
+            broken: Mutex::default(),
+            down: Mutex::default(),
+            asked: Mutex::default(),
+        });
         Self {
             world,
             database,
+            reader,
             repository,
             clock,
             live: Arc::default(),
             inbox: Arc::default(),
             schedule: Schedule::every(15 * MINUTE),
+            receivers: vec!["inbox".to_owned()],
+            knows_receivers: true,
             settings: AuditSettings::default(),
         }
     }
@@ -254,18 +346,18 @@ impl Bench {
     /// One more process that audits.
     pub fn auditor(&self) -> Arc<Auditor> {
         let snapshots = Arc::new(self.world.bucket.clone());
-        let inspector = Inspector::new(self.database.clone(), snapshots, self.clock.clone());
+        let inspector = Inspector::new(self.reader.clone(), snapshots, self.clock.clone());
+        let inbox = self.inbox.clone() as Arc<dyn Notifier>;
+        let receivers = self.knows_receivers.then(|| ("inbox".to_owned(), inbox));
+        let receivers = receivers.into_iter().collect();
         let plan = AuditPlan {
             default: TenantPlan {
                 source: Some(self.live.clone()),
                 schedule: self.schedule.clone(),
-                receivers: vec!["inbox".to_owned()],
+                receivers: self.receivers.clone(),
             },
             tenants: BTreeMap::new(),
-            receivers: BTreeMap::from([(
-                "inbox".to_owned(),
-                self.inbox.clone() as Arc<dyn Notifier>,
-            )]),
+            receivers,
         };
         Arc::new(Auditor::new(
             inspector,

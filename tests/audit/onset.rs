@@ -188,3 +188,35 @@ async fn every_drift_has_an_onset_of_its_own() {
     ];
     assert_eq!(told, wanted);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_onset_goes_by_when_the_live_system_was_seen() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    bench.live.color("acme", 2);
+    sleep(15 * MINUTE).await;
+    let seen = bench.clock.now();
+    *bench.live.takes.lock().unwrap() = MINUTE / 2;
+    *bench.live.observed_at.lock().unwrap() = Some(seen);
+    assert_eq!(onset(&bench).await.unwrap().before, seen);
+    // A time to come is not believed.
+    bench.live.color("acme", 1);
+    bench.audit().await;
+    bench.live.color("acme", 2);
+    *bench.live.observed_at.lock().unwrap() = Some(seen.saturating_add(600 * MINUTE));
+    assert_eq!(onset(&bench).await.unwrap().before, bench.clock.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn drifts_that_ended_long_ago_are_forgotten() {
+    let mut bench = Bench::new().await;
+    bench.settings.keep_for = Some(60 * MINUTE);
+    bench.tenant("acme").await;
+    let mut occurrences = Vec::new();
+    for (color, minutes) in [(2, 1), (1, 59), (2, 1), (1, 61), (1, 1), (2, 1)] {
+        bench.live.color("acme", color);
+        occurrences.push(onset(&bench).await.map(|onset| onset.occurrence));
+        sleep(minutes * MINUTE).await;
+    }
+    assert_eq!(occurrences, [Some(1), None, Some(2), None, None, Some(1)]);
+}

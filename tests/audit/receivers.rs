@@ -86,3 +86,101 @@ async fn an_event_names_the_drift_and_its_onset() {
     let body = serde_json::to_string_pretty(&event).unwrap();
     insta::assert_snapshot!(body);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_hangs_delays_no_audit() {
+    let bench = Bench::new().await;
+    for number in 0..200 {
+        let name = format!("tenant-{number:03}");
+        bench.tenant(&name).await;
+        bench.live.color(&name, 2);
+    }
+    *bench.inbox.failing.lock().unwrap() = (u32::MAX, true);
+    *bench.inbox.takes.lock().unwrap() = Duration::from_secs(10);
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    bench.tenant("later").await;
+    sleep(105 * MINUTE).await;
+    server.kill().await;
+    let times = bench.times("tenant-000").await;
+    let minutes: Vec<i64> = times.iter().map(|seconds| seconds / 60).collect();
+    assert_eq!(minutes, [15, 30, 45, 60, 75, 90, 105, 120]);
+    assert_eq!(bench.times("later").await.len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_auditor_that_is_never_done_delivers_all_the_same() {
+    let bench = Bench::new().await;
+    for number in 0..300 {
+        bench.tenant(&format!("tenant-{number:03}")).await;
+    }
+    bench.live.color("tenant-000", 2);
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(50);
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    assert_eq!(bench.inbox.kinds().len(), 1, "while audits go on");
+    server.kill().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_of_deliveries_ends() {
+    let bench = Bench::new().await;
+    for number in 0..200 {
+        let name = format!("tenant-{number:03}");
+        bench.tenant(&name).await;
+        bench.live.color(&name, 2);
+    }
+    *bench.inbox.takes.lock().unwrap() = Duration::from_secs(30);
+    let began = tokio::time::Instant::now();
+    bench.audit().await;
+    assert!(began.elapsed() < 2 * MINUTE, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_does_not_know_the_receiver_leaves_the_event_to_others() {
+    let mut bench = drifting().await;
+    bench.knows_receivers = false;
+    bench.audit().await;
+    assert!(!bench.database.events(None, 10).await.unwrap()[0].given_up);
+    bench.knows_receivers = true;
+    sleep(MINUTE).await;
+    bench.audit().await;
+    assert_eq!(bench.inbox.kinds(), [("drift.new", "acme".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_audit_without_receivers_found_is_told_once_there_is_one() {
+    let mut bench = drifting().await;
+    let nobody = Vec::new();
+    let inbox = std::mem::replace(&mut bench.receivers, nobody.clone());
+    assert_eq!(bench.report("acme").await.new.len(), 1);
+    assert_eq!(bench.report("acme").await.continuing.len(), 1);
+    bench.receivers.clone_from(&inbox);
+    let report = bench.report("acme").await;
+    assert_eq!((report.new.len(), report.continuing.len()), (0, 1));
+    // Nobody is told of its end either.
+    bench.receivers = nobody;
+    bench.live.color("acme", 1);
+    assert_eq!(bench.report("acme").await.resolved.len(), 1);
+    bench.receivers = inbox;
+    assert!(bench.report("acme").await.resolved.is_empty());
+    bench.audit().await;
+    let kinds = bench.inbox.kinds();
+    let kinds: Vec<_> = kinds.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, ["drift.new", "drift.resolved"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_drifts_further_is_told_again() {
+    let bench = drifting().await;
+    for (color, is_new) in [(2, true), (2, false), (3, true), (3, false)] {
+        bench.live.color("acme", color);
+        let report = bench.report("acme").await;
+        assert_eq!(report.new.len(), usize::from(is_new), "{color}");
+        assert_eq!(report.continuing.len(), usize::from(!is_new));
+        let onset = report.drift.items[0].onset.as_ref().unwrap();
+        assert_eq!(onset.occurrence, 1, "it is still the same drift");
+        sleep(MINUTE).await;
+    }
+    assert_eq!(bench.inbox.kinds().len(), 2);
+}

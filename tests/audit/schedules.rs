@@ -2,9 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftline::adapters::memory::MemoryDatabase;
-use driftline::domain::drift::EventKind;
+use driftline::domain::drift::{EventKind, Verdict};
 use driftline::hybrid::audit::{Audited, Schedule};
 use driftline::ports::{AuditLog as _, AuditScope, Clock as _, WorkerId};
+use serde_json::json;
 use tokio::time::sleep;
 
 use crate::bench::{Bench, MINUTE};
@@ -285,4 +286,107 @@ async fn a_live_system_that_grows_slow_lets_no_claim_run_out() {
     }
     assert!(bench.live.overlaps.lock().unwrap().is_empty());
     assert!(bench.live.begun.lock().unwrap().len() == 600);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_cannot_be_read_fail_alone() {
+    let bench = Bench::new().await;
+    for name in ["a", "broken", "c", "d"] {
+        bench.tenant(name).await;
+    }
+    bench.reader.broken.lock().unwrap().insert(tenant("broken"));
+    let results = bench.audit().await;
+    for name in ["a", "c", "d"] {
+        assert!(
+            matches!(results[&tenant(name)], Audited::Stored(_)),
+            "{name}"
+        );
+    }
+    let audited = bench.database.audited(None, 10).await.unwrap();
+    let error = audited[1].last_error.as_deref().unwrap();
+    assert!(error.contains("makes no sense"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_cannot_be_read_leaves_its_reason_and_no_claims() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(20 * MINUTE).await;
+    *bench.reader.down.lock().unwrap() = true;
+    sleep(11 * MINUTE).await;
+    let audited = bench.database.audited(None, 10).await.unwrap();
+    assert_eq!(audited[0].last_error.as_deref(), Some("no answer"));
+    assert!(audited[0].failures > 2, "it is tried again soon");
+    *bench.reader.down.lock().unwrap() = false;
+    sleep(MINUTE / 6).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "acme").await, [15, 31]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_shows_nothing_is_no_success() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let hidden = json!([{ "message": "the token is no longer valid" }]);
+    for (errors, wanted) in [
+        (json!([]), "live: nothing of the tenant could be seen"),
+        (hidden, "live: the token is no longer valid"),
+    ] {
+        *bench.live.errors.lock().unwrap() = errors;
+        bench.live.set("acme", &json!({}));
+        let report = bench.report("acme").await;
+        assert_eq!(report.drift.count(Verdict::Unknown), 1);
+        let audited = bench.database.audited(None, 10).await.unwrap();
+        assert_eq!(audited[0].last_error.as_deref(), Some(wanted));
+    }
+    bench.live.color("acme", 1);
+    bench.audit().await;
+    let audited = bench.database.audited(None, 10).await.unwrap();
+    assert_eq!(audited[0].last_error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_state_of_another_time_is_no_success() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    sleep(120 * MINUTE).await;
+    let now = bench.clock.now();
+    for (observed_at, is_success) in [
+        (now.saturating_sub(40 * MINUTE), true),
+        (now.saturating_sub(46 * MINUTE), false),
+        (now.saturating_add(4 * MINUTE), true),
+        (now.saturating_add(6 * MINUTE), false),
+    ] {
+        *bench.live.observed_at.lock().unwrap() = Some(observed_at);
+        bench.report("acme").await;
+        let audited = bench.database.audited(None, 10).await.unwrap();
+        let error = audited[0].last_error.clone();
+        assert_eq!(error.is_none(), is_success, "{observed_at}");
+        let wanted = format!("live: the live state is from {observed_at}");
+        assert!(error.is_none_or(|error| error == wanted));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_while_nothing_is_due() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let server = bench.serve();
+    sleep(44 * MINUTE).await;
+    server.stop().await;
+    assert_eq!(minutes(&bench, "acme").await, [15, 30]);
+    assert_eq!(*bench.reader.asked.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_tenants_are_observed_at_once_than_allowed() {
+    let mut bench = Bench::new().await;
+    bench.settings.parallelism = 4;
+    for number in 0..40 {
+        bench.tenant(&format!("tenant-{number:02}")).await;
+    }
+    *bench.live.takes.lock().unwrap() = Duration::from_secs(5);
+    bench.audit().await;
+    assert_eq!(*bench.live.most.lock().unwrap(), 4);
 }

@@ -36,7 +36,6 @@ fn session() -> Session {
 /// What is live from now on.
 fn live(session: &Session, tenant: &str, limit: u32, topic: &str) {
     let live = json!({
-        "observedAt": "2025-03-01T10:15:00Z",
         "resources": {
             "roles": {"r-1": {"name": "Moderator", "limit": limit}},
             "channels": {"c-1": {"topic": topic}},
@@ -284,6 +283,7 @@ mod told {
             "roles/mod of acme no longer raise an alarm"
         );
         assert_ne!(ended["id"], told["id"]);
+        session.run("audit list --events");
         session.assert("audit_told");
     }
 
@@ -318,6 +318,7 @@ mod told {
         assert!(receiver.take().is_empty());
         on_record(&session, "UPDATE event SET due_at = 0");
         session.say("and then it is");
+        session.run("audit list --events -o json");
         session.run("audit run --exit-code never");
         assert_eq!(event(&receiver.take()), first);
         session.assert("audit_told_late");

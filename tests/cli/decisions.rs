@@ -58,8 +58,11 @@ impl Clock for At {
     }
 }
 
-/// Stores an audit of `live.json` as one that took place at this time.
+/// Stores an audit of `live.json` as one that took place, and saw it, at this time.
 fn audit(session: &Session, at: &str) {
+    if let Ok(live) = std::fs::read_to_string(session.path("live.json")) {
+        session.write("live.json", live.replace("2025-03-01T10:15:00Z", at));
+    }
     let clock: Arc<dyn Clock> = Arc::new(At(at.parse().unwrap()));
     let database = session.path(".driftline/driftline.db");
     let bucket = session.path(".driftline/snapshots");

@@ -72,10 +72,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
                 pointers => format!(": {}", pointers.join(", ")),
             };
             ui.line(format_args!(
-                "{}/{id}: {} → {}{fields}",
-                line.resource_type,
+                "{}: {} → {}{}",
+                words::plain(&format!("{}/{id}", line.resource_type)),
                 words::verdict(line.from),
-                words::verdict(line.to)
+                words::verdict(line.to),
+                words::plain(&fields)
             ))?;
         }
         if lines.is_empty() {

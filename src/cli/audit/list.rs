@@ -1,7 +1,8 @@
 //! `audit list`
 
-use driftline::domain::{ReportId, TenantId, Timestamp};
-use driftline::ports::{AuditLog, AuditedTenant, Error, ReportFilter, ReportSummary};
+use driftline::domain::drift::EventKind;
+use driftline::domain::{EventId, ReportId, TenantId, Timestamp};
+use driftline::ports::{AuditLog, AuditedTenant, Error, EventStatus, ReportFilter, ReportSummary};
 use serde::Serialize;
 
 use crate::cli::{Context, Exit, Ui};
@@ -13,15 +14,16 @@ const PAGE: u32 = 1000;
 Examples:
   driftline audit list --drift
   driftline audit list --tenant acme --limit 5 -o json
-  driftline audit list --schedule")]
+  driftline audit list --schedule
+  driftline audit list --events")]
 pub struct Arguments {
     /// Only this tenant
     #[arg(long, value_name = "TENANT")]
     tenant: Option<TenantId>,
     /// Only reports that raise an alarm
-    #[arg(long, conflicts_with = "schedule")]
+    #[arg(long, conflicts_with_all = ["schedule", "events"])]
     drift: bool,
-    /// At most so many reports
+    /// At most so many reports, or events
     #[arg(
         long,
         value_name = "N",
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Show when tenants are due, and whose audits do not succeed, instead of reports
     #[arg(long)]
     schedule: bool,
+    /// Show what was told, and what became of it, instead of reports
+    #[arg(long, conflicts_with = "schedule")]
+    events: bool,
 }
 
 #[derive(Serialize)]
@@ -58,6 +63,20 @@ struct TenantLine<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventLine<'a> {
+    id: EventId,
+    at: Timestamp,
+    tenant: &'a TenantId,
+    kind: EventKind,
+    receiver: &'a str,
+    state: &'static str,
+    attempts: u32,
+    delivered_at: Option<Timestamp>,
+    last_error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
 struct Document<'a, T> {
     schema: &'static str,
     items: &'a [T],
@@ -75,6 +94,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
                 .is_none_or(|wanted| *wanted == line.tenant)
         });
         show_schedule(&context.ui, &tenants)?;
+    } else if arguments.events {
+        let events = log.events(arguments.tenant.as_ref(), arguments.limit).await;
+        show_events(&context.ui, &events.map_err(Error::from)?)?;
     } else {
         let reports = reports(log.as_ref(), arguments).await?;
         show_reports(&context.ui, &reports)?;
@@ -202,6 +224,60 @@ fn show_schedule(ui: &Ui, tenants: &[AuditedTenant]) -> anyhow::Result<()> {
     });
     let header = ["TENANT", "STATE", "NEXT", "LAST SUCCESS", "LAST ERROR"];
     Ok(ui.table(&header, &[], rows.collect())?)
+}
+
+fn show_events(ui: &Ui, events: &[EventStatus]) -> anyhow::Result<()> {
+    let items: Vec<_> = events
+        .iter()
+        .map(|status| EventLine {
+            id: status.event.id,
+            at: status.event.at,
+            tenant: &status.event.tenant,
+            kind: status.event.kind,
+            receiver: &status.event.receiver,
+            state: match (status.delivered_at, status.given_up) {
+                (Some(_), _) => "delivered",
+                (None, true) => "given_up",
+                (None, false) => "pending",
+            },
+            attempts: status.attempts,
+            delivered_at: status.delivered_at,
+            last_error: status.last_error.as_deref(),
+        })
+        .collect();
+    if !ui.is_text() {
+        let schema = "driftline.audit-events.v1";
+        let document = Document {
+            schema,
+            items: &items,
+        };
+        return ui.items(&document, &items);
+    }
+    if items.is_empty() {
+        ui.note("there was nothing to tell, or nobody to tell it to");
+        return Ok(());
+    }
+    let rows = items.iter().map(|line| {
+        vec![
+            crate::cli::drift::time(line.at),
+            line.tenant.to_string(),
+            line.kind.name().to_owned(),
+            crate::cli::drift::plain(line.receiver),
+            line.state.replace('_', " "),
+            line.attempts.to_string(),
+            line.last_error.map_or_else(dash, crate::cli::drift::plain),
+        ]
+    });
+    let header = [
+        "AT",
+        "TENANT",
+        "EVENT",
+        "RECEIVER",
+        "STATE",
+        "ATTEMPTS",
+        "LAST ERROR",
+    ];
+    Ok(ui.table(&header, &[5], rows.collect())?)
 }
 
 fn dash() -> String {

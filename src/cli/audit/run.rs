@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::auditor::auditor;
 use crate::cli::documents::error_document;
-use crate::cli::drift::{ExitOn, summary};
+use crate::cli::drift::{ExitOn, plain, summary};
 use crate::cli::sources::SourceArguments;
 use crate::cli::{Context, Exit, Ui, ui};
 
@@ -86,9 +86,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let wanted = (!tenants.is_empty()).then_some(tenants);
     let run = auditor.run(wanted, &listener, &signals.soft).await;
     bar.finish_and_clear();
-    run?;
-    let delivered = auditor.deliver(&signals.soft).await?;
-    auditor.prune().await?;
+    // Reports that were made are printed, and told of, whatever became of the others.
+    let delivery = auditor.deliver(&signals.soft).await;
+    let delivered = delivery.as_ref().copied().unwrap_or_default();
+    let pruned = auditor.prune().await;
+    let failed = run.err().or(delivery.err()).or(pruned.err());
     let state = outcome
         .state
         .into_inner()
@@ -100,19 +102,23 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         return Err(error.into());
     }
     if ui.is_text() {
-        if state.reports == 0 && state.failed.is_empty() {
+        if state.reports == 0 && state.failed.is_empty() && failed.is_none() {
             ui.note("there is no tenant to audit");
         }
         if delivered > 0 {
             ui.note(format_args!("delivered {}", ui::count(delivered, "event")));
         }
-    } else if !ui.is_ndjson() {
+    } else if !ui.is_ndjson() && (failed.is_none() || state.reports > 0 || !state.failed.is_empty())
+    {
         ui.json(&Document {
             schema: "driftline.audit-run.v1",
             audits: &state.audits,
             failed: &state.failed,
             delivered,
         })?;
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
     }
     Ok(if signals.soft.is_cancelled() {
         Exit::Interrupted
@@ -153,7 +159,8 @@ impl Outcome<'_> {
         let document = json!({ "tenant": tenant, "error": error });
         if self.ui.is_text() {
             let message = error["message"].as_str().unwrap_or_default();
-            self.ui.warn(format_args!("audit {tenant}: {message}"));
+            self.ui
+                .warn(format_args!("audit {tenant}: {}", plain(message)));
         } else if self.ui.is_ndjson() {
             self.ui.json(&document)?;
         }
@@ -198,7 +205,7 @@ pub fn line(report: &AuditReport) -> String {
         .first()
         .filter(|_| report.drift.count(Verdict::Unknown) > 0);
     if let Some(error) = unseen {
-        changes.push(crate::cli::drift::plain(&error.message));
+        changes.push(plain(&error.message));
     }
     let changes = if changes.is_empty() {
         String::new()

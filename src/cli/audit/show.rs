@@ -37,15 +37,14 @@ fn show(ui: &Ui, report: &AuditReport) -> anyhow::Result<()> {
     ] {
         for drift in drifts {
             ui.line(format_args!(
-                "{word}: {}/{} {}",
-                drift.resource_type,
-                drift.manifest_id,
+                "{word}: {} {}",
+                drift::plain(&format!("{}/{}", drift.resource_type, drift.manifest_id)),
                 drift::since(&drift.onset, Some(report.finished_at))
             ))?;
         }
     }
     let proof = &report.proof;
-    let role = proof.role.as_deref().unwrap_or("no role");
+    let role = drift::plain(proof.role.as_deref().unwrap_or("no role"));
     let can = if proof.transaction_read_only {
         "read-only transactions"
     } else {
@@ -62,7 +61,10 @@ fn show(ui: &Ui, report: &AuditReport) -> anyhow::Result<()> {
         requests.join(", ")
     ))?;
     if let Some(error) = &proof.bucket_error {
-        ui.line(format_args!("the bucket did not answer: {error}"))?;
+        ui.line(format_args!(
+            "the bucket did not answer: {}",
+            drift::plain(error)
+        ))?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DriftReport, Onset, Severity, Status, Verdict};
-use crate::domain::{EventId, ReportId, TenantId, Timestamp};
+use super::{DriftReport, Item, Kind, Onset, Severity, Status, Verdict};
+use crate::domain::{Digest, EventId, ReportId, TenantId, Timestamp};
 
 /// What the audits of one tenant remember from one to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,18 +45,61 @@ pub struct Track {
     pub verdict: Verdict,
     /// The first audit that saw it in order again; `None` while it drifts.
     pub resolved_at: Option<Timestamp>,
-    /// It was told to the outside, and its end was not.
-    pub announced: bool,
+    /// What raised an alarm at the last audit that saw the resource; `None` when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<Alarm>,
+    /// The alarm that the outside was told of, and whose end it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Alarm>,
+}
+
+/// What raised an alarm: another one is told anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alarm {
+    /// The kind of difference.
+    pub kind: Option<Kind>,
+    /// The live value, as [`Item::actual_digest`] has it.
+    pub actual: Option<Digest>,
+}
+
+impl Alarm {
+    fn of(item: &Item) -> Self {
+        Self {
+            kind: item.kind,
+            actual: item.actual_digest,
+        }
+    }
+
+    /// Whether the resource changed once more. What is not known on one side is no change.
+    fn is_another(&self, earlier: &Self) -> bool {
+        fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.zip(other).is_some_and(|(one, other)| one != other)
+        }
+        differ(self.kind, earlier.kind) || differ(self.actual, earlier.actual)
+    }
 }
 
 /// How a report differs from the audits before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Drifts that raise an alarm and did not before.
+    /// Drifts that raise an alarm and did not before, or another one.
     pub new: Vec<Subject>,
     /// Drifts that raise an alarm as they did before.
     pub continuing: Vec<Subject>,
     /// Alarms that ended: in order again, or accepted.
+    pub resolved: Vec<Subject>,
+    /// What is to be told now. Not the same as what is new or resolved: an alarm that came up while there was nobody to tell is
+    /// told to the first who can be.
+    pub to_tell: ToTell,
+}
+
+/// What an audit has to tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToTell {
+    /// Alarms that the outside does not know.
+    pub new: Vec<Subject>,
+    /// Ends of alarms that it knows.
     pub resolved: Vec<Subject>,
 }
 
@@ -86,8 +129,13 @@ impl Changes {
 
 impl Memory {
     /// Takes in the report of an audit that took place at `at`: gives each drift in it its onset, and tells what is new, what
-    /// goes on and what ended. What the audit could not see changes nothing.
-    pub fn observe(&mut self, report: &mut DriftReport, at: Timestamp) -> Changes {
+    /// goes on and what ended. What the audit could not see changes nothing. Without `has_listeners` there is nobody to tell.
+    pub fn observe(
+        &mut self,
+        report: &mut DriftReport,
+        at: Timestamp,
+        has_listeners: bool,
+    ) -> Changes {
         type Key = (String, String);
         let mut changes = Changes::default();
         let mut tracks: BTreeMap<Key, Track> = std::mem::take(&mut self.tracks)
@@ -116,6 +164,8 @@ impl Memory {
                 continue;
             }
             let after = unseen.get(&key).copied().unwrap_or(self.last_seen_at);
+            // Observers may answer with what they saw before: no onset ends before it begins.
+            let after = after.map(|after| after.min(at));
             let track = tracks
                 .entry(key)
                 .or_insert_with_key(|(resource_type, id)| Track {
@@ -129,7 +179,8 @@ impl Memory {
                     verdict: item.verdict,
                     // The first time begins below, like every other.
                     resolved_at: Some(at),
-                    announced: false,
+                    alarm: None,
+                    told: None,
                 });
             if track.resolved_at.take().is_some() {
                 track.onset = Onset {
@@ -140,14 +191,7 @@ impl Memory {
             }
             track.verdict = item.verdict;
             item.onset = Some(track.onset.clone());
-            let subject = track.subject(Some(item.severity));
-            match (item.alarms(), track.announced) {
-                (true, false) => changes.new.push(subject),
-                (true, true) => changes.continuing.push(subject),
-                (false, true) => changes.resolved.push(track.subject(None)),
-                (false, false) => {}
-            }
-            track.announced = item.alarms();
+            track.judge(item, has_listeners, &mut changes);
         }
         // What is in order is not among the items.
         let open: BTreeMap<(&str, &str), Verdict> = report
@@ -165,9 +209,12 @@ impl Memory {
             };
             if track.resolved_at.is_none() && is_seen && is_judged {
                 track.resolved_at = Some(at);
-                if std::mem::take(&mut track.announced) {
+                if track.alarm.take().is_some() {
                     changes.resolved.push(track.subject(None));
                 }
+            }
+            if has_listeners && track.alarm.is_none() && track.told.take().is_some() {
+                changes.to_tell.resolved.push(track.subject(None));
             }
         }
         self.tracks = tracks.into_values().collect();
@@ -176,9 +223,39 @@ impl Memory {
         }
         changes
     }
+
+    /// Forgets drifts that ended before this time: what drifts again later begins to count anew.
+    pub fn forget(&mut self, before: Timestamp) {
+        self.tracks
+            .retain(|track| track.resolved_at.is_none_or(|at| at >= before));
+    }
 }
 
 impl Track {
+    /// Takes in whether its drift raises an alarm, and what that changes.
+    fn judge(&mut self, item: &Item, has_listeners: bool, changes: &mut Changes) {
+        if !item.alarms() {
+            if self.alarm.take().is_some() {
+                changes.resolved.push(self.subject(None));
+            }
+            return;
+        }
+        let subject = self.subject(Some(item.severity));
+        let alarm = Alarm::of(item);
+        let is_news =
+            |earlier: Option<&Alarm>| earlier.is_none_or(|earlier| alarm.is_another(earlier));
+        if has_listeners && is_news(self.told.as_ref()) {
+            changes.to_tell.new.push(subject.clone());
+            self.told = Some(alarm.clone());
+        }
+        if is_news(self.alarm.as_ref()) {
+            changes.new.push(subject);
+        } else {
+            changes.continuing.push(subject);
+        }
+        self.alarm = Some(alarm);
+    }
+
     fn subject(&self, severity: Option<Severity>) -> Subject {
         Subject {
             resource_type: self.resource_type.clone(),
@@ -282,7 +359,7 @@ pub struct AuditReport {
     pub source: Option<String>,
     /// What the audit could have done.
     pub proof: Proof,
-    /// Drifts that raise an alarm and did not before.
+    /// Drifts that raise an alarm and did not before, or another one.
     pub new: Vec<Subject>,
     /// Drifts that raise an alarm as they did before.
     pub continuing: Vec<Subject>,

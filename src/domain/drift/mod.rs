@@ -19,8 +19,8 @@ mod tests;
 pub use acknowledgement::Acknowledgement;
 pub use actual::{ActualState, InvalidActualState, ObservationError};
 pub use audit::{
-    AUDIT_SCHEMA, AuditReport, Changes, EVENT_SCHEMA, Event, EventKind, Memory, Proof, Subject,
-    Track, Unseen,
+    AUDIT_SCHEMA, Alarm, AuditReport, Changes, EVENT_SCHEMA, Event, EventKind, Memory, Proof,
+    Subject, ToTell, Track, Unseen,
 };
 pub use compare::{Comparison, Desired, Recorded, Unreadable, compare, value_digest};
 pub use plan::{Action, Step};

@@ -3,25 +3,30 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Auditor;
-use crate::ports::{Delivery, DeliveryOutcome, Result};
+use crate::ports::{Delivery, DeliveryError, DeliveryOutcome, Result};
 
 /// Events that are under way at once.
 const AT_ONCE: u32 = 8;
 /// How long one attempt may take before another process tries.
 const ATTEMPT: Duration = Duration::from_mins(2);
+/// How long a round goes on claiming events.
+const ROUND: Duration = Duration::from_mins(1);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// After this long nobody tries again.
 const PATIENCE: Duration = Duration::from_hours(72);
 
 impl Auditor {
-    /// Delivers what is due, and tells how many events arrived.
+    /// Delivers what is due, and tells how many events arrived. A round ends after a while, whatever is left: receivers that
+    /// hang must not keep those who wait for it.
     pub async fn deliver(&self, stop: &CancellationToken) -> Result<u64> {
         let mut arrived = 0;
-        while !stop.is_cancelled() {
+        let started = Instant::now();
+        while !stop.is_cancelled() && started.elapsed() < ROUND {
             let due = self.log.claim_events(AT_ONCE, ATTEMPT).await?;
             if due.is_empty() {
                 break;
@@ -51,20 +56,26 @@ impl Auditor {
 
     async fn attempt(&self, delivery: &Delivery) -> DeliveryOutcome {
         let event = &delivery.event;
-        let Some(receiver) = self.plan.receivers.get(&event.receiver) else {
-            let error = format!(
-                "the configuration names no receiver `{}` any more",
+        let answer = match self.plan.receivers.get(&event.receiver) {
+            Some(receiver) => {
+                let answer = tokio::time::timeout(ATTEMPT / 2, receiver.deliver(event)).await;
+                answer.unwrap_or_else(|_| Err(not_now("no answer in time".to_owned())))
+            }
+            // Another process may know it: one that is newer, or has another configuration.
+            None => Err(not_now(format!(
+                "the configuration of this process names no receiver `{}`",
                 event.receiver
-            );
-            return DeliveryOutcome::GivenUp { error };
+            ))),
         };
-        let answer = tokio::time::timeout(ATTEMPT / 2, receiver.deliver(event)).await;
-        let (error, is_final, asked) = match answer {
-            Ok(Ok(())) => return DeliveryOutcome::Delivered,
-            Ok(Err(error)) => (error.message, !error.retryable, error.retry_after),
-            Err(_) => ("no answer in time".to_owned(), false, None),
+        let Err(DeliveryError {
+            message: error,
+            retryable,
+            retry_after: asked,
+        }) = answer
+        else {
+            return DeliveryOutcome::Delivered;
         };
-        if is_final || self.clock.now().since(event.at) > PATIENCE {
+        if !retryable || self.clock.now().since(event.at) > PATIENCE {
             return DeliveryOutcome::GivenUp { error };
         }
         let doubled = 2_u32.saturating_pow(delivery.attempt.clamp(1, 16) - 1);
@@ -77,5 +88,13 @@ impl Auditor {
             error,
             retry_after: wait.max(asked.unwrap_or_default()),
         }
+    }
+}
+
+fn not_now(message: String) -> DeliveryError {
+    DeliveryError {
+        message,
+        retryable: true,
+        retry_after: None,
     }
 }

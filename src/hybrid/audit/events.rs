@@ -1,16 +1,21 @@
 //! What there is to tell after an audit.
 
 use super::Auditor;
-use crate::domain::drift::{AuditReport, EVENT_SCHEMA, Event, EventKind, Subject};
+use crate::domain::drift::{AuditReport, EVENT_SCHEMA, Event, EventKind, Subject, ToTell};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 use crate::ports::NewEvent;
 
 impl Auditor {
-    /// The events that a report gives rise to; `was_stale` when its tenant had no success for too long.
-    pub(super) fn events_of(&self, report: &AuditReport, was_stale: bool) -> Vec<NewEvent> {
+    /// The events that an audit gives rise to; `has_recovered` when its tenant had no success for too long until now.
+    pub(super) fn events_of(
+        &self,
+        report: &AuditReport,
+        to_tell: &ToTell,
+        has_recovered: bool,
+    ) -> Vec<NewEvent> {
         let (tenant, at) = (&report.tenant, report.finished_at);
         let mut events = Vec::new();
-        if was_stale {
+        if has_recovered {
             let message = format!("audits of {tenant} succeed again");
             events.extend(self.events(
                 EventKind::AuditRecovered,
@@ -22,10 +27,10 @@ impl Auditor {
             ));
         }
         for (kind, drifts, what) in [
-            (EventKind::DriftNew, &report.new, "drifted"),
+            (EventKind::DriftNew, &to_tell.new, "drifted"),
             (
                 EventKind::DriftResolved,
-                &report.resolved,
+                &to_tell.resolved,
                 "no longer raise an alarm",
             ),
         ] {

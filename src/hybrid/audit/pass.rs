@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Auditor;
-use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Verdict};
+use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Status, ToTell, Verdict};
 use crate::domain::{ReportId, TenantId};
 use crate::hybrid::drift;
 use crate::hybrid::inspection::{Inspected, Question};
@@ -24,6 +24,11 @@ use crate::ports::{
 const LARGEST_BATCH: usize = 512;
 /// Batches under way at once: while one waits for the database, another one observes.
 const LANES: usize = 3;
+
+/// By how much the clocks of observers may be ahead.
+const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
+/// How long drifts that ended are remembered where reports are kept for ever.
+const REMEMBERED: Duration = Duration::from_hours(24 * 90);
 
 /// What became of one tenant.
 #[derive(Debug)]
@@ -53,6 +58,14 @@ pub(super) enum Work {
     Queue(Mutex<VecDeque<TenantId>>),
     /// Those that are due.
     Due,
+}
+
+/// What the lanes of a pass share.
+struct Shared {
+    /// Asked for with the first claim: a pass that finds nothing due sends no request to what it would audit.
+    proof: OnceCell<Proof>,
+    /// For each tenant that is observed.
+    room: Semaphore,
 }
 
 type Results = mpsc::Sender<AuditResult>;
@@ -112,14 +125,17 @@ impl Auditor {
         stop: &CancellationToken,
     ) -> Result<()> {
         let work = Arc::new(work);
-        let proof = Arc::new(self.proof().await?);
+        let shared = Arc::new(Shared {
+            proof: OnceCell::new(),
+            room: Semaphore::new(self.settings.parallelism.max(1)),
+        });
         let (results, mut told) = mpsc::channel(LARGEST_BATCH);
         // Tasks of their own, so that they compare side by side; they end with this call.
         let mut lanes = JoinSet::new();
         for _ in 0..LANES {
-            let (auditor, work, proof) = (self.clone(), Arc::clone(&work), Arc::clone(&proof));
+            let (auditor, work, shared) = (self.clone(), Arc::clone(&work), Arc::clone(&shared));
             let (results, stop) = (results.clone(), stop.clone());
-            lanes.spawn(async move { auditor.lane(&work, &proof, &results, &stop).await });
+            lanes.spawn(async move { auditor.lane(&work, &shared, &results, &stop).await });
         }
         drop(results);
         while let Some(result) = told.recv().await {
@@ -154,7 +170,7 @@ impl Auditor {
     async fn lane(
         &self,
         work: &Work,
-        proof: &Proof,
+        shared: &Shared,
         results: &Results,
         stop: &CancellationToken,
     ) -> Result<()> {
@@ -183,15 +199,23 @@ impl Auditor {
                     claims
                 }
                 Work::Due => {
-                    let due = AuditScope::Due(self.clock.now());
-                    let claims = self.claim(worker, due, size).await?;
-                    if claims.is_empty() {
+                    let these = std::mem::take(&mut again);
+                    let scope = if these.is_empty() {
+                        AuditScope::Due(self.clock.now())
+                    } else {
+                        AuditScope::These(&these)
+                    };
+                    let claims = self.claim(worker, scope, size.max(these.len())).await?;
+                    if claims.is_empty() && these.is_empty() {
                         return Ok(());
                     }
                     claims
                 }
             };
-            again = self.batch(claims, proof, started, results).await?;
+            if claims.is_empty() {
+                continue;
+            }
+            again = self.batch(claims, shared, started, results).await?;
             let (taken, lease) = (started.elapsed(), self.settings.lease);
             if taken < lease / 10 {
                 size = (size * 2).min(LARGEST_BATCH);
@@ -217,22 +241,30 @@ impl Auditor {
     async fn batch(
         &self,
         claims: Vec<AuditClaim>,
-        proof: &Proof,
+        shared: &Shared,
         started: Instant,
         results: &Results,
     ) -> Result<Vec<TenantId>> {
         let tenants: Vec<TenantId> = claims.iter().map(|claim| claim.tenant.clone()).collect();
-        let mut found: BTreeMap<TenantId, Result<Inspected>> =
-            match self.inspector.read(&tenants).await {
-                Ok(found) => found.into_iter().collect(),
-                // Nothing was read: the claims expire, and the slots stay due.
-                Err(error) => return Err(error),
-            };
+        let read = async {
+            let proof = shared.proof.get_or_try_init(|| self.proof()).await?;
+            Ok((proof, self.inspector.read(&tenants).await?))
+        };
+        let (proof, found) = match read.await {
+            Ok(read) => read,
+            Err(error) => {
+                self.give_back(&claims, &error).await;
+                return Err(error);
+            }
+        };
+        let mut found: BTreeMap<TenantId, Result<Inspected>> = found.into_iter().collect();
         // A result that comes after the lease is not kept: so there is a time after which no tenant is begun.
         let latest = started + self.settings.lease / 2;
         let audits = claims.into_iter().map(|claim| {
             let inspected = found.remove(&claim.tenant);
             async move {
+                // Nobody closes it.
+                let _room = shared.room.acquire().await;
                 if Instant::now() >= latest {
                     return Err(claim.tenant);
                 }
@@ -256,6 +288,26 @@ impl Auditor {
         again.sort_unstable();
         self.keep(audited, results).await?;
         Ok(again)
+    }
+
+    /// Ends claims that came to nothing, with the reason. Their slots stay due. Those that the log does not take expire.
+    async fn give_back(&self, claims: &[AuditClaim], error: &Error) {
+        let outcomes: Vec<_> = claims
+            .iter()
+            .map(|claim| AuditOutcome {
+                tenant: claim.tenant.clone(),
+                fence: claim.fence,
+                at: self.clock.now(),
+                report: None,
+                memory: None,
+                error: Some(error.to_string()),
+                next_at: None,
+                events: Vec::new(),
+            })
+            .collect();
+        if let Err(error) = self.log.finish(&outcomes).await {
+            tracing::warn!(%error, "claims were not given back, and expire");
+        }
     }
 
     /// Audits one tenant.
@@ -283,7 +335,7 @@ impl Auditor {
             next_at: Some(plan.schedule.next_after(&claim.tenant, at)),
             events: Vec::new(),
         };
-        let (report, memory) = match report {
+        let (report, memory, to_tell) = match report {
             Ok(report) => report,
             Err(error) => {
                 outcome.error = Some(error.to_string());
@@ -291,11 +343,8 @@ impl Auditor {
             }
         };
         let drift = &report.drift;
-        outcome.error = match (drift.observed_at, &report.source, drift.errors.first()) {
-            (None, Some(source), Some(error)) => Some(format!("{source}: {}", error.message)),
-            _ => None,
-        };
-        outcome.events = self.events_of(&report, claim.stale && outcome.error.is_none());
+        outcome.error = self.shortcoming(&report);
+        outcome.events = self.events_of(&report, &to_tell, claim.stale && outcome.error.is_none());
         let differences = Verdict::ALL
             .into_iter()
             .filter(|verdict| verdict.is_difference());
@@ -324,13 +373,39 @@ impl Auditor {
         (outcome, Ok(report))
     }
 
+    /// Why an audit that has a report does not count as a success: it did not see what is live, or not as it is now.
+    fn shortcoming(&self, report: &AuditReport) -> Option<String> {
+        let (drift, source) = (&report.drift, report.source.as_ref()?);
+        let compared = Verdict::ALL.into_iter().filter(|verdict| {
+            // What is live and not managed was compared with nothing.
+            !matches!(verdict, Verdict::Unknown | Verdict::Unmanaged)
+        });
+        let compared: u64 = compared.map(|verdict| drift.count(verdict)).sum();
+        let saw_nothing = drift.status == Status::NotObserved
+            || (drift.count(Verdict::Unknown) > 0 && compared == 0);
+        let first = drift.errors.first();
+        let Some(observed_at) = drift.observed_at.filter(|_| !saw_nothing) else {
+            let reason = match first {
+                Some(error) => &error.message,
+                None if saw_nothing => "nothing of the tenant could be seen",
+                None => return None,
+            };
+            return Some(format!("{source}: {reason}"));
+        };
+        let (schedule, now) = (&self.plan.of(&report.tenant).schedule, report.finished_at);
+        let is_to_come = observed_at > now.saturating_add(CLOCKS_DIFFER);
+        let until = schedule.nth_after(&report.tenant, observed_at, self.settings.stale_after);
+        (is_to_come || until < now)
+            .then(|| format!("{source}: the live state is from {observed_at}"))
+    }
+
     async fn compare(
         &self,
         claim: &AuditClaim,
         inspected: &Inspected,
         proof: &Proof,
         started_at: crate::domain::Timestamp,
-    ) -> Result<(AuditReport, Memory)> {
+    ) -> Result<(AuditReport, Memory, ToTell)> {
         let plan = self.plan.of(&claim.tenant);
         let actual = match &plan.source {
             Some(source) => {
@@ -360,7 +435,12 @@ impl Auditor {
             None => Memory::default(),
         };
         let finished_at = self.clock.now();
-        let changes = memory.observe(&mut drift, finished_at);
+        // Onsets go by when the live system was seen, which the end of the audit may be long after.
+        let seen_at = drift.observed_at.unwrap_or(started_at).min(finished_at);
+        let has_listeners = !plan.receivers.is_empty();
+        let changes = memory.observe(&mut drift, seen_at, has_listeners);
+        let remembered = self.settings.keep_for.unwrap_or(REMEMBERED);
+        memory.forget(finished_at.saturating_sub(remembered));
         let report = AuditReport {
             schema: AUDIT_SCHEMA.to_owned(),
             id: ReportId(self.entropy.uuid()),
@@ -377,7 +457,7 @@ impl Auditor {
             resolved: changes.resolved,
             drift,
         };
-        Ok((report, memory))
+        Ok((report, memory, changes.to_tell))
     }
 
     /// Keeps results. A lost answer is asked again: either the report is there, or it was kept by nobody.

@@ -12,7 +12,7 @@ use crate::domain::drift::EventKind;
 use crate::ports::{AuditedTenant, Result, Retention};
 
 /// How often new tenants are looked for, and slots that are too late.
-const ENROLL_EVERY: Duration = Duration::from_mins(1);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// How often old reports are removed.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// Tenants in one call.
@@ -20,29 +20,54 @@ const PAGE: u32 = 1000;
 
 impl Auditor {
     /// Audits what is due, tells what there is to tell, and removes what is old, until `stop` is cancelled; the batches under
-    /// way are finished. Nothing that fails ends it.
+    /// way are finished. Nothing that fails ends it, and none of the three waits for another: a receiver that hangs delays no
+    /// audit, and audits that take long delay no event.
     pub async fn serve(&self, listener: Listener<'_>, stop: &CancellationToken) {
+        let audits = async {
+            while !stop.is_cancelled() {
+                report("audit", &self.pass(Work::Due, listener, stop).await);
+                self.pause(stop).await;
+            }
+        };
+        let deliveries = async {
+            while !stop.is_cancelled() {
+                report("deliver events", &self.deliver(stop).await.map(drop));
+                self.pause(stop).await;
+            }
+        };
+        tokio::join!(audits, deliveries, self.keep_house(stop));
+    }
+
+    /// Puts new tenants on the schedule, tells of stale ones and removes what is old.
+    async fn keep_house(&self, stop: &CancellationToken) {
         let mut enrolled: Option<Instant> = None;
+        let mut looked: Option<Instant> = None;
         let mut pruned: Option<Instant> = None;
         let passed = |last: Option<Instant>, interval: Duration| {
             last.is_none_or(|last| last.elapsed() >= interval)
         };
         while !stop.is_cancelled() {
-            if passed(enrolled, ENROLL_EVERY) && report("enroll tenants", &self.enroll().await) {
+            if passed(enrolled, LOOK_EVERY) && report("enroll tenants", &self.enroll().await) {
                 enrolled = Some(Instant::now());
             }
-            report("audit", &self.pass(Work::Due, listener, stop).await);
-            report("look for stale tenants", &self.look_for_stale().await);
-            report("deliver events", &self.deliver(stop).await.map(drop));
+            if passed(looked, LOOK_EVERY)
+                && report("look for stale tenants", &self.look_for_stale().await)
+            {
+                looked = Some(Instant::now());
+            }
             if passed(pruned, PRUNE_EVERY)
                 && report("remove old reports", &self.prune().await.map(drop))
             {
                 pruned = Some(Instant::now());
             }
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.settings.poll_interval) => {}
-            }
+            self.pause(stop).await;
+        }
+    }
+
+    async fn pause(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(self.settings.poll_interval) => {}
         }
     }
 
@@ -86,11 +111,14 @@ impl Auditor {
     }
 
     fn is_stale(&self, audited: &AuditedTenant) -> bool {
-        let since = audited.last_success_at.unwrap_or(audited.enrolled_at);
+        // A tenant that came on the schedule later was not expected before; a time to come is the mark of a clock that was wrong.
+        let now = self.clock.now();
+        let since = audited.last_success_at.max(Some(audited.enrolled_at));
+        let since = since.map_or(now, |since| since.min(now));
         let schedule = &self.plan.of(&audited.tenant).schedule;
         let missed = schedule.nth_after(&audited.tenant, since, self.settings.stale_after);
         // The last of those slots gets the time that an audit may take.
-        self.clock.now() > missed.saturating_add(self.settings.lease)
+        now > missed.saturating_add(self.settings.lease)
     }
 
     async fn tell_stale(&self, audited: &AuditedTenant) -> Result<()> {
@@ -102,7 +130,7 @@ impl Auditor {
         let reason = audited
             .last_error
             .as_deref()
-            .map_or_else(String::new, |error| format!(": {error}"));
+            .map_or_else(String::new, |error| format!(": {}", short(error)));
         let message = format!("no audit of {tenant} succeeded {since}{reason}");
         let now = self.clock.now();
         let events = self.events(EventKind::AuditStale, tenant, now, None, &[], &message);
@@ -127,10 +155,33 @@ impl Auditor {
     }
 }
 
+/// The beginning of an error, on one line: it goes to people, and systems at fault may answer with whole pages.
+fn short(error: &str) -> String {
+    const LONGEST: usize = 120;
+    let line = error.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= LONGEST {
+        return line;
+    }
+    let cut: String = line.chars().take(LONGEST - 1).collect();
+    format!("{cut}…")
+}
+
 /// Says what failed, and whether it did not.
 fn report(what: &str, outcome: &Result<()>) -> bool {
     if let Err(error) = outcome {
         tracing::error!(%error, "{what}: failed, and is tried again");
     }
     outcome.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn an_error_is_told_in_one_short_line() {
+        assert_eq!(short("no\nanswer "), "no answer");
+        let page = "ü ".repeat(500);
+        assert_eq!(short(&page).chars().count(), 120);
+    }
 }

@@ -15,8 +15,8 @@ use crate::domain::drift::{
 };
 use crate::domain::{Apply, Entry, Resources, Seq, Stream, TenantId};
 use crate::ports::{
-    ActualStateSource, Clock, Error, ErrorKind, ObserveRequest, ReadSession, Result, SnapshotStore,
-    StateReader, TenantDocuments,
+    ActualStateSource, Clock, Error, ErrorKind, Fault, ObserveRequest, ReadSession, Result,
+    SnapshotStore, StateReader, TenantDocuments,
 };
 
 /// Content that is read at once, in bytes, over all tenants of a page.
@@ -110,18 +110,30 @@ impl Inspector {
         Bucket::new(Arc::clone(&self.snapshots) as Arc<dyn SnapshotStore>)
     }
 
-    /// Reads tenants in the order given. Unknown ones are left out; a tenant whose rows fail their verification is an error of
-    /// its own.
+    /// Reads tenants in the order given. Unknown ones are left out; a tenant whose rows cannot be read, or fail their
+    /// verification, is an error of its own.
     pub async fn read(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, Result<Inspected>)>> {
         let mut found = Vec::with_capacity(tenants.len());
         let mut rest = tenants;
+        let mut at_once = tenants.len();
         while !rest.is_empty() {
-            let (documents, read) = self.reader.documents(rest, PAGE_BYTES).await?;
-            for documents in documents {
-                let tenant = documents.state.tenant.clone();
-                found.push((tenant, self.verify(documents).await));
+            let page = &rest[..at_once.min(rest.len())];
+            match self.reader.documents(page, PAGE_BYTES).await {
+                Ok((documents, read)) => {
+                    for documents in documents {
+                        let tenant = documents.state.tenant.clone();
+                        found.push((tenant, self.verify(documents).await));
+                    }
+                    rest = &rest[read.clamp(1, page.len())..];
+                }
+                Err(error) if error.fault() == Fault::Unavailable => return Err(error.into()),
+                Err(error) if page.len() == 1 => {
+                    found.push((page[0].clone(), Err(error.into())));
+                    rest = &rest[1..];
+                }
+                // Rows that cannot be read keep nobody from the other tenants.
+                Err(_) => at_once = 1,
             }
-            rest = &rest[read.clamp(1, rest.len())..];
         }
         Ok(found)
     }
