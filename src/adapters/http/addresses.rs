@@ -39,13 +39,16 @@ fn is_refused(address: IpAddr) -> bool {
 
 fn is_refused_v4(address: Ipv4Addr) -> bool {
     const ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
-    address.is_link_local() || address == ALIBABA
+    const AZURE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+    const ORACLE: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 192);
+    address.is_link_local() || [ALIBABA, AZURE, ORACLE].contains(&address)
 }
 
 fn is_refused_v6(address: Ipv6Addr) -> bool {
-    const AMAZON: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     const GOOGLE: Ipv6Addr = Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254);
-    address.is_unicast_link_local() || address == AMAZON || address == GOOGLE
+    // Amazon keeps several services there; one of them hands out credentials.
+    let is_amazon = matches!(address.segments(), [0xfd00, 0xec2, ..]);
+    address.is_unicast_link_local() || is_amazon || address == GOOGLE
 }
 
 /// The IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052) or 6to4 (RFC 3056).
@@ -144,9 +147,12 @@ mod tests {
             "0251.0376.0251.0376",
             "169.254.0.1",
             "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
             "[fe80::1]",
             "[febf::1]",
             "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
             "[fd20:ce::254]",
             "[::ffff:169.254.169.254]",
             "[::ffff:a9fe:a9fe]",
