@@ -136,7 +136,7 @@ impl Default for AuditConfig {
             settings: AuditSettings::default(),
             default: TenantAudit {
                 source: None,
-                schedule: default_schedule(),
+                schedule: Schedule::default(),
                 notify: Vec::new(),
             },
             tenants: BTreeMap::new(),
@@ -144,10 +144,6 @@ impl Default for AuditConfig {
             allow_link_local: false,
         }
     }
-}
-
-fn default_schedule() -> Schedule {
-    Schedule::every(Duration::from_mins(15))
 }
 
 fn bad(where_: &str, what: impl std::fmt::Display) -> Failure {
@@ -291,7 +287,7 @@ impl TenantFile {
             (None, None) if self.time_zone.is_some() => {
                 return Err(bad(table, "time-zone is for cron, and there is none"));
             }
-            (None, None) => default_schedule(),
+            (None, None) => Schedule::default(),
         };
         let jitter = Duration::from_secs(self.jitter_seconds.unwrap_or(60));
         Ok(TenantAudit {

@@ -51,8 +51,8 @@ type Items<'a> = BTreeMap<(&'a str, Option<&'a str>, Option<&'a str>), &'a Item>
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let opened = context.open().await?;
     let log = opened.audit_log();
-    let (_, from) = super::stored(log.as_ref(), arguments.from).await?;
-    let (_, to) = super::stored(log.as_ref(), arguments.to).await?;
+    let from = super::stored(log.as_ref(), arguments.from).await?;
+    let to = super::stored(log.as_ref(), arguments.to).await?;
     if from.tenant != to.tenant {
         let message = format!(
             "compare reports: the first is of {}, the second of {}",

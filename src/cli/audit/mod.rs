@@ -11,7 +11,7 @@ use driftline::domain::ReportId;
 use driftline::domain::drift::AuditReport;
 use driftline::ports::{AuditLog, Error, ErrorKind};
 
-use super::{Context, Exit};
+use super::{Context, Exit, drift};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -44,23 +44,15 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
     }
 }
 
-/// A stored report, as text and read.
-async fn stored(log: &dyn AuditLog, id: ReportId) -> anyhow::Result<(String, AuditReport)> {
-    let found = log.report(id).await.map_err(Error::from)?;
-    let found = found.ok_or_else(|| {
+/// A stored report that has to be there.
+async fn stored(log: &dyn AuditLog, id: ReportId) -> Result<AuditReport, Error> {
+    drift::stored::read(log, id).await?.ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,
             format!("read report {id}: there is no such report"),
         )
         .hint("`driftline audit list` shows those that are kept")
-    })?;
-    let report = serde_json::from_str(&found.body).map_err(|error| {
-        Error::new(
-            ErrorKind::Damaged,
-            format!("read report {id}: it cannot be read: {error}"),
-        )
-    })?;
-    Ok((found.body, report))
+    })
 }
 
 fn report_id(text: &str) -> Result<ReportId, String> {

@@ -72,7 +72,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     }
     let (mut drifts, mut resolved, mut saw) = (Vec::new(), Vec::new(), None);
     for summary in &summaries {
-        let Some(report) = stored::read(audits.as_ref(), summary).await? else {
+        let Some(report) = stored::read(audits.as_ref(), summary.id).await? else {
             continue;
         };
         // An audit that saw nothing does not know what drifts.

@@ -1,7 +1,7 @@
 //! What audits left.
 
-use driftline::domain::TenantId;
 use driftline::domain::drift::AuditReport;
+use driftline::domain::{ReportId, TenantId};
 use driftline::ports::{AuditLog, Error, ErrorKind, ReportFilter, ReportSummary};
 
 /// A tenant's reports without their bodies, newest first.
@@ -18,18 +18,15 @@ pub async fn list(
     Ok(audits.reports(&filter).await?)
 }
 
-/// One report; `None` when it was removed meanwhile.
-pub async fn read(
-    audits: &dyn AuditLog,
-    summary: &ReportSummary,
-) -> Result<Option<AuditReport>, Error> {
-    let Some(stored) = audits.report(summary.id).await? else {
+/// One report; `None` when there is none, or none any more.
+pub async fn read(audits: &dyn AuditLog, id: ReportId) -> Result<Option<AuditReport>, Error> {
+    let Some(stored) = audits.report(id).await? else {
         return Ok(None);
     };
     serde_json::from_str(&stored.body)
         .map(Some)
         .map_err(|error| {
-            let (id, tenant) = (summary.id, &summary.tenant);
+            let tenant = &stored.summary.tenant;
             let message = format!("read the report {id} of {tenant}: {error}");
             Error::new(ErrorKind::Damaged, message).hint(format!(
                 "`driftline audit run --tenant {tenant}` makes a new one"

@@ -1,7 +1,7 @@
 //! What the decisions of a tenant say about its drift: the fold of the stream.
 
 use super::{Acknowledgement, Policy};
-use crate::domain::{Decision, Entry};
+use crate::domain::{Decision, Entry, Seq};
 
 /// A tenant's policy and its acknowledgements, the newest of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,10 +10,13 @@ pub struct DriftRules {
     pub policy: Policy,
     /// What is accepted, expired or not; at most one for each field.
     pub acknowledgements: Vec<Acknowledgement>,
+    /// Decisions that this build cannot read: those before them stay in force.
+    pub unread: Vec<Seq>,
 }
 
 impl DriftRules {
-    /// The rules that these decisions, oldest first, amount to. What this build cannot read changes nothing.
+    /// The rules that these decisions, oldest first, amount to. What this build cannot read
+    /// changes nothing, and is named.
     pub fn fold<'a>(decisions: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut rules = Self::default();
         for entry in decisions {
@@ -29,9 +32,47 @@ impl DriftRules {
                         ..acknowledgement
                     });
                 }
-                Ok(Decision::Activate { .. } | Decision::Unknown) | Err(_) => {}
+                Ok(Decision::Activate { .. } | Decision::Unknown) => {}
+                Err(_) => rules.unread.push(entry.meta.seq),
             }
         }
         rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::content::Content;
+    use crate::domain::{EntryId, EntryMeta, Epoch, Stream, Timestamp};
+
+    fn decision(seq: u64, text: &str) -> Entry {
+        let content = Content::parse_object(text.as_bytes(), 1000).unwrap();
+        let meta = EntryMeta {
+            tenant: "acme".parse().unwrap(),
+            stream: Stream::Decisions,
+            seq: Seq::new(seq),
+            id: EntryId(uuid::Uuid::nil()),
+            epoch: Epoch::FIRST,
+            checksum: content.checksum(),
+            chain: content.checksum(),
+            created_at: Timestamp::EPOCH,
+            committed_at: Timestamp::EPOCH,
+            created_by: None,
+            message: None,
+            size_bytes: content.len() as u64,
+        };
+        Entry { meta, content }
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_is_named_and_the_one_before_stays() {
+        let old = r#"{"kind":"policy","policy":{"unmanaged":"ignore"}}"#;
+        let newer = r#"{"kind":"policy","policy":{"unmanaged":"negotiate"}}"#;
+        let other = r#"{"kind":"someday"}"#;
+        let all = [decision(1, old), decision(2, newer), decision(3, other)];
+        let rules = DriftRules::fold(&all);
+        assert_eq!(rules.policy.unmanaged, super::super::Unmanaged::Ignore);
+        assert_eq!(rules.unread, [Seq::new(2)]);
     }
 }

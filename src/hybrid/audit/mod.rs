@@ -7,6 +7,7 @@
 
 mod deliver;
 mod events;
+mod one;
 mod pass;
 mod schedule;
 mod serve;
@@ -22,8 +23,8 @@ use super::inspection::Inspector;
 use crate::domain::TenantId;
 use crate::ports::{ActualStateSource, AuditLog, Clock, Entropy, Notifier};
 
-/// How one tenant is audited.
-#[derive(Debug, Clone)]
+/// How one tenant is audited; by default nothing is observed, and nobody told.
+#[derive(Debug, Clone, Default)]
 pub struct TenantPlan {
     /// What is observed; without it desired and recorded are compared alone.
     pub source: Option<Arc<dyn ActualStateSource>>,
@@ -31,18 +32,6 @@ pub struct TenantPlan {
     pub schedule: Schedule,
     /// Who is told, by name.
     pub receivers: Vec<String>,
-}
-
-impl Default for TenantPlan {
-    /// Every 15 minutes, spread over one; nothing observed, nobody told.
-    fn default() -> Self {
-        let schedule = Schedule::every(Duration::from_mins(15));
-        Self {
-            source: None,
-            schedule: schedule.with_jitter(Duration::from_mins(1)),
-            receivers: Vec::new(),
-        }
-    }
 }
 
 /// How tenants are audited.

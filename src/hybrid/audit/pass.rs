@@ -12,23 +12,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Auditor;
-use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Status, ToTell, Verdict};
-use crate::domain::{ReportId, TenantId};
+use crate::domain::TenantId;
+use crate::domain::drift::{AuditReport, Proof};
 use crate::hybrid::drift;
-use crate::hybrid::inspection::{Inspected, Question};
+use crate::hybrid::inspection::Inspected;
 use crate::ports::{
-    AuditClaim, AuditOutcome, AuditScope, Error, ErrorKind, Fault, NewReport, Result, WorkerId,
+    AuditClaim, AuditOutcome, AuditScope, Error, ErrorKind, Fault, Result, WorkerId,
 };
 
 /// Tenants that one claim takes at most.
 const LARGEST_BATCH: usize = 512;
 /// Batches under way at once: while one waits for the database, another one observes.
 const LANES: usize = 3;
-
-/// By how much the clocks of observers may be ahead.
-const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
-/// How long drifts that ended are remembered where reports are kept for ever.
-const REMEMBERED: Duration = Duration::from_hours(24 * 90);
 
 /// What became of one tenant.
 #[derive(Debug)]
@@ -94,8 +89,8 @@ impl Auditor {
     async fn known(&self, tenants: Vec<TenantId>, listener: Listener<'_>) -> Result<Vec<TenantId>> {
         let mut known = Vec::new();
         for tenant in tenants {
-            let at_it = self.inspector.tenant(&tenant).await?;
-            match drift::known(&tenant, at_it) {
+            let is_known = self.inspector.knows(&tenant).await?;
+            match drift::known(&tenant, is_known.then_some(())) {
                 Ok(()) => known.push(tenant),
                 Err(error) => {
                     let audited = Audited::Failed(error);
@@ -308,156 +303,6 @@ impl Auditor {
         if let Err(error) = self.log.finish(&outcomes).await {
             tracing::warn!(%error, "claims were not given back, and expire");
         }
-    }
-
-    /// Audits one tenant.
-    async fn audit(
-        &self,
-        claim: AuditClaim,
-        inspected: Option<Result<Inspected>>,
-        proof: &Proof,
-    ) -> (AuditOutcome, Result<AuditReport>) {
-        let started_at = self.clock.now();
-        let plan = self.plan.of(&claim.tenant);
-        let report = match inspected {
-            Some(Ok(inspected)) => self.compare(&claim, &inspected, proof, started_at).await,
-            Some(Err(error)) => Err(error),
-            None => drift::known(&claim.tenant, None),
-        };
-        let at = self.clock.now();
-        let mut outcome = AuditOutcome {
-            tenant: claim.tenant.clone(),
-            fence: claim.fence,
-            at,
-            report: None,
-            memory: None,
-            error: None,
-            next_at: Some(plan.schedule.next_after(&claim.tenant, at)),
-            events: Vec::new(),
-        };
-        let (report, memory, to_tell) = match report {
-            Ok(report) => report,
-            Err(error) => {
-                outcome.error = Some(error.to_string());
-                return (outcome, Err(error));
-            }
-        };
-        let drift = &report.drift;
-        outcome.error = self.shortcoming(&report);
-        outcome.events = self.events_of(&report, &to_tell, claim.stale && outcome.error.is_none());
-        let differences = Verdict::ALL
-            .into_iter()
-            .filter(|verdict| verdict.is_difference());
-        let stored = serde_json::to_string(&report).and_then(|body| {
-            outcome.memory = Some(serde_json::to_string(&memory)?);
-            Ok(NewReport {
-                id: report.id,
-                at: report.finished_at,
-                has_drift: drift.has_drift,
-                differences: differences.map(|verdict| drift.count(verdict)).sum(),
-                unknown: drift.count(Verdict::Unknown),
-                body,
-            })
-        });
-        match stored {
-            Ok(stored) => outcome.report = Some(stored),
-            Err(error) => {
-                let error = Error::new(
-                    ErrorKind::Internal,
-                    format!("write the report of {}: {error}", claim.tenant),
-                );
-                outcome.error = Some(error.to_string());
-                return (outcome, Err(error));
-            }
-        }
-        (outcome, Ok(report))
-    }
-
-    /// Why an audit that has a report does not count as a success: it did not see what is live, or not as it is now.
-    fn shortcoming(&self, report: &AuditReport) -> Option<String> {
-        let (drift, source) = (&report.drift, report.source.as_ref()?);
-        let compared = Verdict::ALL.into_iter().filter(|verdict| {
-            // What is live and not managed was compared with nothing.
-            !matches!(verdict, Verdict::Unknown | Verdict::Unmanaged)
-        });
-        let compared: u64 = compared.map(|verdict| drift.count(verdict)).sum();
-        let saw_nothing = drift.status == Status::NotObserved
-            || (drift.count(Verdict::Unknown) > 0 && compared == 0);
-        let first = drift.errors.first();
-        let Some(observed_at) = drift.observed_at.filter(|_| !saw_nothing) else {
-            let reason = match first {
-                Some(error) => &error.message,
-                None if saw_nothing => "nothing of the tenant could be seen",
-                None => return None,
-            };
-            return Some(format!("{source}: {reason}"));
-        };
-        let (schedule, now) = (&self.plan.of(&report.tenant).schedule, report.finished_at);
-        let is_to_come = observed_at > now.saturating_add(CLOCKS_DIFFER);
-        let until = schedule.nth_after(&report.tenant, observed_at, self.settings.stale_after);
-        (is_to_come || until < now)
-            .then(|| format!("{source}: the live state is from {observed_at}"))
-    }
-
-    async fn compare(
-        &self,
-        claim: &AuditClaim,
-        inspected: &Inspected,
-        proof: &Proof,
-        started_at: crate::domain::Timestamp,
-    ) -> Result<(AuditReport, Memory, ToTell)> {
-        let plan = self.plan.of(&claim.tenant);
-        let actual = match &plan.source {
-            Some(source) => {
-                let deadline = self.settings.deadline.min(self.settings.lease / 3);
-                let observed = self.inspector.observe(inspected, source.as_ref());
-                let observed = tokio::time::timeout(deadline, observed).await;
-                Some(observed.unwrap_or_else(|_| {
-                    let seconds = deadline.as_secs_f64();
-                    let message = format!("no answer within {seconds} seconds");
-                    crate::domain::drift::ActualState::failed(message)
-                }))
-            }
-            None => None,
-        };
-        let question = Question::default();
-        let mut drift = self
-            .inspector
-            .compare(inspected, actual.as_ref(), question)
-            .await?;
-        let mut memory = match claim.memory.as_deref().map(serde_json::from_str::<Memory>) {
-            Some(Ok(memory)) => memory,
-            Some(Err(error)) => {
-                // Onsets begin anew; nothing that is live depends on them.
-                tracing::warn!(tenant = %claim.tenant, %error, "what audits remembered cannot be read");
-                Memory::default()
-            }
-            None => Memory::default(),
-        };
-        let finished_at = self.clock.now();
-        // Onsets go by when the live system was seen, which the end of the audit may be long after.
-        let seen_at = drift.observed_at.unwrap_or(started_at).min(finished_at);
-        let has_listeners = !plan.receivers.is_empty();
-        let changes = memory.observe(&mut drift, seen_at, has_listeners);
-        let remembered = self.settings.keep_for.unwrap_or(REMEMBERED);
-        memory.forget(finished_at.saturating_sub(remembered));
-        let report = AuditReport {
-            schema: AUDIT_SCHEMA.to_owned(),
-            id: ReportId(self.entropy.uuid()),
-            tenant: claim.tenant.clone(),
-            started_at,
-            finished_at,
-            source: plan.source.as_ref().map(|source| source.name()),
-            proof: Proof {
-                requests: self.inspector.requests(),
-                ..proof.clone()
-            },
-            new: changes.new,
-            continuing: changes.continuing,
-            resolved: changes.resolved,
-            drift,
-        };
-        Ok((report, memory, changes.to_tell))
     }
 
     /// Keeps results. A lost answer is asked again: either the report is there, or it was kept by nobody.

@@ -28,6 +28,13 @@ enum Slots {
 #[error("{0}")]
 pub struct InvalidSchedule(String);
 
+impl Default for Schedule {
+    /// Every 15 minutes, spread over one.
+    fn default() -> Self {
+        Self::every(Duration::from_mins(15)).with_jitter(Duration::from_mins(1))
+    }
+}
+
 impl Schedule {
     /// The shortest interval.
     pub const SHORTEST: Duration = Duration::from_secs(1);

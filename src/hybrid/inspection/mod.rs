@@ -82,12 +82,12 @@ impl Inspector {
     }
 
     /// Whether the database knows the tenant.
-    pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<()>> {
+    pub async fn knows(&self, tenant: &TenantId) -> Result<bool> {
         let (found, _) = self
             .reader
             .documents(std::slice::from_ref(tenant), 0)
             .await?;
-        Ok((!found.is_empty()).then_some(()))
+        Ok(!found.is_empty())
     }
 
     /// Who reads the database, and whether it could write.
@@ -178,11 +178,15 @@ impl Inspector {
                 content: Err(format!("the row of applies/{newest} is lost")),
             }),
         };
+        let rules = DriftRules::fold(&decisions);
+        for seq in &rules.unread {
+            tracing::warn!(%tenant, decision = %seq, "a decision about drift cannot be read by this version of driftline, and has no effect");
+        }
         Ok(Inspected {
-            rules: DriftRules::fold(&decisions),
             tenant,
             desired,
             recorded,
+            rules,
         })
     }
 

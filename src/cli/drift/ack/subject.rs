@@ -117,7 +117,7 @@ impl Subject<'_> {
         let audits = context.open().await?.audit_log();
         let newest = stored::list(audits.as_ref(), self.tenant, 1).await?;
         let report = match newest.first() {
-            Some(summary) => stored::read(audits.as_ref(), summary).await?,
+            Some(summary) => stored::read(audits.as_ref(), summary.id).await?,
             None => None,
         };
         let Some(report) = report else {
