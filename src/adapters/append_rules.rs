@@ -5,6 +5,7 @@
 
 use crate::domain::{
     Activation, Digest, EntryMeta, Epoch, Head, Seq, Stream, TenantId, TenantState, Timestamp,
+    retires,
 };
 use crate::ports::{Appended, Expectation, IDEMPOTENCY_WINDOW, NewEntry, Ownership, Refusal};
 
@@ -62,7 +63,7 @@ pub(crate) fn key_expires_at(used_at: Timestamp) -> Timestamp {
 
 /// Judges an append at `now`, in the order that [`crate::ports::ManifestStore::append`] promises.
 pub(crate) fn decide(tenant: &TenantId, entry: &NewEntry, facts: Facts, now: Timestamp) -> Verdict {
-    if let Some(refusal) = refusal(facts.ownership, facts.state.as_ref()) {
+    if let Some(refusal) = refusal(facts.ownership, facts.state.as_ref(), entry) {
         return Verdict::Answer(Appended::Refused(refusal));
     }
     let state = facts
@@ -102,10 +103,14 @@ pub(crate) fn decide(tenant: &TenantId, entry: &NewEntry, facts: Facts, now: Tim
     Verdict::Append(Box::new(next(state, entry, now)))
 }
 
-fn refusal(ownership: Ownership, state: Option<&TenantState>) -> Option<Refusal> {
+fn refusal(ownership: Ownership, state: Option<&TenantState>, entry: &NewEntry) -> Option<Refusal> {
     match (ownership, state) {
         (Ownership::Unclaimed, _) => Some(Refusal::Unclaimed),
-        (_, Some(state)) => state.awaiting_recovery.then_some(Refusal::AwaitingRecovery),
+        (_, Some(state)) if state.awaiting_recovery => Some(Refusal::AwaitingRecovery),
+        (_, Some(state)) => {
+            let back = retires(entry.stream, &entry.content) == Some(false);
+            (state.retired.is_some() && !back).then_some(Refusal::Retired)
+        }
         (Ownership::AwaitingRecovery, None) => Some(Refusal::AwaitingRecovery),
         (Ownership::Claimed, None) => None,
     }
@@ -145,6 +150,7 @@ fn next(mut state: TenantState, entry: &NewEntry, now: Timestamp) -> Step {
             decision: meta.seq,
             ..activation
         }),
+        retires(entry.stream, &entry.content),
     );
     Step { meta, after: state }
 }

@@ -1,7 +1,7 @@
 //! How a tenant's shadowing stands, as a pure function of its record: what may be leased, what a release changes.
 
 use crate::domain::{Halt, PerStream, Seq, Stream, TenantState, Timestamp};
-use crate::ports::{Backlog, ShadowFailure, WorkerId};
+use crate::ports::{Backlog, RestoreProof, ShadowFailure, WorkerId};
 
 /// One tenant's shadowing on record. The watermarks belong to the database's current bucket.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct Shadowing {
     pub retry_at: Option<Timestamp>,
     /// Shadowing stopped.
     pub halted: Option<Halt>,
+    /// The last time that it was proven to be restorable.
+    pub proof: Option<RestoreProof>,
 }
 
 /// What keeps a tenant that has something pending.

@@ -16,6 +16,7 @@ pub use ids::{
     ShortText, Stream, TenantId,
 };
 pub use records::{
-    Activation, Apply, Decision, Halt, Head, Resources, TenantState, VersionRef, references,
+    Activation, Apply, Decision, Halt, Head, Moved, Renumbering, Resources, TenantState,
+    VersionRef, references, retires,
 };
 pub use time::{InvalidTime, Timestamp};

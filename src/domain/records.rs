@@ -63,9 +63,101 @@ pub enum Decision {
         #[serde(flatten)]
         acknowledgement: Acknowledgement,
     },
+    /// Ends the tenant: its writes are refused, and recovery brings it back as ended.
+    Retire,
+    /// Takes the last [`Decision::Retire`] back.
+    Reinstate,
+    /// Accepts that an entry is lost on both sides.
+    #[serde(rename_all = "camelCase")]
+    AcceptLoss {
+        /// The stream of the lost entry.
+        lost_stream: Stream,
+        /// Its number.
+        lost_seq: Seq,
+    },
+    /// Two histories disagreed: the bucket's numbers stood, and the database's entries came after them under new ones.
+    Renumber {
+        /// What moved, in the order of the streams and of their old numbers.
+        moved: Vec<Moved>,
+    },
     /// A decision that this build does not know; it is kept and changes nothing.
     #[serde(other)]
     Unknown,
+}
+
+/// An entry that got another number, epoch and chain; its content, id and author stayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moved {
+    /// Which stream.
+    pub stream: Stream,
+    /// Its number before.
+    pub from: Seq,
+    /// Its chain before.
+    pub from_chain: Digest,
+    /// Its number now.
+    pub to: Seq,
+    /// Its chain now.
+    pub to_chain: Digest,
+}
+
+/// Where the versions went that were renumbered: a reference to one of them is followed by its chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renumbering(BTreeMap<Digest, VersionRef>);
+
+impl Renumbering {
+    /// Adds what a decision moved, if it is a [`Decision::Renumber`].
+    pub fn extend(&mut self, decision: &Entry) {
+        if let Ok(Decision::Renumber { moved }) =
+            serde_json::from_slice(decision.content.as_bytes())
+        {
+            self.add(&moved);
+        }
+    }
+
+    /// Adds what moved. What moved before and moves again is followed to where it is now.
+    pub fn add(&mut self, moved: &[Moved]) {
+        for moved in moved.iter().filter(|it| it.stream == Stream::Manifests) {
+            let now = VersionRef {
+                version: moved.to,
+                chain: moved.to_chain,
+            };
+            for earlier in self.0.values_mut() {
+                if earlier.chain == moved.from_chain {
+                    *earlier = now;
+                }
+            }
+            self.0.insert(moved.from_chain, now);
+        }
+    }
+
+    /// Where a version is now; the reference itself if it did not move.
+    pub fn follow(&self, reference: VersionRef) -> VersionRef {
+        self.0.get(&reference.chain).copied().unwrap_or(reference)
+    }
+
+    /// The same for an activation, and for the head that it was made for.
+    pub fn follow_activation(&self, activation: Activation) -> Activation {
+        let head = self.0.get(&activation.head_chain);
+        Activation {
+            target: self.follow(activation.target),
+            head_chain: head.map_or(activation.head_chain, |head| head.chain),
+            ..activation
+        }
+    }
+}
+
+/// Whether a decision ends its tenant (`true`), takes that back (`false`), or does neither.
+pub fn retires(stream: Stream, content: &Content) -> Option<bool> {
+    if stream != Stream::Decisions {
+        return None;
+    }
+    // The canonical form of a record without members is these very bytes; databases compare them as well.
+    match content.as_bytes() {
+        br#"{"kind":"retire"}"# => Some(true),
+        br#"{"kind":"reinstate"}"# => Some(false),
+        _ => None,
+    }
 }
 
 impl Apply {
@@ -111,8 +203,15 @@ pub fn references(stream: Stream, content: &Content) -> Vec<VersionRef> {
                     chain: head_chain,
                 },
             ],
-            Ok(Decision::Policy { .. } | Decision::Acknowledge { .. } | Decision::Unknown)
-            | Err(_) => Vec::new(),
+            Ok(Decision::Renumber { moved }) => moved
+                .iter()
+                .filter(|moved| moved.stream == Stream::Manifests)
+                .map(|moved| VersionRef {
+                    version: moved.to,
+                    chain: moved.to_chain,
+                })
+                .collect(),
+            Ok(_) | Err(_) => Vec::new(),
         },
     }
 }
@@ -152,8 +251,7 @@ impl Activation {
                 target: VersionRef { version, chain },
                 head_chain,
             }),
-            Ok(Decision::Policy { .. } | Decision::Acknowledge { .. } | Decision::Unknown)
-            | Err(_) => None,
+            Ok(_) | Err(_) => None,
         }
     }
 }
@@ -193,6 +291,8 @@ pub struct TenantState {
     pub activation: Option<Activation>,
     /// Writes are refused until recovery has dealt with this tenant.
     pub awaiting_recovery: bool,
+    /// The decision that ended the tenant, if one did.
+    pub retired: Option<Seq>,
 }
 
 impl TenantState {
@@ -209,6 +309,7 @@ impl TenantState {
             last_committed_at: None,
             activation: None,
             awaiting_recovery: false,
+            retired: None,
         }
     }
 
@@ -225,8 +326,13 @@ impl TenantState {
         }
     }
 
-    /// The state after `entry` was appended.
-    pub fn push(&mut self, meta: &EntryMeta, activation: Option<Activation>) {
+    /// The state after an entry was appended. `retires` is what [`retires`] says of it.
+    pub fn push(
+        &mut self,
+        meta: &EntryMeta,
+        activation: Option<Activation>,
+        retires: Option<bool>,
+    ) {
         self.heads[meta.stream] = Head {
             seq: meta.seq,
             chain: meta.chain,
@@ -234,6 +340,9 @@ impl TenantState {
         self.last_committed_at = self.last_committed_at.max(Some(meta.committed_at));
         if let Some(activation) = activation {
             self.activation = Some(activation);
+        }
+        if let Some(retires) = retires {
+            self.retired = retires.then_some(meta.seq);
         }
     }
 }
@@ -271,6 +380,41 @@ mod tests {
             ..state(6)
         };
         assert_eq!(after.active_version(), Seq::new(6));
+    }
+
+    #[test]
+    fn decisions_without_members_are_known_by_their_bytes() {
+        for (decision, expected) in [
+            (Decision::Retire, Some(true)),
+            (Decision::Reinstate, Some(false)),
+            (Decision::Unknown, None),
+        ] {
+            let content = decision.to_content().unwrap();
+            assert_eq!(retires(Stream::Decisions, &content), expected);
+            assert_eq!(retires(Stream::Manifests, &content), None);
+        }
+    }
+
+    #[test]
+    fn a_reference_follows_what_moved_also_twice() {
+        let moved = |from: u64, to: u64| Moved {
+            stream: Stream::Manifests,
+            from: Seq::new(from),
+            from_chain: Digest::of(&from.to_be_bytes()),
+            to: Seq::new(to),
+            to_chain: Digest::of(&to.to_be_bytes()),
+        };
+        let reference = |version: u64| VersionRef {
+            version: Seq::new(version),
+            chain: Digest::of(&version.to_be_bytes()),
+        };
+        let mut renumbering = Renumbering::default();
+        renumbering.add(&[moved(3, 5), moved(4, 6)]);
+        renumbering.add(&[moved(6, 9)]);
+        assert_eq!(renumbering.follow(reference(3)), reference(5));
+        assert_eq!(renumbering.follow(reference(4)), reference(9));
+        assert_eq!(renumbering.follow(reference(6)), reference(9));
+        assert_eq!(renumbering.follow(reference(1)), reference(1));
     }
 
     #[test]

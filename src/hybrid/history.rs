@@ -79,6 +79,10 @@ pub(crate) fn refused(tenant: &TenantId, appended: &Appended) -> Error {
             Error::new(ErrorKind::Refused, format!("write {tenant}: it awaits recovery; the bucket knows more than this database"))
                 .hint("run `driftline recover --all-tenants` (add --dry-run to look first)")
         }
+        Appended::Refused(Refusal::Retired) => {
+            Error::new(ErrorKind::Refused, format!("write {tenant}: the tenant is retired"))
+                .hint("`driftline tenant reinstate` takes that decision back")
+        }
         Appended::Committed { .. } | Appended::Replayed { .. } | Appended::Unchanged { .. } => {
             Error::new(ErrorKind::Internal, format!("write {tenant}: a committed entry was taken for a refusal"))
         }

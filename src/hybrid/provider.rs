@@ -92,11 +92,13 @@ fn from_database(stored: Stored) -> Manifest {
         entry,
         active,
         watermark,
+        retired,
     } = stored;
     Manifest {
         active: Some(entry.meta.seq == active),
         shadowed: entry.meta.seq <= watermark,
         source: Source::Database,
+        retired: Some(retired),
         entry,
     }
 }
@@ -161,6 +163,7 @@ impl ManifestProvider for HybridManifestRepository {
                 active,
                 shadowed,
                 source: Source::Database,
+                retired: Some(false),
             },
             new,
         })
@@ -188,14 +191,14 @@ impl ManifestProvider for HybridManifestRepository {
         version: Seq,
     ) -> Result<Option<Manifest>> {
         let database = &self.sides.database;
-        let active = match database.entry(tenant, Stream::Manifests, version).await {
+        let state = match database.entry(tenant, Stream::Manifests, version).await {
             Ok(Some(stored)) => return Ok(Some(from_database(stored))),
             Ok(None) => match database.tenant(tenant).await? {
                 Some(state)
                     if version > Seq::default()
                         && version <= state.heads[Stream::Manifests].seq =>
                 {
-                    Some(state.active_version() == version)
+                    Some(state)
                 }
                 _ => return Ok(None),
             },
@@ -206,8 +209,10 @@ impl ManifestProvider for HybridManifestRepository {
             Err(error) => return Err(error.into()),
         };
         let found = fallback::manifest(&self.sides.bucket(), tenant, version).await?;
+        let state = state.as_ref();
         Ok(found.map(|(entry, latest)| Manifest {
-            active,
+            active: state.map(|state| state.active_version() == version),
+            retired: state.map(|state| state.retired.is_some()),
             shadowed: entry.meta.seq <= latest,
             source: Source::Bucket,
             entry,

@@ -67,6 +67,8 @@ pub struct Manifest {
     pub shadowed: bool,
     /// Which side answered.
     pub source: Source,
+    /// Whether a decision ended the tenant. `None` when the database could not be asked.
+    pub retired: Option<bool>,
 }
 
 /// What became of [`ManifestProvider::create_manifest`].

@@ -74,6 +74,8 @@ pub enum Refusal {
     Unclaimed,
     /// The bucket knows more than the database, or belongs to another one.
     AwaitingRecovery,
+    /// A decision ended the tenant; nothing but a [`crate::domain::Decision::Reinstate`] is taken.
+    Retired,
 }
 
 /// What became of an append.
@@ -125,6 +127,8 @@ pub struct Stored {
     pub active: Seq,
     /// The watermark of the entry's stream.
     pub watermark: Seq,
+    /// A decision ended the tenant.
+    pub retired: bool,
 }
 
 /// What a backend says of itself.

@@ -34,7 +34,7 @@ pub use manifest_store::{
     Stored,
 };
 pub use notifier::{DeliveryError, Notifier};
-pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore};
+pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore, RestoreProof};
 pub use shadow_ledger::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
     TenantStatus, Work, WorkerId,

@@ -5,7 +5,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::StoreResult;
-use crate::domain::{BucketId, DatabaseId, Entry, Epoch, PerStream, Seq, TenantId, TenantState};
+use crate::domain::{
+    BucketId, DatabaseId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp,
+};
 
 /// Whether the database may take writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,15 @@ pub struct DatabaseIdentity {
     pub bucket_id: Option<BucketId>,
 }
 
+/// That a tenant was restored from its bucket, into a database of its own, and was what the live database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoreProof {
+    /// The newest version that was restored and compared.
+    pub version: Seq,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Ownership and recovery. All methods see and change every tenant.
 #[async_trait]
 pub trait RecoveryStore: Send + Sync + fmt::Debug {
@@ -49,6 +60,14 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// bucket than before every watermark starts at 0.
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
 
+    /// Keeps, per tenant, that its newest proven entries were restored from `bucket` and were the same. Nothing happens when
+    /// the database's bucket is another one; tenants that it does not know are left out.
+    async fn record_proofs(
+        &self,
+        bucket: BucketId,
+        proofs: &[(TenantId, RestoreProof)],
+    ) -> StoreResult<()>;
+
     /// Takes the tenant's lock for a restore. Dropping the restore undoes everything.
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>>;
 }
@@ -62,6 +81,10 @@ pub trait Restore: Send {
     /// Inserts lost entries as they are: number, epoch, times and chain stay. A number that exists already is an error with
     /// [`super::Fault::Refused`], and after an error the restore can no longer be committed.
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()>;
+
+    /// Takes entries out, and the idempotency keys that name them: damaged ones before they are inserted as they should be,
+    /// or those that come back under other numbers. A number that is not there is passed over.
+    async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()>;
 
     /// Commits: the tenant has this state (`awaiting_recovery` included), is no longer halted, and its watermarks of `bucket` are
     /// these. Fails with [`super::Fault::Unavailable`], and changes nothing, when the tenant moved since the restore began, or the

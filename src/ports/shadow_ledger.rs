@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{DatabaseIdentity, StoreResult};
+use super::{DatabaseIdentity, RestoreProof, StoreResult};
 use crate::domain::{
     BucketId, DatabaseId, Digest, Entry, Epoch, Halt, PerStream, Seq, Stream, TenantId,
     TenantState, Timestamp,
@@ -106,6 +106,8 @@ pub struct TenantStatus {
     pub last_error: Option<String>,
     /// When it is tried again, if it failed.
     pub retry_at: Option<Timestamp>,
+    /// The last time that it was proven to be restorable from the database's current bucket.
+    pub proof: Option<RestoreProof>,
 }
 
 /// How many tenants have something pending, by what keeps them.

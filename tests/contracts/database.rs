@@ -18,6 +18,7 @@ mod clocked;
 mod concurrency;
 pub mod fixture;
 mod lease;
+mod lifecycle;
 mod reading;
 mod recovery;
 mod restore;
@@ -74,6 +75,13 @@ macro_rules! database_contract {
                 only_the_holder_gives_back,
                 halted_and_awaiting_tenants_are_not_leased,
                 backlog_counts_by_what_keeps_them,
+            ]
+            lifecycle: [
+                a_retired_tenant_takes_nothing_but_its_reinstatement,
+                a_restore_brings_a_retired_tenant_back_retired,
+                removed_entries_give_their_numbers_and_keys_free,
+                a_removal_that_is_not_committed_changes_nothing,
+                a_proof_is_kept_until_the_bucket_changes,
             ]
             shadowing: [
                 pending_is_a_dense_run_in_order,

@@ -182,7 +182,7 @@ async fn a_large_restore_comes_back_as_it_was() {
     let mut restore = store.begin_restore(&to).await.unwrap();
     restore.insert(&entries).await.unwrap();
     let mut state = TenantState::new(to.clone(), Epoch::new(2));
-    state.push(&entries[1199].meta, None);
+    state.push(&entries[1199].meta, None, None);
     let bucket = BucketId(uuid::Uuid::from_u128(0xB0));
     restore
         .commit(&state, bucket, &driftline::domain::PerStream::default())

@@ -139,6 +139,7 @@ impl Tenant {
             entry,
             active: self.state.active_version(),
             watermark: self.shadowing.watermarks[stream],
+            retired: self.state.retired.is_some(),
         })
     }
 }

@@ -260,6 +260,7 @@ impl PostgresDatabase {
             entry,
             active: fields.number("active")?,
             watermark: fields.number("watermark")?,
+            retired: fields.get("retired")?,
         }))
     }
 }
@@ -342,6 +343,7 @@ fn appended(row: &PgRow, tenant: &TenantId, entry: &NewEntry) -> StoreResult<App
         "no_such_version" => Appended::NoSuchVersion,
         "unclaimed" => Appended::Refused(Refusal::Unclaimed),
         "awaiting_recovery" => Appended::Refused(Refusal::AwaitingRecovery),
+        "retired" => Appended::Refused(Refusal::Retired),
         _ => return Err(fields.corrupt("outcome")),
     })
 }

@@ -13,7 +13,7 @@ use crate::ports::StoreResult;
 const ACTION: &str = "migrate the schema driftline";
 
 /// Number, name, text. Never change one that was released.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (
         1,
         "schema",
@@ -28,6 +28,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "audits",
         include_str!("../../../migrations/postgres/0003_audits.sql"),
+    ),
+    (
+        4,
+        "lifecycle",
+        include_str!("../../../migrations/postgres/0004_lifecycle.sql"),
     ),
 ];
 

@@ -7,9 +7,9 @@ use super::error::{Action, Phase};
 use super::restore::PostgresRestore;
 use super::rows::{Fields, identity, identity_columns};
 use super::session::{Scope, Session};
-use super::types::PgUuid;
+use super::types::{PgTime, PgUuid};
 use crate::domain::{BucketId, Epoch, TenantId};
-use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
+use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, RestoreProof, StoreResult};
 
 /// Who the database is, at this moment.
 pub(super) const IDENTITY: &str =
@@ -22,6 +22,11 @@ const AWAIT_ONE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_r
         driftline.genesis($1, 'decisions')
     FROM driftline.database d
     ON CONFLICT (tenant) DO UPDATE SET awaiting_recovery = true";
+
+/// A row that belongs to no bucket has nothing in one, and nothing to prove.
+const PROVE: &str = "UPDATE driftline.shadowing s SET proven_version = p.version, proven_at = p.at
+    FROM unnest($2::text[], $3::bigint[], $4::timestamptz[]) AS p(tenant, version, at)
+    WHERE s.tenant = p.tenant AND s.bucket_id = $1";
 
 #[async_trait]
 impl RecoveryStore for PostgresDatabase {
@@ -96,6 +101,38 @@ impl RecoveryStore for PostgresDatabase {
         session.commit(action).await
     }
 
+    #[tracing::instrument(name = "db.tenant.prove", skip_all, fields(%bucket, tenants = proofs.len()), err(level = "debug"))]
+    async fn record_proofs(
+        &self,
+        bucket: BucketId,
+        proofs: &[(TenantId, RestoreProof)],
+    ) -> StoreResult<()> {
+        let action = Action::new("record what is restorable");
+        let mut session = self.begin(action, Scope::All).await?;
+        let statement = sqlx::query(PROVE)
+            .bind(PgUuid(bucket.0))
+            .bind(
+                proofs
+                    .iter()
+                    .map(|(tenant, _)| tenant.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                proofs
+                    .iter()
+                    .map(|(_, proof)| proof.version.to_i64())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                proofs
+                    .iter()
+                    .map(|(_, proof)| PgTime(proof.at))
+                    .collect::<Vec<_>>(),
+            );
+        session.execute(action, statement).await?;
+        session.commit(action).await
+    }
+
     #[tracing::instrument(name = "db.tenant.restore", skip_all, fields(%tenant), err(level = "debug"))]
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
         Ok(Box::new(PostgresRestore::begin(self, tenant).await?))
@@ -130,7 +167,7 @@ async fn take_bucket(
         .await?;
     if before.is_none_or(|before| before.0 != bucket.0) {
         let reset = "UPDATE driftline.shadowing SET bucket_id = NULL, manifests_watermark = 0, applies_watermark = 0,
-            decisions_watermark = 0 WHERE bucket_id <> $1";
+            decisions_watermark = 0, proven_version = NULL, proven_at = NULL WHERE bucket_id <> $1";
         session
             .execute(action, sqlx::query(reset).bind(PgUuid(bucket.0)))
             .await?;

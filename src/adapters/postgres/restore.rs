@@ -34,7 +34,7 @@ const INSERT: &str = "INSERT INTO driftline.entry (tenant, stream, seq, id, epoc
 const FINISH: &str = "UPDATE driftline.tenant SET epoch = $2, awaiting_recovery = $3, last_committed_at = $4,
     manifests_head = $5, manifests_chain = $6, applies_head = $7, applies_chain = $8, decisions_head = $9,
     decisions_chain = $10, activation_decision = $11, activation_version = $12, activation_chain = $13,
-    activation_head_chain = $14 WHERE tenant = $1";
+    activation_head_chain = $14, retired = $15 WHERE tenant = $1";
 
 const SHADOWED: &str = "INSERT INTO driftline.shadowing AS s (tenant, bucket_id, manifests_watermark, applies_watermark,
     decisions_watermark) VALUES ($1, $2, $3, $4, $5)
@@ -126,6 +126,22 @@ impl Restore for PostgresRestore {
         Ok(())
     }
 
+    #[tracing::instrument(name = "db.entry.remove", skip_all, fields(tenant = %self.tenant, %stream, entries = seqs.len()), err(level = "debug"))]
+    async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()> {
+        let action = Action::on("remove entries", &self.tenant);
+        for statement in [
+            "DELETE FROM driftline.entry WHERE tenant = $1 AND stream = $2 AND seq = ANY($3)",
+            "DELETE FROM driftline.idempotency WHERE tenant = $1 AND stream = $2 AND seq = ANY($3)",
+        ] {
+            let statement = sqlx::query(statement)
+                .bind(self.tenant.as_str())
+                .bind(stream.code())
+                .bind(seqs.iter().map(|seq| seq.to_i64()).collect::<Vec<_>>());
+            self.session.execute(action, statement).await?;
+        }
+        Ok(())
+    }
+
     #[tracing::instrument(name = "db.tenant.restored", skip_all, fields(tenant = %self.tenant), err(level = "debug"))]
     async fn commit(
         mut self: Box<Self>,
@@ -157,7 +173,8 @@ impl Restore for PostgresRestore {
             .bind(activation.map(|activation| activation.decision.to_i64()))
             .bind(activation.map(|activation| activation.target.version.to_i64()))
             .bind(activation.map(|activation| PgDigest(activation.target.chain)))
-            .bind(activation.map(|activation| PgDigest(activation.head_chain)));
+            .bind(activation.map(|activation| PgDigest(activation.head_chain)))
+            .bind(state.retired.map(Seq::to_i64));
         self.session.execute(action, finish).await?;
         let mut shadowed = sqlx::query(SHADOWED)
             .bind(tenant.as_str())

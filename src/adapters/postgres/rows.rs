@@ -27,7 +27,7 @@ macro_rules! state_columns {
     () => {
         "t.tenant, t.epoch, t.awaiting_recovery, t.last_committed_at, t.manifests_head, t.manifests_chain, t.applies_head, \
          t.applies_chain, t.decisions_head, t.decisions_chain, t.activation_decision, t.activation_version, \
-         t.activation_chain, t.activation_head_chain"
+         t.activation_chain, t.activation_head_chain, t.retired"
     };
 }
 
@@ -205,6 +205,7 @@ pub(super) fn state_with_epoch(row: &PgRow, epoch: &'static str) -> StoreResult<
         last_committed_at: fields.optional_time("last_committed_at")?,
         activation: fields.activation()?,
         awaiting_recovery: fields.get("awaiting_recovery")?,
+        retired: fields.optional_number("retired")?,
         tenant: tenant.clone(),
     })
 }

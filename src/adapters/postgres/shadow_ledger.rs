@@ -14,8 +14,8 @@ use super::session::Scope;
 use super::types::{PgDigest, PgUuid, micros};
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
 use crate::ports::{
-    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
-    StoreResult, TenantStatus, Work, WorkerId,
+    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, RestoreProof, ShadowFailure,
+    ShadowLedger, StoreResult, TenantStatus, Work, WorkerId,
 };
 
 /// Something is pending: from `t` (tenant) and `s` (shadowing).
@@ -115,7 +115,7 @@ const MOVED: &str = "SELECT count(*) AS moved
 const STATUS: &str = concat!(
     "SELECT ",
     state_columns!(),
-    ", w.*, s.halted, s.last_error, s.retry_at,
+    ", w.*, s.halted, s.last_error, s.retry_at, s.proven_version, s.proven_at,
         greatest(t.manifests_head - w.manifests_watermark, 0) + greatest(t.applies_head - w.applies_watermark, 0)
             + greatest(t.decisions_head - w.decisions_watermark, 0) AS entries,
         coalesce(r.bytes, 0) AS bytes, r.oldest_at
@@ -429,6 +429,7 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
         .get::<Option<&str>>("halted")?
         .map(serde_json::from_str)
         .transpose();
+    let version = fields.optional_number::<Seq>("proven_version")?;
     Ok(TenantStatus {
         state: state(row)?,
         watermarks: watermarks(row, &tenant)?,
@@ -440,5 +441,8 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
         halted: halted.map_err(|error| fields.corrupt("halted").because(error))?,
         last_error: fields.get("last_error")?,
         retry_at: fields.optional_time("retry_at")?,
+        proof: version
+            .zip(fields.optional_time("proven_at")?)
+            .map(|(version, at)| RestoreProof { version, at }),
     })
 }

@@ -41,7 +41,7 @@ const DOCUMENTS: &str = concat!(
     ), sized AS (
         SELECT e.*, t.nth, t.tenant AS name, t.epoch AS tenant_epoch, t.awaiting_recovery, t.last_committed_at,
             t.manifests_head, t.manifests_chain, t.applies_head, t.applies_chain, t.decisions_head, t.decisions_chain,
-            t.activation_decision, t.activation_version, t.activation_chain, t.activation_head_chain,
+            t.activation_decision, t.activation_version, t.activation_chain, t.activation_head_chain, t.retired,
             sum(octet_length(e.content)) OVER (ORDER BY t.nth GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
         FROM page t
         LEFT JOIN LATERAL (
@@ -57,7 +57,7 @@ const DOCUMENTS: &str = concat!(
     )
     SELECT e.nth, e.name AS tenant, e.tenant_epoch, e.awaiting_recovery, e.last_committed_at, e.manifests_head,
         e.manifests_chain, e.applies_head, e.applies_chain, e.decisions_head, e.decisions_chain, e.activation_decision,
-        e.activation_version, e.activation_chain, e.activation_head_chain, e.manifest_version, ",
+        e.activation_version, e.activation_chain, e.activation_head_chain, e.retired, e.manifest_version, ",
     meta_columns!(),
     ", e.content
     FROM sized e WHERE e.before IS NULL OR e.before <= $2"

@@ -18,6 +18,11 @@ const FILES: &[(i64, &str, &str)] = &[
         "audits",
         include_str!("../../../migrations/sqlite/0002_audits.sql"),
     ),
+    (
+        3,
+        "lifecycle",
+        include_str!("../../../migrations/sqlite/0003_lifecycle.sql"),
+    ),
 ];
 
 fn migrator() -> Migrator {

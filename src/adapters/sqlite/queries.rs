@@ -80,5 +80,6 @@ pub(super) async fn stored(
         entry: entry(&found)?,
         active,
         watermark,
+        retired: row.state.retired.is_some(),
     }))
 }

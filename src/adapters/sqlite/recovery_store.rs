@@ -8,7 +8,7 @@ use super::restore::SqliteRestore;
 use super::writes::{execute, save_state};
 use super::{SqliteDatabase, commit};
 use crate::domain::{BucketId, Epoch, TenantId, TenantState};
-use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, StoreResult};
+use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, RestoreProof, StoreResult};
 
 impl SqliteDatabase {
     /// Makes `bucket` the current one, with at least this generation, and the database claimed if `claim` says so. Another
@@ -18,7 +18,8 @@ impl SqliteDatabase {
         let mut transaction = self.begin(action).await?;
         if identity(&mut transaction, action).await?.bucket_id != Some(bucket) {
             let reset = sqlx::query(
-                "UPDATE tenant SET manifests_watermark = 0, applies_watermark = 0, decisions_watermark = 0",
+                "UPDATE tenant SET manifests_watermark = 0, applies_watermark = 0, decisions_watermark = 0,
+                 proven_version = NULL, proven_at = NULL",
             );
             execute(&mut transaction, reset, action).await?;
         }
@@ -77,6 +78,28 @@ impl RecoveryStore for SqliteDatabase {
     #[instrument(name = "db.database.take_generation", skip_all, fields(%bucket, %generation), err(level = "debug"))]
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
         self.take(bucket, generation, false).await
+    }
+
+    #[instrument(name = "db.tenant.prove", skip_all, fields(%bucket, tenants = proofs.len()), err(level = "debug"))]
+    async fn record_proofs(
+        &self,
+        bucket: BucketId,
+        proofs: &[(TenantId, RestoreProof)],
+    ) -> StoreResult<()> {
+        let action = || "record what is restorable".to_owned();
+        let mut transaction = self.begin(action).await?;
+        if identity(&mut transaction, action).await?.bucket_id != Some(bucket) {
+            return Ok(());
+        }
+        for (tenant, proof) in proofs {
+            let query =
+                sqlx::query("UPDATE tenant SET proven_version = ?, proven_at = ? WHERE tenant = ?")
+                    .bind(proof.version.to_i64())
+                    .bind(proof.at.as_micros())
+                    .bind(tenant.as_str().to_owned());
+            execute(&mut transaction, query, action).await?;
+        }
+        commit(transaction, action).await
     }
 
     #[instrument(name = "db.tenant.restore", skip_all, fields(%tenant), err(level = "debug"))]

@@ -6,7 +6,7 @@ use tracing::instrument;
 use super::queries::identity;
 use super::writes::{execute, insert_entry, save_state};
 use super::{Tx, commit, error};
-use crate::domain::{BucketId, Entry, PerStream, Seq, TenantId, TenantState};
+use crate::domain::{BucketId, Entry, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::ports::{Fault, Restore, StoreResult};
 
 pub(super) struct SqliteRestore {
@@ -51,6 +51,26 @@ impl Restore for SqliteRestore {
                 return Err(error::new(Fault::Refused, message));
             }
             insert_entry(&mut self.transaction, meta, &entry.content, action).await?;
+        }
+        self.failed = failed_before;
+        Ok(())
+    }
+
+    #[instrument(name = "db.entry.remove", skip_all, fields(tenant = %self.tenant, %stream, entries = seqs.len()), err(level = "debug"))]
+    async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()> {
+        let failed_before = std::mem::replace(&mut self.failed, true);
+        for seq in seqs {
+            let action = || format!("remove {stream} {seq} of tenant {}", self.tenant);
+            for statement in [
+                "DELETE FROM entry WHERE tenant = ? AND stream = ? AND seq = ?",
+                "DELETE FROM idempotency WHERE tenant = ? AND stream = ? AND seq = ?",
+            ] {
+                let query = sqlx::query(statement)
+                    .bind(self.tenant.as_str().to_owned())
+                    .bind(stream.code())
+                    .bind(seq.to_i64());
+                execute(&mut self.transaction, query, action).await?;
+            }
         }
         self.failed = failed_before;
         Ok(())

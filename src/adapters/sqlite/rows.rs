@@ -11,7 +11,7 @@ use crate::domain::{
     Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Epoch, Head, PerStream,
     Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef,
 };
-use crate::ports::{DatabaseIdentity, Ownership, StoreResult, WorkerId};
+use crate::ports::{DatabaseIdentity, Ownership, RestoreProof, StoreResult, WorkerId};
 
 /// The columns that [`entry_meta`] reads. Taking the length does not read the content.
 macro_rules! meta_columns {
@@ -175,6 +175,7 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
     }
     state.last_committed_at = cells.nullable("last_committed_at", time)?;
     state.awaiting_recovery = cells.raw("awaiting_recovery")?;
+    state.retired = cells.nullable("retired", |value: i64| Seq::try_from(value))?;
     if let Some(decision) =
         cells.nullable("activation_decision", |value: i64| Seq::try_from(value))?
     {
@@ -191,6 +192,7 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
     let worker = cells.nullable("lease_owner", |bytes: &[u8]| {
         Uuid::from_slice(bytes).map(WorkerId)
     })?;
+    let version = cells.nullable("proven_version", |value: i64| Seq::try_from(value))?;
     let shadowing = Shadowing {
         watermarks,
         lease: worker.zip(cells.nullable("lease_until", time)?),
@@ -198,6 +200,9 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
         last_error: cells.raw("last_error")?,
         retry_at: cells.nullable("retry_at", time)?,
         halted: cells.nullable("halted", |text: &str| serde_json::from_str(text))?,
+        proof: version
+            .zip(cells.nullable("proven_at", time)?)
+            .map(|(version, at)| RestoreProof { version, at }),
     };
     Ok(TenantRow { state, shadowing })
 }

@@ -224,6 +224,7 @@ impl ShadowLedger for SqliteDatabase {
                 halted: shadowing.halted,
                 last_error: shadowing.last_error,
                 retry_at: shadowing.retry_at,
+                proof: shadowing.proof,
             });
         }
         Ok(all)

@@ -19,14 +19,14 @@ pub(super) async fn save_state(
 ) -> StoreResult<()> {
     let mut query = sqlx::query(
         "INSERT INTO tenant (tenant, epoch, awaiting_recovery, last_committed_at, activation_decision,
-             activation_version, activation_chain, activation_head_chain, manifests_head, manifests_chain,
+             activation_version, activation_chain, activation_head_chain, retired, manifests_head, manifests_chain,
              applies_head, applies_chain, decisions_head, decisions_chain)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (tenant) DO UPDATE SET
              epoch = excluded.epoch, awaiting_recovery = excluded.awaiting_recovery,
              last_committed_at = excluded.last_committed_at, activation_decision = excluded.activation_decision,
              activation_version = excluded.activation_version, activation_chain = excluded.activation_chain,
-             activation_head_chain = excluded.activation_head_chain, manifests_head = excluded.manifests_head,
+             activation_head_chain = excluded.activation_head_chain, retired = excluded.retired, manifests_head = excluded.manifests_head,
              manifests_chain = excluded.manifests_chain, applies_head = excluded.applies_head,
              applies_chain = excluded.applies_chain, decisions_head = excluded.decisions_head,
              decisions_chain = excluded.decisions_chain",
@@ -38,7 +38,8 @@ pub(super) async fn save_state(
     .bind(state.activation.map(|activation| activation.decision.to_i64()))
     .bind(state.activation.map(|activation| activation.target.version.to_i64()))
     .bind(state.activation.map(|activation| blob(activation.target.chain)))
-    .bind(state.activation.map(|activation| blob(activation.head_chain)));
+    .bind(state.activation.map(|activation| blob(activation.head_chain)))
+    .bind(state.retired.map(Seq::to_i64));
     for (_, head) in state.heads.iter() {
         query = query.bind(head.seq.to_i64()).bind(blob(head.chain));
     }

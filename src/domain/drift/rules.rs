@@ -32,7 +32,7 @@ impl DriftRules {
                         ..acknowledgement
                     });
                 }
-                Ok(Decision::Activate { .. } | Decision::Unknown) => {}
+                Ok(_) => {}
                 Err(_) => rules.unread.push(entry.meta.seq),
             }
         }

@@ -8,7 +8,7 @@ use driftline::domain::content::Content;
 use driftline::domain::{
     Activation, Apply, BucketId, Decision, Digest, Entry, EntryId, EntryMeta, Epoch, Head,
     PerStream, Resources, Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef,
-    genesis,
+    genesis, retires,
 };
 use driftline::ports::{Appended, Database, Expectation, Fault, NewEntry, StoreResult, WorkerId};
 use uuid::Uuid;
@@ -240,6 +240,7 @@ pub fn state_of(tenant: &TenantId, epoch: Epoch, entries: &[Entry]) -> TenantSta
         state.push(
             &entry.meta,
             Activation::of(entry).filter(|_| entry.meta.stream == Stream::Decisions),
+            retires(entry.meta.stream, &entry.content),
         );
     }
     state

@@ -270,7 +270,7 @@ pub async fn no_update_is_lost_to_a_concurrent_append(db: Db) {
     });
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     let mut after = state;
-    after.push(&lost[0].meta, None);
+    after.push(&lost[0].meta, None, None);
     let committed = restore.commit(&after, bucket, &PerStream::default()).await;
     let appended = appending.await.unwrap();
     if let Err(error) = &committed {

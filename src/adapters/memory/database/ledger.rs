@@ -49,6 +49,7 @@ impl Tenant {
             halted: self.shadowing.halted.clone(),
             last_error: self.shadowing.last_error.clone(),
             retry_at: self.shadowing.retry_at,
+            proof: self.shadowing.proof,
         }
     }
 }

@@ -3,14 +3,16 @@
 //! A restore is staged and applied at its commit, which fails when the tenant changed since the restore began: what a lock
 //! would have held back has defeated it instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
 use super::{MemoryDatabase, Tables, Tenant, error, lock};
 use crate::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
-use crate::ports::{DatabaseIdentity, Fault, Ownership, RecoveryStore, Restore, StoreResult};
+use crate::ports::{
+    DatabaseIdentity, Fault, Ownership, RecoveryStore, Restore, RestoreProof, StoreResult,
+};
 
 impl Tables {
     /// Makes `bucket` the current one, with at least this generation. Another bucket has proven nothing yet.
@@ -18,6 +20,7 @@ impl Tables {
         if self.identity.bucket_id != Some(bucket) {
             for tenant in self.tenants.values_mut() {
                 tenant.shadowing.watermarks = PerStream::default();
+                tenant.shadowing.proof = None;
             }
         }
         self.identity.bucket_id = Some(bucket);
@@ -61,6 +64,22 @@ impl RecoveryStore for MemoryDatabase {
         Ok(())
     }
 
+    async fn record_proofs(
+        &self,
+        bucket: BucketId,
+        proofs: &[(TenantId, RestoreProof)],
+    ) -> StoreResult<()> {
+        let mut tables = self.tables();
+        if tables.identity.bucket_id == Some(bucket) {
+            for (tenant, proof) in proofs {
+                if let Some(row) = tables.tenants.get_mut(tenant) {
+                    row.shadowing.proof = Some(*proof);
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
         let begun = self
             .tables()
@@ -72,6 +91,7 @@ impl RecoveryStore for MemoryDatabase {
             tenant: tenant.clone(),
             begun,
             staged: BTreeMap::new(),
+            removed: BTreeSet::new(),
             failed: false,
         }))
     }
@@ -82,6 +102,7 @@ struct MemoryRestore {
     tenant: TenantId,
     begun: Option<TenantState>,
     staged: BTreeMap<(Stream, Seq), Entry>,
+    removed: BTreeSet<(Stream, Seq)>,
     failed: bool,
 }
 
@@ -96,7 +117,8 @@ impl Restore for MemoryRestore {
         let row = tables.tenants.get(&self.tenant);
         for entry in entries {
             let (stream, seq) = (entry.meta.stream, entry.meta.seq);
-            let exists = row.is_some_and(|row| row.get(stream, seq).is_some());
+            let exists = row.is_some_and(|row| row.get(stream, seq).is_some())
+                && !self.removed.contains(&(stream, seq));
             if exists
                 || entry.meta.tenant != self.tenant
                 || self.staged.contains_key(&(stream, seq))
@@ -110,6 +132,11 @@ impl Restore for MemoryRestore {
             }
             self.staged.insert((stream, seq), entry.clone());
         }
+        Ok(())
+    }
+
+    async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()> {
+        self.removed.extend(seqs.iter().map(|seq| (stream, *seq)));
         Ok(())
     }
 
@@ -147,6 +174,12 @@ impl Restore for MemoryRestore {
         row.state = state.clone();
         row.shadowing.watermarks = *watermarks;
         row.shadowing.halted = None;
+        for (stream, seq) in &self.removed {
+            row.entries[*stream].remove(seq);
+        }
+        let removed = &self.removed;
+        row.keys
+            .retain(|(stream, _), (seq, _)| !removed.contains(&(*stream, *seq)));
         for ((stream, seq), entry) in self.staged {
             row.entries[stream].insert(seq, entry);
         }
