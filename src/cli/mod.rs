@@ -19,6 +19,7 @@ mod import;
 mod input;
 mod open;
 mod recover;
+mod repair;
 mod replicate;
 mod run;
 mod shadowing;
@@ -28,6 +29,7 @@ mod stats;
 mod status;
 mod tenant;
 mod ui;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -140,6 +142,10 @@ enum Command {
     Replicate(replicate::Arguments),
     /// Bring the database back from the bucket
     Recover(recover::Arguments),
+    /// Compare the database, the index and the objects, entry by entry
+    Verify(verify::Arguments),
+    /// Mend what verify found, by plan
+    Repair(repair::Arguments),
     /// Audit tenants: reads that end as stored reports, once or on schedules
     #[command(subcommand)]
     Audit(audit::Command),
@@ -221,6 +227,8 @@ impl Command {
             Self::Drift(command) => drift::run(context, command).await,
             Self::Replicate(arguments) => replicate::run(context, &arguments).await,
             Self::Recover(arguments) => recover::run(context, arguments).await,
+            Self::Verify(arguments) => verify::run(context, arguments).await,
+            Self::Repair(arguments) => repair::run(context, arguments).await,
             Self::Audit(command) => audit::run(context, command).await,
             Self::Status(arguments) => status::run(context, &arguments).await,
             Self::Stats(arguments) => stats::run(context, &arguments).await,

@@ -7,6 +7,7 @@ mod drift;
 mod fallback;
 mod history;
 pub mod inspection;
+pub mod integrity;
 mod ownership;
 pub mod probe;
 mod provider;

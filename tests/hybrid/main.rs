@@ -4,5 +4,6 @@
 mod support;
 
 mod faults;
+mod integrity;
 mod interleavings;
 mod invariants;

@@ -21,7 +21,6 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
-use self::listing::Lister;
 use self::plan::Plan;
 use self::takeover::Takeover;
 use super::bucket::BucketError;
@@ -33,6 +32,7 @@ use crate::ports::{
 };
 
 pub(crate) use self::inventory_of::recoverable;
+pub(crate) use self::listing::Lister;
 
 /// How far a recovery is; it only ever grows.
 #[derive(Debug, Default)]
