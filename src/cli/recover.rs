@@ -49,6 +49,10 @@ pub struct Arguments {
     /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Where two histories disagree keep both: the bucket's numbers stand, and the database's
+    /// versions come after them under new ones
+    #[arg(long, requires = "tenant", conflicts_with_all = ["target", "as_new_version"])]
+    resolve_divergence: bool,
     #[command(flatten)]
     by: By,
 }
@@ -64,6 +68,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         },
         as_new_version: arguments.as_new_version,
         dry_run,
+        resolve_divergence: arguments.resolve_divergence,
         by: arguments.by.name()?,
     };
     let opened = context.open().await?;

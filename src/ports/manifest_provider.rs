@@ -10,7 +10,7 @@ use crate::domain::content::Content;
 use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
 use crate::domain::{
-    Digest, Entry, EntryMeta, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
+    Digest, Entry, EntryMeta, Moved, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
 };
 
 /// How far a write has to get before the call returns.
@@ -166,6 +166,9 @@ pub struct RecoveryRequest {
     pub as_new_version: bool,
     /// Only plan: nothing is changed on either side.
     pub dry_run: bool,
+    /// Where two valid histories disagree keep both: the bucket's numbers stand, and the database's entries come after them.
+    /// Without this such a tenant fails, and is left as it is.
+    pub resolve_divergence: bool,
     /// Who recovers.
     pub by: Option<ShortText>,
 }
@@ -232,6 +235,8 @@ pub struct Recovery {
     pub orphans: Vec<String>,
     /// Entries whose reference to a version resolves no longer; kept, without effect.
     pub void_references: Vec<(Stream, Seq)>,
+    /// The database's entries that got other numbers, because the bucket's history stood.
+    pub renumbered: Vec<Moved>,
 }
 
 /// One side's health.

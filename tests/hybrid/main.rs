@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod divergence;
 mod faults;
 mod integrity;
 mod interleavings;

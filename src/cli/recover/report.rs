@@ -1,7 +1,7 @@
 //! What a recovery did, as a document and as text.
 
 use driftline::domain::format::Damage;
-use driftline::domain::{Epoch, Seq, TenantId};
+use driftline::domain::{Epoch, Moved, Seq, TenantId};
 use driftline::hybrid::RecoveryReport;
 use driftline::ports::{Error, Recovery};
 use serde::Serialize;
@@ -33,6 +33,7 @@ pub struct TenantDocument<'a> {
     worked_around: Vec<Value>,
     orphans: &'a [String],
     void_references: Vec<Value>,
+    renumbered: &'a [Moved],
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Value>,
 }
@@ -59,6 +60,7 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
                 .iter()
                 .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
                 .collect(),
+            renumbered: &recovery.renumbered,
             error: None,
         },
         Err(error) => TenantDocument {
@@ -73,6 +75,7 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
             worked_around: Vec::new(),
             orphans: &[],
             void_references: Vec::new(),
+            renumbered: &[],
             error: Some(error_document(error)),
         },
     }
@@ -131,6 +134,14 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
     }
     for object in &recovery.orphans {
         ui.line(format_args!("{tenant}: orphan, left as it is: {object}"))?;
+    }
+    for Moved {
+        stream, from, to, ..
+    } in &recovery.renumbered
+    {
+        ui.line(format_args!(
+            "{tenant}: {stream}/{from} is {stream}/{to} now"
+        ))?;
     }
     for (stream, seq) in &recovery.void_references {
         ui.line(format_args!(

@@ -6,6 +6,7 @@
 //! steps leaves a tenant that awaits recovery, and a second run starts over under a later epoch. All or nothing per tenant;
 //! one that fails is reported and the others go on.
 
+mod diverge;
 mod inventory;
 mod listing;
 mod plan;
@@ -249,6 +250,14 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: neither the database nor the bucket knows it"))
             .hint("`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"));
     }
+    if plan.state == RecoveryState::Diverged && context.request.resolve_divergence {
+        let resolved = diverge::resolve(context, &mut plan).await?;
+        return Ok(Recovery {
+            restored: resolved.restored,
+            renumbered: resolved.moved,
+            ..describe(&plan, &resolved.state)
+        });
+    }
     if plan.state == RecoveryState::Diverged && !context.request.dry_run {
         let at = plan
             .failures
@@ -259,7 +268,9 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
             ErrorKind::DivergentHistory,
             format!("recover {tenant}: {at}"),
         )
-        .hint("nothing was changed; both histories are kept as they are"));
+        .hint(format!(
+            "nothing was changed; to keep both histories run `driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
+        )));
     }
     let target = target::find(context, &plan).await?;
     let renew = context.everyone()
@@ -301,7 +312,25 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
             .flat_map(|(_, inventory)| inventory.orphans.clone())
             .collect(),
         void_references: plan.void_references.clone(),
+        renumbered: Vec::new(),
     }
+}
+
+/// Brings back what the database lacks, on nobody's behalf, if it wrote nothing of its own since: a replica that lagged was
+/// promoted. One transaction under the tenant's lock, in the epoch that it has; the bucket is only read. An object that is
+/// lost or damaged is left to an operator.
+pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId) -> Result<u64> {
+    let (request, progress) = (RecoveryRequest::default(), Progress::default());
+    let context = Context::new(sides, settings, &request, &progress).await?;
+    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
+    let mut plan = Plan::make(&context, tenant, &keys).await?;
+    if let Some(damage) = plan.failures.first() {
+        return Err(damage.clone().into());
+    }
+    if plan.state == RecoveryState::Behind {
+        restore::run(&context, &mut plan, false, false).await?;
+    }
+    Ok(plan.restored())
 }
 
 /// The newest epoch that any index names. `bucket.json` knows it; only a bucket that lost it has to be searched.

@@ -9,8 +9,8 @@ use super::Context;
 use super::inventory::{self, Inventory};
 use crate::domain::format::Damage;
 use crate::domain::{
-    Activation, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState,
-    Timestamp, VersionRef, references,
+    Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp,
+    VersionRef, references,
 };
 use crate::hybrid::bucket::BucketError;
 use crate::ports::{Error, RecoveryState};
@@ -27,8 +27,8 @@ pub(super) struct Plan {
     /// What cannot be restored.
     pub(super) failures: Vec<Damage>,
     pub(super) void_references: Vec<(Stream, Seq)>,
-    /// The last activation among what is restored.
-    activation: Option<Activation>,
+    /// The decisions among what is restored, beyond those that the database knows.
+    decided: Vec<Entry>,
     newest_commit: Option<Timestamp>,
 }
 
@@ -73,7 +73,7 @@ impl Plan {
                 .collect(),
             streams,
             void_references: Vec::new(),
-            activation: None,
+            decided: Vec::new(),
             newest_commit: None,
         };
         plan.compare(context).await?;
@@ -157,8 +157,8 @@ impl Plan {
                     Ok(entry) => {
                         context.progress.entry(entry.meta.size_bytes);
                         self.newest_commit = self.newest_commit.max(Some(entry.meta.committed_at));
-                        if stream == Stream::Decisions {
-                            self.activation = Activation::of(&entry).or(self.activation);
+                        if stream == Stream::Decisions && self.is_beyond(stream, seq) {
+                            self.decided.push(entry.clone());
                         }
                         for reference in references(stream, &entry.content) {
                             read_entries.push((seq, reference));
@@ -250,15 +250,16 @@ impl Plan {
                 state.heads[stream] = head;
             }
         }
-        let newer = |found: &Activation| {
-            state
-                .activation
-                .is_none_or(|known| found.decision > known.decision)
-        };
-        if let Some(activation) = self.activation.filter(newer) {
-            state.activation = Some(activation);
+        for decision in &self.decided {
+            state.decide(decision);
         }
         state
+    }
+
+    /// The database's history ends before this number.
+    fn is_beyond(&self, stream: Stream, seq: Seq) -> bool {
+        let seen = self.seen.as_ref();
+        seen.is_none_or(|state| state.heads[stream].seq < seq)
     }
 }
 

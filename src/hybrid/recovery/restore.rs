@@ -70,7 +70,7 @@ pub(super) async fn run(
 }
 
 /// The lock row is what the plan saw; that the tenant awaits recovery by now is our own doing.
-fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
+pub(super) fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
     match (seen, now) {
         (Some(seen), Some(now)) => {
             TenantState {
@@ -91,7 +91,7 @@ async fn is_halted(context: &Context<'_>, tenant: &TenantId) -> Result<bool> {
 }
 
 /// Writes the epoch into the index of every stream: whoever is still at work in an older one loses its compare-and-set.
-async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
+pub(super) async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
     let streams = Stream::ALL.map(|stream| fence_stream(context, plan, stream, epoch));
     for fenced in join_all(streams).await {
         plan.failures.extend(fenced?);
