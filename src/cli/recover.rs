@@ -26,7 +26,9 @@ Examples:
   driftline recover --tenant acme --at 2026-01-31T08:00:00Z --as-new-version --by alice
 
 Missing history comes back as it was; later versions stay in history. One transaction a \
-tenant: safe to repeat, and to interrupt. Exit code 3 when a tenant failed or something \
+tenant: safe to repeat, and to interrupt. Versions of an older bucket (one index, no digests \
+of objects) come back under a new epoch; those whose stored digest is not that of their content \
+only with --accept-unverified, at the first recovery: later their place is taken. Exit code 3 when a tenant failed or something \
 could not be restored.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// Append the content of that version (by default the active one) as a new version instead
     #[arg(long)]
     as_new_version: bool,
+    /// Also restore versions of an older bucket whose stored digest does not match their content
+    #[arg(long)]
+    accept_unverified: bool,
     /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -63,6 +68,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             (None, None) => RecoverTarget::Newest,
         },
         as_new_version: arguments.as_new_version,
+        accept_unverified: arguments.accept_unverified,
         dry_run,
         by: arguments.by.name()?,
     };

@@ -3,7 +3,7 @@
 use driftline::domain::format::Damage;
 use driftline::domain::{Epoch, Seq, TenantId};
 use driftline::hybrid::RecoveryReport;
-use driftline::ports::{Error, Recovery};
+use driftline::ports::{Error, LegacyMapping, Recovery};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ pub struct TenantDocument<'a> {
     worked_around: Vec<Value>,
     orphans: &'a [String],
     void_references: Vec<Value>,
+    legacy: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Value>,
 }
@@ -59,6 +60,7 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
                 .iter()
                 .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
                 .collect(),
+            legacy: recovery.legacy.iter().map(legacy).collect(),
             error: None,
         },
         Err(error) => TenantDocument {
@@ -73,9 +75,21 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
             worked_around: Vec::new(),
             orphans: &[],
             void_references: Vec::new(),
+            legacy: Vec::new(),
             error: Some(error_document(error)),
         },
     }
+}
+
+fn legacy(mapping: &LegacyMapping) -> Value {
+    let LegacyMapping {
+        old_version,
+        new_version,
+        old_digest,
+        new_checksum,
+        verified,
+    } = mapping;
+    json!({ "oldVersion": old_version, "newVersion": new_version, "oldDigest": old_digest, "newChecksum": new_checksum, "verified": verified })
 }
 
 pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
@@ -123,6 +137,7 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
         Ok(recovery) => recovery,
         Err(error) => return Ok(ui.line(format_args!("{tenant}: {error}"))?),
     };
+    from_older_layout(ui, tenant, &recovery.legacy)?;
     for damage in &recovery.failures {
         ui.line(format_args!("{tenant}: not restored: {damage}"))?;
     }
@@ -135,6 +150,33 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
     for (stream, seq) in &recovery.void_references {
         ui.line(format_args!(
             "{tenant}: {stream}/{seq} refers to a version that is lost; it has no effect"
+        ))?;
+    }
+    Ok(())
+}
+
+/// A count, and what an operator has to know of single versions; the others only stand in the document.
+fn from_older_layout(ui: &Ui, tenant: &TenantId, legacy: &[LegacyMapping]) -> anyhow::Result<()> {
+    if legacy.is_empty() {
+        return Ok(());
+    }
+    let count = legacy.len();
+    let unverified = legacy.iter().filter(|mapping| !mapping.verified);
+    let renumbered = legacy
+        .iter()
+        .filter(|mapping| mapping.old_version != mapping.new_version)
+        .count();
+    ui.line(format_args!(
+        "{tenant}: {count} from the older layout, {} of them unverified, {renumbered} renumbered",
+        unverified.clone().count()
+    ))?;
+    for mapping in unverified {
+        let stored = mapping
+            .old_digest
+            .map_or_else(|| "no digest".to_owned(), |digest| digest.to_string());
+        ui.line(format_args!(
+            "{tenant}: accepted unverified: version {} (older layout: version {}, {stored} on record)",
+            mapping.new_version, mapping.old_version
         ))?;
     }
     Ok(())

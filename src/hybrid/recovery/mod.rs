@@ -7,6 +7,7 @@
 //! one that fails is reported and the others go on.
 
 mod inventory;
+pub(crate) mod legacy;
 mod listing;
 mod plan;
 mod restore;
@@ -82,6 +83,8 @@ pub(super) struct Context<'a> {
     request: &'a RecoveryRequest,
     database: DatabaseIdentity,
     takeover: Takeover<'a>,
+    /// Tenants that were taken over from the older layout.
+    taken_over: BTreeSet<TenantId>,
 }
 
 impl<'a> Context<'a> {
@@ -107,6 +110,7 @@ impl<'a> Context<'a> {
             request,
             database,
             takeover,
+            taken_over: legacy::taken_over(&sides.bucket()).await?,
         })
     }
 
@@ -301,6 +305,10 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
             .flat_map(|(_, inventory)| inventory.orphans.clone())
             .collect(),
         void_references: plan.void_references.clone(),
+        legacy: plan
+            .legacy
+            .as_ref()
+            .map_or_else(Vec::new, |legacy| legacy.mapping().to_vec()),
     }
 }
 
@@ -334,10 +342,10 @@ async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
 mod inventory_of {
     //! The same stock-taking for readers that change nothing.
 
-    use super::inventory;
+    use super::legacy;
     use super::listing::Lister;
+    use crate::domain::TenantId;
     use crate::domain::format::IndexEntry;
-    use crate::domain::{Stream, TenantId};
     use crate::hybrid::bucket::BucketError;
     use crate::hybrid::settings::Sides;
     use crate::ports::Result;
@@ -347,12 +355,6 @@ mod inventory_of {
         let keys = Lister::of(sides.snapshots.as_ref(), tenant)
             .await
             .map_err(BucketError::from)?;
-        let inventory =
-            inventory::take(&sides.bucket(), tenant, Stream::Manifests, &keys, 0).await?;
-        Ok(inventory
-            .entries
-            .into_iter()
-            .map(|entry| entry.named)
-            .collect())
+        Ok(legacy::recoverable(&sides.bucket(), tenant, &keys).await?)
     }
 }
