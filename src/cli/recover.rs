@@ -26,10 +26,13 @@ Examples:
   driftline recover --tenant acme --at 2026-01-31T08:00:00Z --as-new-version --by alice
 
 Missing history comes back as it was; later versions stay in history. One transaction a \
-tenant: safe to repeat, and to interrupt. Versions of an older bucket (one index, no digests \
-of objects) come back under a new epoch; those whose stored digest is not that of their content \
-only with --accept-unverified, at the first recovery: later their place is taken. Exit code 3 when a tenant failed or something \
-could not be restored.")]
+tenant: safe to repeat, and to interrupt. Exit code 3 when a tenant failed or something \
+could not be restored.
+
+An older bucket (one index a tenant, no digests of objects) is taken over: what its checksums \
+prove is restored and shadowed anew, and its own objects stay. A version whose checksum is not \
+that of its content comes back only with --accept-unverified. Say so at the first recovery: \
+numbers are dense, so a version that is left out loses its place to the next one.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
 pub struct Arguments {

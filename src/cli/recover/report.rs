@@ -1,7 +1,7 @@
 //! What a recovery did, as a document and as text.
 
 use driftline::domain::format::Damage;
-use driftline::domain::{Epoch, Seq, TenantId};
+use driftline::domain::{Digest, Epoch, Seq, TenantId};
 use driftline::hybrid::RecoveryReport;
 use driftline::ports::{Error, LegacyMapping, Recovery};
 use serde::Serialize;
@@ -33,9 +33,39 @@ pub struct TenantDocument<'a> {
     worked_around: Vec<Value>,
     orphans: &'a [String],
     void_references: Vec<Value>,
-    legacy: Vec<Value>,
+    legacy: Vec<MappingDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Value>,
+}
+
+/// A version of the older layout, and what became of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MappingDocument {
+    old_version: Seq,
+    new_version: Seq,
+    old_digest: Option<Digest>,
+    new_checksum: Digest,
+    verified: bool,
+}
+
+impl MappingDocument {
+    fn of(mapping: &LegacyMapping) -> Self {
+        let LegacyMapping {
+            old_version,
+            new_version,
+            old_digest,
+            new_checksum,
+            verified,
+        } = *mapping;
+        Self {
+            old_version,
+            new_version,
+            old_digest,
+            new_checksum,
+            verified,
+        }
+    }
 }
 
 pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> TenantDocument<'_> {
@@ -60,7 +90,7 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
                 .iter()
                 .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
                 .collect(),
-            legacy: recovery.legacy.iter().map(legacy).collect(),
+            legacy: recovery.legacy.iter().map(MappingDocument::of).collect(),
             error: None,
         },
         Err(error) => TenantDocument {
@@ -79,17 +109,6 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
             error: Some(error_document(error)),
         },
     }
-}
-
-fn legacy(mapping: &LegacyMapping) -> Value {
-    let LegacyMapping {
-        old_version,
-        new_version,
-        old_digest,
-        new_checksum,
-        verified,
-    } = mapping;
-    json!({ "oldVersion": old_version, "newVersion": new_version, "oldDigest": old_digest, "newChecksum": new_checksum, "verified": verified })
 }
 
 pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {

@@ -60,27 +60,15 @@ pub(super) struct Legacy {
 pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[String]) -> Result<()> {
     let (bucket, tenant) = (context.sides.bucket(), plan.tenant.clone());
     let known = context.taken_over.contains(&tenant);
-    let memory = context.settings.recovery_memory;
-    let inventory = &mut plan.streams[Stream::Manifests];
+    let inventory = &plan.streams[Stream::Manifests];
     let Some(origin) = origin(&bucket, &tenant, keys, inventory, known).await? else {
         return Ok(());
     };
     if !known {
-        *inventory = look_again(&bucket, &tenant, keys, memory).await?;
-        let failures = plan.streams.iter();
-        plan.failures = failures
-            .flat_map(|(_, inventory)| inventory.failures.clone())
-            .collect();
-    }
-    let inventory = &mut plan.streams[Stream::Manifests];
-    if origin == Origin::Index {
-        let index = index_key(&tenant, Stream::Manifests);
-        inventory
-            .worked_around
-            .retain(|damage| damage.object != index);
+        look(context, plan, keys, &[]).await?;
     }
     let due = origin == Origin::Index || !known;
-    let history = history(context, plan).await?;
+    let mut there = history(context, plan).await?;
     let versions: BTreeSet<_> = keys
         .iter()
         .filter_map(|key| parse_legacy_key(&tenant, key))
@@ -92,29 +80,38 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
         mapping: Vec::new(),
     });
     // A history that is as long as the older layout's holds what was taken from it.
-    if !due && !accept && history.len() >= versions.len() {
+    if !due && !accept && there.len() >= versions.len() {
         return Ok(());
     }
     let limits = Limits {
         content: context.settings.content_limit,
-        memory,
+        memory: context.settings.recovery_memory,
         requests: context.settings.concurrent_requests,
     };
     let stock = stock(&bucket, &tenant, keys, limits).await?;
+    if !stock.todays.is_empty() {
+        look(context, plan, keys, &stock.todays).await?;
+        there = history(context, plan).await?;
+    }
     let inventory = &mut plan.streams[Stream::Manifests];
+    if origin == Origin::Index {
+        let index = index_key(&tenant, Stream::Manifests);
+        inventory
+            .worked_around
+            .retain(|damage| damage.object != index);
+    }
     let from = inventory.entries.len();
-    let choice = choose(&stock, &history, from, accept);
+    let choice = choose(&stock, &there, from, accept);
     if due && choice.is_foreign {
         plan.state = RecoveryState::Diverged;
-        plan.failures.extend(contradiction(&stock, &history));
+        plan.failures.extend(contradiction(&stock, &there));
         return Ok(());
     }
-    let first = Seq::new(history.len() as u64 + 1);
+    let first = Seq::new(there.len() as u64 + 1);
     let mapping = choice.mapping(first);
-    choice.append(&bucket, &tenant, inventory, &history);
+    choice.append(&bucket, &tenant, inventory, &there);
     plan.failures.extend(choice.failures);
     inventory.worked_around.extend(stock.index);
-    inventory.orphans.extend(stock.todays);
     plan.legacy = Some(Legacy {
         due,
         first,
@@ -164,10 +161,9 @@ pub(super) async fn preserve(context: &Context<'_>, plan: &Plan) -> Result<()> {
     };
     let index = index_key(tenant, Stream::Manifests);
     let bytes = match &plan.streams[Stream::Manifests].etag {
-        Some(etag) => {
+        Some(_) => {
             let object = bucket.store().get(&index).await?;
-            let same = object.filter(|object| object.etag == *etag);
-            same.ok_or_else(|| stale(&index))?.bytes
+            object.ok_or_else(|| stale(&index))?.bytes
         }
         None => lost_legacy_index(tenant),
     };
@@ -243,7 +239,7 @@ pub(super) async fn recoverable(
         .is_some()
     {
         if !known {
-            inventory = look_again(bucket, tenant, keys, 0).await?;
+            inventory = look_again(bucket, tenant, keys, &[], 0).await?;
         }
         let stock = take_stock(bucket, tenant, keys).await?;
         let there = inventory.entries.iter();
@@ -256,6 +252,23 @@ pub(super) async fn recoverable(
         .into_iter()
         .map(|entry| entry.named)
         .collect())
+}
+
+/// Takes stock of today's objects anew, now that it is clear which are none: keys like the older layout's, but for `todays`.
+async fn look(
+    context: &Context<'_>,
+    plan: &mut Plan,
+    keys: &[String],
+    todays: &[String],
+) -> Result<()> {
+    let (bucket, memory) = (context.sides.bucket(), context.settings.recovery_memory);
+    let inventory = look_again(&bucket, &plan.tenant, keys, todays, memory).await?;
+    plan.streams[Stream::Manifests] = inventory;
+    let streams = plan.streams.iter();
+    plan.failures = streams
+        .flat_map(|(_, inventory)| inventory.failures.clone())
+        .collect();
+    Ok(())
 }
 
 /// The longer of the two histories at hand. That they agree is checked when they are compared.

@@ -281,3 +281,75 @@ async fn an_object_that_changes_while_it_is_recovered_fails_the_tenant_and_loses
     world.memory.insert(&key(2), whole);
     assert_eq!(recover(&repository, &community()).await.restored, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_index_of_the_older_layout_over_todays_objects_does_not_hide_them() {
+    let world = World::new();
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &community(), 3).await;
+    drain(&repository).await;
+    let before = entries(&database).await;
+    world
+        .memory
+        .insert(&index_key(), legacy::index(&[Version::new(7).entry("")]));
+    let (recovery, database, repository) = recovered(&world).await;
+    assert_eq!(failed(&recovery), [key(7)]);
+    assert!(recovery.orphans.is_empty());
+    assert_eq!(entries(&database).await, before);
+    is_whole(&world, &database, &repository).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_only_the_index_can_tell_are_found_and_must_be_what_it_says() {
+    let world = World::new();
+    let odd = |number: u64| {
+        Version::new(number).entry("").replace(
+            &key(number),
+            &format!("{COMMUNITY}/versions/first-{number}.json"),
+        )
+    };
+    for number in [1, 2] {
+        let text = Version::new(1).compact();
+        world
+            .memory
+            .insert(&format!("{COMMUNITY}/versions/first-{number}.json"), text);
+    }
+    let text = legacy::index(&[odd(2), odd(1), "{}".to_owned()]);
+    world.memory.insert(&index_key(), text);
+    let (recovery, database, _) = recovered(&world).await;
+    assert_eq!(tags(&entries(&database).await), ["1"]);
+    assert_eq!(recovery.failures.len(), 1);
+    assert!(matches!(
+        recovery.failures[0].problem,
+        Problem::Misplaced { .. }
+    ));
+    // An entry of the index that says nothing at all is told as well.
+    assert_eq!(recovery.worked_around[0].object, index_key());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_index_is_not_replaced_before_its_copy_is_seen() {
+    let world = World::new();
+    fill(&world, &[Version::new(1)]);
+    let database = world.database();
+    let repository = world.repository(&database);
+    let gate = world.bucket.hold(
+        crate::support::faults::On::put("_driftline/legacy/").times(1),
+        crate::support::faults::Moment::After,
+    );
+    let run = tokio::spawn({
+        let repository = repository.clone();
+        async move {
+            repository
+                .recover_from_s3(&community(), &RecoveryRequest::default())
+                .await
+        }
+    });
+    gate.reached().await;
+    let old = objects(&world).await[&index_key()].clone();
+    world.memory.remove(&copy_key()).unwrap();
+    gate.release();
+    let error = run.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert_eq!(objects(&world).await[&index_key()], old);
+}

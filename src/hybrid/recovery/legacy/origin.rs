@@ -99,14 +99,17 @@ pub(super) async fn origin(
     Ok(None)
 }
 
-/// The stock of today's objects, taken anew once it is clear which objects are none.
+/// The stock of today's objects, taken anew once it is clear which objects are none. Of those with keys like the older
+/// layout's it counts those in `also`.
 pub(super) async fn look_again(
     bucket: &Bucket,
     tenant: &TenantId,
     keys: &[String],
+    also: &[String],
     memory: u64,
 ) -> BucketResult<Inventory> {
-    let keys = todays(tenant, keys, true);
+    let mut keys = todays(tenant, keys, true).into_owned();
+    keys.extend_from_slice(also);
     let mut inventory = inventory::take(bucket, tenant, Stream::Manifests, &keys, memory).await?;
     let index = index_key(tenant, Stream::Manifests);
     let is_named = |damage: &Damage| damage.object == index;

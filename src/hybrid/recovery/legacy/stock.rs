@@ -9,8 +9,8 @@ use crate::domain::content::Content;
 use crate::domain::format::legacy::{
     LEGACY_PREFIX, LegacyEntry, LegacyIndex, LegacySnapshot, legacy_id, parse_legacy_key,
 };
-use crate::domain::format::{Damage, Problem, index_key, parse_snapshot_key};
-use crate::domain::{Digest, Epoch, Seq, Stream, TenantId};
+use crate::domain::format::{Damage, Problem, index_key};
+use crate::domain::{Digest, Seq, Stream, TenantId};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
 
 /// A tenant's objects of the older layout.
@@ -67,8 +67,7 @@ pub(super) async fn stock(
         .collect();
     for entry in named.values().flatten() {
         let key = entry.key(tenant, bucket.store().prefix());
-        // The index may name objects in some other way than by their version, but none of today's.
-        let key = key.filter(|key| parse_snapshot_key(key).is_none_or(is_plain));
+        // The index may name objects in some other way than by their version.
         wanted.extend(key.and_then(|key| Some((entry.version, *listed.get(key)?))));
     }
     let wanted: Vec<(Seq, &str)> = wanted.into_iter().collect();
@@ -124,10 +123,6 @@ pub(super) async fn stock(
         inventory.entries.push(object);
     }
     Ok(inventory)
-}
-
-fn is_plain((stream, _, epoch): (Stream, Seq, Epoch)) -> bool {
-    stream == Stream::Manifests && epoch == Epoch::FIRST
 }
 
 /// What the indexes name: the one in place, if it is of the older layout, and those that were copied when the tenant was
