@@ -171,6 +171,7 @@ pub fn mends(mend: Mend) -> &'static str {
         | Mend::RebuildPage
         | Mend::Quarantine => "driftline repair",
         Mend::Recover => "driftline recover",
+        Mend::RecoverUnverified => "driftline recover --accept-unverified",
         Mend::ResolveDivergence => "driftline recover --resolve-divergence",
         Mend::Lost => "lost: driftline verify ack-lost",
     }

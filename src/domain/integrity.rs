@@ -78,6 +78,8 @@ pub enum Mend {
     Quarantine,
     /// `recover`: the bucket knows more than the database.
     Recover,
+    /// `recover --accept-unverified`: nothing proves it.
+    RecoverUnverified,
     /// `recover --resolve-divergence`: both histories are kept.
     ResolveDivergence,
     /// Nothing holds it any more: `verify ack-lost` accepts that.

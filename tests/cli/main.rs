@@ -9,6 +9,7 @@ mod demo;
 mod drift;
 mod help;
 mod import;
+mod legacy;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -8,3 +8,4 @@ mod faults;
 mod integrity;
 mod interleavings;
 mod invariants;
+mod legacy;

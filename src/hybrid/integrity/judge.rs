@@ -20,8 +20,8 @@ pub(super) struct Judge<'a> {
     pub(super) watermark: Seq,
     pub(super) rows: &'a Rows,
     pub(super) stock: &'a Stock,
-    /// Listed objects of an older system: they are judged elsewhere.
-    pub(super) legacy: bool,
+    /// The tenant is in an older system's layout: its index and objects are judged elsewhere.
+    pub(super) is_older: bool,
     pub(super) findings: Vec<Finding>,
     pub(super) summary: VerifySummary,
 }
@@ -77,7 +77,7 @@ impl Judge<'_> {
         if let Some(damage) = &stock.index_damage {
             let (verdict, detail) = words(damage);
             self.find(None, verdict, Some(key), detail, Mend::RebuildIndex);
-        } else if stock.index.is_none() && self.watermark > Seq::default() && !self.legacy {
+        } else if stock.index.is_none() && self.watermark > Seq::default() && !self.is_older {
             let detail = "the index is gone, though its entries were shadowed".to_owned();
             let verdict = Verdict::ShadowMissing;
             self.find(None, verdict, Some(key), detail, Mend::RebuildIndex);
@@ -290,11 +290,7 @@ impl Judge<'_> {
                 && self.findings.iter().any(|finding| {
                     finding.object.as_ref() == Some(key) && finding.seq == Some(*seq)
                 });
-            if named == Some(*epoch)
-                || row == Some(*epoch)
-                || is_restorable
-                || self.legacy && epoch.get() <= 1
-            {
+            if named == Some(*epoch) || row == Some(*epoch) || is_restorable {
                 continue;
             }
             let (mut detail, mut repair) = (

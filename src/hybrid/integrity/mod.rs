@@ -6,6 +6,7 @@
 
 mod judge;
 mod loss;
+mod older;
 mod repair;
 mod rows;
 mod stock;
@@ -22,7 +23,7 @@ use self::judge::Judge;
 use self::rows::Rows;
 use self::stock::Stock;
 use super::bucket::{Bucket, BucketResult};
-use super::recovery::Lister;
+use super::recovery::{Lister, legacy};
 use super::settings::{Settings, Sides};
 use crate::domain::format::{IndexEntry, Snapshot, stream_of};
 use crate::domain::integrity::{AcceptedLoss, Finding, Mend, Verdict, VerifySummary};
@@ -94,17 +95,21 @@ struct Look<'a> {
     bucket: Bucket,
     requests: Arc<Semaphore>,
     read: ReadData,
+    /// Tenants that were recovered from an older system's layout.
+    taken_over: BTreeSet<TenantId>,
 }
 
 impl<'a> Look<'a> {
-    fn new(sides: &'a Sides, settings: &'a Settings, read: ReadData) -> Self {
-        Self {
+    async fn new(sides: &'a Sides, settings: &'a Settings, read: ReadData) -> Result<Self> {
+        let bucket = sides.bucket();
+        Ok(Self {
             sides,
             settings,
-            bucket: sides.bucket(),
+            taken_over: legacy::taken_over(&bucket).await?,
+            bucket,
             requests: Arc::new(Semaphore::new(settings.concurrent_requests)),
             read,
-        }
+        })
     }
 
     /// Whether this object is to be read although it is listed.
@@ -163,7 +168,7 @@ pub(crate) async fn tenant(
     tenant: &TenantId,
     read: ReadData,
 ) -> Result<VerifyReport> {
-    let look = Look::new(sides, settings, read);
+    let look = Look::new(sides, settings, read).await?;
     let watermarks = sides.database.watermarks(tenant).await?;
     let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
     let examined = examine(&look, tenant, watermarks, &keys).await?;
@@ -188,7 +193,7 @@ pub(crate) async fn all(
     read: ReadData,
     progress: &VerifyProgress,
 ) -> Result<VerifyReport> {
-    let look = &Look::new(sides, settings, read);
+    let look = &Look::new(sides, settings, read).await?;
     let (mut report, mut seen) = (VerifyReport::default(), BTreeSet::new());
     let listed = Lister::all(sides.snapshots.as_ref()).tenants();
     let judged = listed
@@ -262,14 +267,21 @@ async fn examine(
         streams: PerStream::from_fn(|_| None),
         state: None,
     };
-    let legacy = false;
     let mut stocks = PerStream::from_fn(|_| None);
     for stream in Stream::ALL {
         let any = keys.iter().any(|key| stream_of(key) == Some(stream));
         // Nothing is listed and nothing was ever shadowed: there is nothing to be read.
         if any || watermarks[stream] > Seq::default() {
-            let stock = Stock::take(&look.bucket, tenant, stream, keys).await;
-            stocks[stream] = Some(stock.map_err(Error::from)?);
+            stocks[stream] = Some(Stock::take(&look.bucket, tenant, stream, keys).await?);
+        }
+    }
+    let taken_over = look.taken_over.contains(tenant);
+    let mut older = None;
+    if let Some(stock) = &mut stocks[Stream::Manifests] {
+        if taken_over {
+            older::forget(tenant, stock);
+        } else {
+            older = older::is_in_older_layout(look, tenant, stock, keys).await?;
         }
     }
     let state = look.sides.database.tenant(tenant).await?;
@@ -292,11 +304,11 @@ async fn examine(
             watermark: watermarks[stream],
             rows: &rows,
             stock: &stock,
-            legacy,
+            is_older: older.is_some(),
             findings: Vec::new(),
             summary: VerifySummary::default(),
         };
-        judge.run().await.map_err(Error::from)?;
+        judge.run().await?;
         let versions = rows.head.seq.max(stock.latest()).get();
         let (findings, summary) = (judge.findings, judge.summary);
         examined.findings.extend(findings);
@@ -316,6 +328,16 @@ async fn examine(
             repair: Mend::Quarantine,
             accepted: None,
         });
+    }
+    if taken_over && look.read != ReadData::Nothing {
+        let rows = examined.streams[Stream::Manifests].as_ref();
+        let rows = rows.map(|(rows, _)| rows);
+        older = Some(older::left_behind(look, tenant, keys, rows).await?);
+    }
+    for object in older.into_iter().flatten() {
+        let finding = older::finding(tenant, &object);
+        examined.summary.count(finding.verdict);
+        examined.findings.push(finding);
     }
     accept(look, tenant, &mut examined).await?;
     examined.findings.sort_by_key(|finding| {

@@ -8,6 +8,7 @@
 
 mod diverge;
 mod inventory;
+pub(crate) mod legacy;
 mod listing;
 mod plan;
 mod restore;
@@ -83,6 +84,8 @@ pub(super) struct Context<'a> {
     request: &'a RecoveryRequest,
     database: DatabaseIdentity,
     takeover: Takeover<'a>,
+    /// Tenants that were taken over from the older layout.
+    taken_over: BTreeSet<TenantId>,
 }
 
 impl<'a> Context<'a> {
@@ -108,6 +111,7 @@ impl<'a> Context<'a> {
             request,
             database,
             takeover,
+            taken_over: legacy::taken_over(&sides.bucket()).await?,
         })
     }
 
@@ -313,6 +317,10 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
             .collect(),
         void_references: plan.void_references.clone(),
         renumbered: Vec::new(),
+        legacy: plan
+            .legacy
+            .as_ref()
+            .map_or_else(Vec::new, |legacy| legacy.mapping().to_vec()),
     }
 }
 
@@ -363,10 +371,10 @@ async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
 mod inventory_of {
     //! The same stock-taking for readers that change nothing.
 
-    use super::inventory;
+    use super::legacy;
     use super::listing::Lister;
+    use crate::domain::TenantId;
     use crate::domain::format::IndexEntry;
-    use crate::domain::{Stream, TenantId};
     use crate::hybrid::bucket::BucketError;
     use crate::hybrid::settings::Sides;
     use crate::ports::Result;
@@ -376,12 +384,6 @@ mod inventory_of {
         let keys = Lister::of(sides.snapshots.as_ref(), tenant)
             .await
             .map_err(BucketError::from)?;
-        let inventory =
-            inventory::take(&sides.bucket(), tenant, Stream::Manifests, &keys, 0).await?;
-        Ok(inventory
-            .entries
-            .into_iter()
-            .map(|entry| entry.named)
-            .collect())
+        Ok(legacy::recoverable(&sides.bucket(), tenant, &keys).await?)
     }
 }

@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt};
 
 use super::Context;
 use super::inventory::{self, Inventory};
+use super::legacy::{self, Legacy};
 use crate::domain::format::Damage;
 use crate::domain::{
     Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp,
@@ -29,6 +30,8 @@ pub(super) struct Plan {
     pub(super) void_references: Vec<(Stream, Seq)>,
     /// The decisions among what is restored, beyond those that the database knows.
     decided: Vec<Entry>,
+    /// What the older layout has to do with it, if anything.
+    pub(super) legacy: Option<Legacy>,
     newest_commit: Option<Timestamp>,
 }
 
@@ -43,12 +46,13 @@ impl Plan {
         keys: &[String],
     ) -> Result<Self, Error> {
         let bucket = context.sides.bucket();
+        let todays = legacy::todays(tenant, keys, context.taken_over.contains(tenant));
         let inventories = join_all(Stream::ALL.into_iter().map(|stream| {
             inventory::take(
                 &bucket,
                 tenant,
                 stream,
-                keys,
+                &todays,
                 context.settings.recovery_memory,
             )
         }));
@@ -74,9 +78,13 @@ impl Plan {
             streams,
             void_references: Vec::new(),
             decided: Vec::new(),
+            legacy: None,
             newest_commit: None,
         };
-        plan.compare(context).await?;
+        legacy::take_in(context, &mut plan, keys).await?;
+        if plan.state != RecoveryState::Diverged {
+            plan.compare(context).await?;
+        }
         if plan.state != RecoveryState::Diverged {
             plan.verify(context).await?;
         }
@@ -130,8 +138,8 @@ impl Plan {
             ahead |= head > inventory.head(&self.tenant, stream).seq;
         }
         self.state = match (&self.seen, any) {
-            (None, false) => RecoveryState::Nothing,
-            (None, true) => RecoveryState::Empty,
+            (None, false) if self.legacy.is_none() => RecoveryState::Nothing,
+            (None, _) => RecoveryState::Empty,
             (Some(_), _) if behind => RecoveryState::Behind,
             (Some(_), _) if ahead => RecoveryState::Ahead,
             (Some(_), _) => RecoveryState::Equal,
@@ -209,15 +217,24 @@ impl Plan {
             .map(|(_, inventory)| inventory.epoch())
             .max()
             .unwrap_or_default();
-        bucket.max(
+        // The keys of the first epoch are those of the older layout's objects.
+        let taken = self
+            .legacy
+            .as_ref()
+            .map_or(Epoch::default(), |_| Epoch::FIRST);
+        bucket.max(taken).max(
             self.seen
                 .as_ref()
                 .map_or(Epoch::default(), |state| state.epoch),
         )
     }
 
-    /// Whether an index is in a later epoch than the database: a recovery was cut off.
+    /// Whether an index is in a later epoch than the database: a recovery was cut off. An index of the older layout has to be
+    /// taken over just so.
     pub(super) fn is_cut_off(&self) -> bool {
+        if self.legacy.as_ref().is_some_and(Legacy::is_due) {
+            return true;
+        }
         let database = self
             .seen
             .as_ref()
@@ -284,6 +301,9 @@ pub(super) async fn read(
         });
     }
     let _permit = context.requests.acquire().await;
+    if let Some(key) = &entry.legacy {
+        return legacy::read(context, key, &entry.named).await;
+    }
     Ok(context.sides.bucket().snapshot(&entry.named).await?.entry)
 }
 

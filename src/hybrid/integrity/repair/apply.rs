@@ -22,7 +22,7 @@ pub(crate) async fn apply(
     settings: &Settings,
     plan: &RepairPlan,
 ) -> Result<RepairReport> {
-    let look = &Look::new(sides, settings, ReadData::All);
+    let look = &Look::new(sides, settings, ReadData::All).await?;
     let identity = sides.database.identity().await?;
     if identity.id != plan.database_id || identity.bucket_id != plan.bucket_id {
         return Err(stale("the plan was made for another database or bucket"));

@@ -21,7 +21,7 @@ pub(crate) async fn make(
     settings: &Settings,
     tenant: Option<&TenantId>,
 ) -> Result<RepairPlan> {
-    let look = &Look::new(sides, settings, ReadData::All);
+    let look = &Look::new(sides, settings, ReadData::All).await?;
     let identity = sides.database.identity().await?;
     let mut names = BTreeSet::new();
     if let Some(tenant) = tenant {
