@@ -1,9 +1,8 @@
 //! The JSON documents. Fields are added, never changed.
 
 use driftline::domain::{Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, TenantId, Timestamp};
-use driftline::ports::{Error, Manifest, Source};
+use driftline::ports::{Manifest, Source};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 /// A version without its content.
 #[derive(Debug, Serialize)]
@@ -65,16 +64,6 @@ impl<'a> ManifestDocument<'a> {
     pub fn source(&self) -> &'static str {
         self.source
     }
-}
-
-/// An error as part of a document.
-pub fn error_document(error: &Error) -> Value {
-    json!({
-        "code": error.code(),
-        "message": error.to_string(),
-        "hint": error.hint_text(),
-        "retryable": error.retryable(),
-    })
 }
 
 /// A text, or a dash for its absence.

@@ -2,17 +2,18 @@
 
 mod report;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::report::Document;
 use super::args::{self, By};
 use super::open::Opened;
+use super::repair::{read_plan, write_plan};
 use super::{Context, Exit, Ui, shadowing, ui};
-use driftline::domain::{Seq, Stream, TenantId, Timestamp};
-use driftline::hybrid::{Progress, RecoveryReport};
-use driftline::ports::{
-    Error, ManifestProvider as _, Ownership, RecoverTarget, Recovery, RecoveryRequest,
-};
+use driftline::domain::format::parse_snapshot_key;
+use driftline::domain::recovery::{PlannedTarget, RECOVERY_PLAN_SCHEMA, RecoveryPlan};
+use driftline::domain::{Seq, ShortText, Stream, TenantId, Timestamp};
+use driftline::hybrid::{Progress, RecoveryReport, Whom};
+use driftline::ports::{Error, Ownership, RecoverTarget, Recovery, RecoveryRequest, Result};
 
 /// How long shadowing gets to bring a decision or a new version to the bucket.
 const GRACE: Duration = Duration::from_secs(3);
@@ -23,11 +24,15 @@ Examples:
   driftline recover --all-tenants --dry-run
   driftline recover --all-tenants
   driftline recover --tenant acme --to-version 12
+  driftline recover --tenant acme --to-version 12 --plan recovery.json
+  driftline recover --apply recovery.json
+  driftline recover --tenant acme --resolve-divergence
   driftline recover --tenant acme --at 2026-01-31T08:00:00Z --as-new-version --by alice
 
 Missing history comes back as it was; later versions stay in history. One transaction a \
-tenant: safe to repeat, and to interrupt. Exit code 3 when a tenant failed or something \
-could not be restored.
+tenant: safe to repeat, and to interrupt. A plan is refused (exit code 7) once anything that it \
+rests on has moved. The report is kept in the bucket, under _driftline/recoveries/. Exit code 3 \
+when a tenant failed or something could not be restored.
 
 An older bucket (one index a tenant, no digests of objects) is taken over: what its checksums \
 prove is restored and shadowed anew, and its own objects stay. A version whose checksum is not \
@@ -57,6 +62,13 @@ pub struct Arguments {
     /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Write what would happen to this file, row by row, and change nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "apply"])]
+    plan: Option<PathBuf>,
+    /// Do what this file says
+    #[arg(long, value_name = "FILE", group = "whom")]
+    #[arg(conflicts_with_all = ["target", "as_new_version", "accept_unverified", "dry_run", "resolve_divergence"])]
+    apply: Option<PathBuf>,
     /// Where two histories disagree keep both: the bucket's numbers stand, and the database's
     /// versions come after them under new ones
     #[arg(long, requires = "tenant", conflicts_with_all = ["target", "as_new_version"])]
@@ -66,8 +78,6 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
-    let ui = &context.ui;
-    let dry_run = arguments.dry_run;
     let request = RecoveryRequest {
         target: match (arguments.to_version, arguments.at) {
             (Some(version), _) => RecoverTarget::Version(version),
@@ -76,94 +86,163 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         },
         as_new_version: arguments.as_new_version,
         accept_unverified: arguments.accept_unverified,
-        dry_run,
+        dry_run: arguments.dry_run,
         resolve_divergence: arguments.resolve_divergence,
         by: arguments.by.name()?,
     };
+    if let Some(file) = &arguments.apply {
+        return apply(context, file, request.by).await;
+    }
+    let whom = arguments.tenant.as_ref().map_or(Whom::All, Whom::One);
+    if let Some(file) = &arguments.plan {
+        return plan(context, whom, &request, file).await;
+    }
     let opened = context.open().await?;
-    let report = match &arguments.tenant {
-        Some(tenant) => one(opened, ui, tenant, &request).await?,
-        None => all(opened, ui, &request).await?,
+    let repository = &opened.repository;
+    let progress = Progress::default();
+    let work = async {
+        match whom {
+            Whom::One(tenant) => repository.recover_one(tenant, &request, &progress).await,
+            Whom::All => repository.recover_all(&request, &progress).await,
+        }
     };
-    if !dry_run && (request.as_new_version || request.target != RecoverTarget::Newest) {
-        settle(context, opened, &report).await?;
-    }
-    let documents: Vec<_> = report.tenants.iter().map(report::document).collect();
-    let unfinished = report.unfinished.as_deref();
-    if ui.is_text() {
-        report::show(ui, &report, dry_run)?;
-    } else {
-        let schema = "driftline.recovery.v1";
-        ui.items(
-            &Document {
-                schema,
-                dry_run,
-                tenants: &documents,
-                unfinished,
-            },
-            &documents,
-        )?;
-    }
-    if let Some(unfinished) = unfinished {
-        ui.warn(unfinished);
-    }
-    let whole = |(_, outcome): &(TenantId, Result<Recovery, Error>)| {
-        outcome
-            .as_ref()
-            .is_ok_and(|recovery| recovery.failures.is_empty())
-    };
-    let done =
-        report.tenants.iter().all(whole) && (arguments.tenant.is_some() || unfinished.is_none());
-    Ok(if done { Exit::Done } else { Exit::Partial })
+    let report = watched(opened, &context.ui, &progress, work).await?;
+    let decides = request.as_new_version || request.target != RecoverTarget::Newest;
+    let by = request.by.as_ref();
+    finish(context, report, whom, (request.dry_run, decides), by).await
 }
 
-async fn one(
-    opened: &Opened,
-    ui: &Ui,
-    tenant: &TenantId,
+/// Writes down what a recovery would do.
+async fn plan(
+    context: &Context,
+    whom: Whom<'_>,
     request: &RecoveryRequest,
-) -> anyhow::Result<RecoveryReport> {
-    let bar = ui.progress("{spinner} recovering ({elapsed})");
-    let outcome = opened.repository.recover_from_s3(tenant, request).await;
-    bar.finish_and_clear();
-    let recovery = outcome?;
-    let identity = opened
-        .sides
-        .database
-        .identity()
-        .await
-        .map_err(Error::from)?;
-    let waiting = identity.ownership == Ownership::AwaitingRecovery && !request.dry_run;
-    let unfinished = "other tenants and new ones take no writes until `driftline recover --all-tenants` has succeeded";
-    Ok(RecoveryReport {
-        tenants: vec![(tenant.clone(), Ok(recovery))],
-        unfinished: waiting.then(|| unfinished.to_owned()),
+    file: &Path,
+) -> anyhow::Result<Exit> {
+    let (opened, ui) = (context.open().await?, &context.ui);
+    let progress = Progress::default();
+    let work = opened.repository.plan_recovery(whom, request, &progress);
+    let plan = watched(opened, ui, &progress, work).await?;
+    write_plan(file, &plan)?;
+    if ui.is_text() {
+        report::plan(ui, &plan)?;
+        ui.note(format_args!(
+            "nothing was changed; the plan is in {}",
+            file.display()
+        ));
+    } else {
+        ui.items(&plan, &plan.tenants)?;
+    }
+    let lost = plan.tenants.iter().any(|tenant| !tenant.lost.is_empty());
+    Ok(if lost || !plan.failed.is_empty() {
+        Exit::Partial
+    } else {
+        Exit::Done
     })
 }
 
-async fn all(
+async fn apply(context: &Context, file: &Path, by: Option<ShortText>) -> anyhow::Result<Exit> {
+    let plan: RecoveryPlan = read_plan(file, RECOVERY_PLAN_SCHEMA)?;
+    let opened = context.open().await?;
+    let progress = Progress::default();
+    let work = opened
+        .repository
+        .apply_recovery(&plan, by.clone(), &progress);
+    let report = watched(opened, &context.ui, &progress, work).await?;
+    let whom = plan.tenant.as_ref().map_or(Whom::All, Whom::One);
+    let decides = plan.as_new_version || plan.target != PlannedTarget::Newest;
+    finish(context, report, whom, (false, decides), by.as_ref()).await
+}
+
+/// Shows how far the work is. How much there is in all is counted beside it, for those who watch.
+async fn watched<T>(
     opened: &Opened,
     ui: &Ui,
-    request: &RecoveryRequest,
-) -> anyhow::Result<RecoveryReport> {
-    let progress = Progress::default();
-    let bar = ui.progress("{spinner} {msg} ({elapsed})");
+    progress: &Progress,
+    work: impl Future<Output = Result<T>>,
+) -> anyhow::Result<T> {
+    let template = "{spinner} {msg}, {per_sec}, {eta} left ({elapsed})";
+    let bar = ui.progress(template);
     let show = async {
+        let mut total = None;
+        if !bar.is_hidden() {
+            total = count(opened).await;
+            bar.set_length(total.unwrap_or_default());
+        }
         loop {
             let (tenants, entries) = (progress.tenants(), progress.entries());
+            let of = total.map_or_else(String::new, |total| format!(" of {total}"));
             let read = ui::bytes(progress.bytes());
+            bar.set_position(entries);
             bar.set_message(format!(
-                "{tenants} tenants done, {entries} entries and {read} verified"
+                "{tenants} tenants done, {entries}{of} entries, {read} verified"
             ));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let report = tokio::select! {
-        report = opened.repository.recover_all(request, &progress) => report,
-        () = show => Ok(RecoveryReport::default()),
+    let outcome = tokio::select! {
+        biased;
+        outcome = work => Some(outcome),
+        () = show => None,
     };
     bar.finish_and_clear();
-    Ok(report?)
+    match outcome {
+        Some(outcome) => Ok(outcome?),
+        None => Err(anyhow::anyhow!(
+            "recover: the progress ended before the work"
+        )),
+    }
+}
+
+/// The snapshots in the bucket.
+async fn count(opened: &Opened) -> Option<u64> {
+    let (mut total, mut after): (u64, Option<String>) = (0, None);
+    loop {
+        let store = &opened.sides.snapshots;
+        let listing = store.list("", after.as_deref(), 1000).await.ok()?;
+        let keys = listing.objects.iter().map(|object| &object.key);
+        total += keys.filter(|key| parse_snapshot_key(key).is_some()).count() as u64;
+        after = listing.objects.last().map(|object| object.key.clone());
+        if !listing.more || after.is_none() {
+            return Some(total);
+        }
+    }
+}
+
+async fn finish(
+    context: &Context,
+    mut report: RecoveryReport,
+    whom: Whom<'_>,
+    (dry_run, decides): (bool, bool),
+    by: Option<&ShortText>,
+) -> anyhow::Result<Exit> {
+    let (opened, ui) = (context.open().await?, &context.ui);
+    if let (Whom::One(_), false) = (whom, dry_run) {
+        let identity = opened.sides.database.identity().await;
+        if identity.map_err(Error::from)?.ownership == Ownership::AwaitingRecovery {
+            let rest = "other tenants and new ones take no writes until `driftline recover --all-tenants` has succeeded";
+            report.unfinished = Some(rest.to_owned());
+        }
+    }
+    if !dry_run && decides {
+        settle(context, opened, &report).await?;
+    }
+    if ui.is_text() {
+        report::show(ui, &report, dry_run)?;
+    } else {
+        let document = report.document(dry_run, by);
+        ui.items(&document, &document.tenants)?;
+    }
+    if let Some(unfinished) = &report.unfinished {
+        ui.warn(unfinished);
+    }
+    let whole = |(_, outcome): &(TenantId, Result<Recovery>)| {
+        let recovery = outcome.as_ref();
+        recovery.is_ok_and(|recovery| recovery.failures.is_empty())
+    };
+    let is_one = matches!(whom, Whom::One(_));
+    let done = report.tenants.iter().all(whole) && (is_one || report.unfinished.is_none());
+    Ok(if done { Exit::Done } else { Exit::Partial })
 }
 
 /// Gives shadowing a moment to bring what the recovery decided to the bucket.

@@ -8,7 +8,6 @@ use driftline::hybrid::integrity::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, Repai
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::error_document;
 use super::verify::mends;
 use super::{Context, Exit, Failure, Ui, ui};
 
@@ -118,7 +117,7 @@ fn document(
 ) -> serde_json::Value {
     match outcome {
         Ok(done) => json!({ "tenant": tenant, "actions": done }),
-        Err(error) => json!({ "tenant": tenant, "error": error_document(error) }),
+        Err(error) => json!({ "tenant": tenant, "error": error.document() }),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod format;
 mod ids;
 pub mod integrity;
 mod records;
+pub mod recovery;
 mod time;
 
 pub use digest::{Digest, InvalidDigest};

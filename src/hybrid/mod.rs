@@ -17,7 +17,7 @@ mod repository;
 mod settings;
 
 pub use ownership::Standing;
-pub use recovery::{Progress, RecoveryReport};
+pub use recovery::{Progress, RecoveryDocument, RecoveryReport, Whom};
 pub use replicator::{Drained, Replicator};
 pub use repository::HybridManifestRepository;
 pub use settings::{OnFailover, Settings, Sides};

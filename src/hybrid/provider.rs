@@ -417,9 +417,17 @@ impl ManifestProvider for HybridManifestRepository {
         tenant: &TenantId,
         request: &RecoveryRequest,
     ) -> Result<Recovery> {
-        let recovery = recovery::tenant(&self.sides, &self.settings, tenant, request).await?;
+        let progress = recovery::Progress::default();
+        let report = self.recover_one(tenant, request, &progress).await?;
         self.replicator.wake();
-        Ok(recovery)
+        let outcome = report.tenants.into_iter().next();
+        outcome.map_or_else(
+            || {
+                let message = format!("recover {tenant}: it is not in the report");
+                Err(Error::new(ErrorKind::Internal, message))
+            },
+            |(_, outcome)| outcome,
+        )
     }
 
     async fn recoverable_versions(

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeReport};
-use super::recovery::{self, Progress, RecoveryReport};
+use super::recovery::{self, Progress, RecoveryReport, Whom};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
+use crate::domain::recovery::RecoveryPlan;
 use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId, TenantState};
 use crate::ports::{Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
 
@@ -105,13 +106,44 @@ impl HybridManifestRepository {
         self.replicator.run(stop).await;
     }
 
-    /// Recovers every tenant that either side knows. `progress` can be read while it runs.
+    /// Recovers every tenant that either side knows, and keeps the report in the bucket. `progress` can be read while it runs.
     pub async fn recover_all(
         &self,
         request: &RecoveryRequest,
         progress: &Progress,
     ) -> Result<RecoveryReport> {
-        recovery::all(&self.sides, &self.settings, request, progress).await
+        recovery::run(&self.sides, &self.settings, Whom::All, request, progress).await
+    }
+
+    /// The same for one tenant.
+    pub async fn recover_one(
+        &self,
+        tenant: &TenantId,
+        request: &RecoveryRequest,
+        progress: &Progress,
+    ) -> Result<RecoveryReport> {
+        let whom = Whom::One(tenant);
+        recovery::run(&self.sides, &self.settings, whom, request, progress).await
+    }
+
+    /// Plans a recovery. Changes nothing.
+    pub async fn plan_recovery(
+        &self,
+        whom: Whom<'_>,
+        request: &RecoveryRequest,
+        progress: &Progress,
+    ) -> Result<RecoveryPlan> {
+        recovery::make_plan(&self.sides, &self.settings, whom, request, progress).await
+    }
+
+    /// Carries a plan out; `Stale`, and nothing changed, when what it rests on has moved.
+    pub async fn apply_recovery(
+        &self,
+        plan: &RecoveryPlan,
+        by: Option<ShortText>,
+        progress: &Progress,
+    ) -> Result<RecoveryReport> {
+        recovery::apply_plan(&self.sides, &self.settings, plan, by, progress).await
     }
 
     /// Compares the database, the index and the objects of one tenant. Writes nothing.

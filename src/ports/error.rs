@@ -63,6 +63,16 @@ struct Report {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// The error as part of a document.
+    pub fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "code": self.code(),
+            "message": self.to_string(),
+            "hint": self.hint_text(),
+            "retryable": self.retryable(),
+        })
+    }
+
     /// An error with its message: verb, object, identifier.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::build(kind, message.into(), None, None)

@@ -9,6 +9,7 @@ use super::{Expectation, Result};
 use crate::domain::content::Content;
 use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
+use crate::domain::recovery::TenantPlan;
 use crate::domain::{
     Digest, Entry, EntryMeta, Moved, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
 };
@@ -239,6 +240,10 @@ pub struct Recovery {
     pub void_references: Vec<(Stream, Seq)>,
     /// The database's entries that got other numbers, because the bucket's history stood.
     pub renumbered: Vec<Moved>,
+    /// No version was active at the time asked for: what is active was left as it is.
+    pub inactive_then: bool,
+    /// For a dry run: what would change, in detail.
+    pub plan: Option<Box<TenantPlan>>,
     /// What came from the older layout in this recovery: old numbers and digests beside the new ones, oldest first.
     pub legacy: Vec<LegacyMapping>,
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::auditor::auditor;
-use crate::cli::documents::error_document;
 use crate::cli::drift::{ExitOn, plain, summary};
 use crate::cli::sources::SourceArguments;
 use crate::cli::{Context, Exit, Ui, ui};
@@ -147,7 +146,7 @@ impl Outcome<'_> {
                 state.only = Some(error);
                 Ok(())
             }
-            Audited::Failed(error) => self.failed(&mut state, &tenant, &error_document(&error)),
+            Audited::Failed(error) => self.failed(&mut state, &tenant, &error.document()),
         };
         if let Err(error) = told {
             state.written.get_or_insert(error);

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::look::{Look, is_incomplete};
 use super::text::{self, Layout};
 use super::{junit, words};
-use crate::cli::documents::error_document;
 use crate::cli::sources::{SourceArguments, Sources};
 use crate::cli::ui::{self, Format};
 use crate::cli::{Context, Exit, Ui, args};
@@ -220,7 +219,7 @@ impl<'a> Output<'a> {
     fn fail(&mut self, tenant: &TenantId, error: &Error) -> anyhow::Result<()> {
         self.tally.failed += 1;
         self.add(Exit::Partial);
-        let document = json!({ "tenant": tenant, "error": error_document(error) });
+        let document = json!({ "tenant": tenant, "error": error.document() });
         match self.ui.format {
             Format::Text => {
                 let mut page = text::page::Page::new(self.layout.width);

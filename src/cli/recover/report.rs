@@ -1,118 +1,12 @@
-//! What a recovery did, as a document and as text.
+//! What a recovery did, as text.
 
-use driftline::domain::format::Damage;
-use driftline::domain::{Digest, Epoch, Moved, Seq, TenantId};
+use driftline::domain::recovery::RecoveryPlan;
+use driftline::domain::{Moved, TenantId};
 use driftline::hybrid::RecoveryReport;
 use driftline::ports::{Error, LegacyMapping, Recovery};
-use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::cli::Ui;
-use crate::cli::documents::error_document;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Document<'a> {
-    pub schema: &'static str,
-    pub dry_run: bool,
-    pub tenants: &'a [TenantDocument<'a>],
-    pub unfinished: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TenantDocument<'a> {
-    tenant: &'a TenantId,
-    state: Option<&'static str>,
-    restored: u64,
-    head: Option<Seq>,
-    active_version: Option<Seq>,
-    new_version: Option<Seq>,
-    epoch: Option<Epoch>,
-    failures: Vec<Value>,
-    worked_around: Vec<Value>,
-    orphans: &'a [String],
-    void_references: Vec<Value>,
-    renumbered: &'a [Moved],
-    legacy: Vec<MappingDocument>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
-}
-
-/// A version of the older layout, and what became of it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MappingDocument {
-    old_version: Seq,
-    new_version: Seq,
-    old_digest: Option<Digest>,
-    new_checksum: Digest,
-    verified: bool,
-}
-
-impl MappingDocument {
-    fn of(mapping: &LegacyMapping) -> Self {
-        let LegacyMapping {
-            old_version,
-            new_version,
-            old_digest,
-            new_checksum,
-            verified,
-        } = *mapping;
-        Self {
-            old_version,
-            new_version,
-            old_digest,
-            new_checksum,
-            verified,
-        }
-    }
-}
-
-pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> TenantDocument<'_> {
-    let damages = |damages: &[Damage]| {
-        let show = |damage: &Damage| json!({ "object": damage.object, "problem": damage.problem.to_string() });
-        damages.iter().map(show).collect::<Vec<_>>()
-    };
-    match outcome {
-        Ok(recovery) => TenantDocument {
-            tenant,
-            state: Some(recovery.state.name()),
-            restored: recovery.restored,
-            head: Some(recovery.head),
-            active_version: Some(recovery.active_version),
-            new_version: recovery.new_version,
-            epoch: Some(recovery.epoch),
-            failures: damages(&recovery.failures),
-            worked_around: damages(&recovery.worked_around),
-            orphans: &recovery.orphans,
-            void_references: recovery
-                .void_references
-                .iter()
-                .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
-                .collect(),
-            renumbered: &recovery.renumbered,
-            legacy: recovery.legacy.iter().map(MappingDocument::of).collect(),
-            error: None,
-        },
-        Err(error) => TenantDocument {
-            tenant,
-            state: None,
-            restored: 0,
-            head: None,
-            active_version: None,
-            new_version: None,
-            epoch: None,
-            failures: Vec::new(),
-            worked_around: Vec::new(),
-            orphans: &[],
-            void_references: Vec::new(),
-            renumbered: &[],
-            legacy: Vec::new(),
-            error: Some(error_document(error)),
-        },
-    }
-}
+use crate::cli::documents::or_dash;
 
 pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
     if report.tenants.is_empty() {
@@ -148,8 +42,54 @@ pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<(
     for (tenant, outcome) in &report.tenants {
         details(ui, tenant, outcome)?;
     }
+    if let Some((_, took)) = report.took.filter(|_| !dry_run) {
+        let kept = report.kept.as_ref();
+        let kept = kept.map_or_else(String::new, |key| format!("; the report is {key}"));
+        ui.note(format_args!("took {:.1} s{kept}", took.as_secs_f64()));
+    }
     if dry_run {
         ui.note("nothing was changed");
+    }
+    Ok(())
+}
+
+/// What a plan would change.
+pub fn plan(ui: &Ui, plan: &RecoveryPlan) -> anyhow::Result<()> {
+    let rows = plan.tenants.iter().map(|it| {
+        let new = it.new_version.map(|version| version.to_string());
+        vec![
+            it.tenant.to_string(),
+            it.state.clone(),
+            it.rows.len().to_string(),
+            it.renumbers.len().to_string(),
+            it.active_version.to_string(),
+            new.unwrap_or_else(|| "-".to_owned()),
+        ]
+    });
+    let header = ["TENANT", "IS", "ROWS", "RENUMBERED", "ACTIVE", "NEW"];
+    ui.table(&header, &[2, 3, 4, 5], rows.collect())?;
+    for tenant in &plan.tenants {
+        let name = &tenant.tenant;
+        for later in &tenant.deactivates {
+            let by = or_dash(later.created_by.as_ref());
+            let (version, at) = (later.version, later.created_at);
+            ui.line(format_args!(
+                "{name}: version {version} by {by} of {at} is active no longer"
+            ))?;
+        }
+        for moved in &tenant.renumbers {
+            let (stream, from, to) = (moved.stream, moved.from, moved.to);
+            ui.line(format_args!(
+                "{name}: {stream}/{from} becomes {stream}/{to}"
+            ))?;
+        }
+        for lost in &tenant.lost {
+            let (object, problem) = (&lost.object, &lost.problem);
+            ui.line(format_args!("{name}: not restored: {object}: {problem}"))?;
+        }
+    }
+    for failed in &plan.failed {
+        ui.line(format_args!("{}: {}", failed.tenant, failed.reason))?;
     }
     Ok(())
 }
@@ -175,6 +115,11 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
     {
         ui.line(format_args!(
             "{tenant}: {stream}/{from} is {stream}/{to} now"
+        ))?;
+    }
+    if recovery.inactive_then {
+        ui.line(format_args!(
+            "{tenant}: no version was active then; what is active was left as it is"
         ))?;
     }
     for (stream, seq) in &recovery.void_references {

@@ -121,6 +121,18 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
     Ok(resolved)
 }
 
+/// What a resolution would move. The chains are those of an epoch that is not taken yet.
+pub(super) async fn moves(context: &Context<'_>, plan: &Plan) -> Result<Vec<Moved>> {
+    let (mut moved, epoch) = (Vec::new(), plan.epoch().next());
+    if let Some(seen) = &plan.seen {
+        for stream in Stream::ALL {
+            let merge = merge(context, plan, seen, stream, epoch).await?;
+            moved.extend(merge.moved.iter().map(moved_of));
+        }
+    }
+    Ok(moved)
+}
+
 fn moved_of((old, new): &(EntryMeta, EntryMeta)) -> Moved {
     Moved {
         stream: old.stream,

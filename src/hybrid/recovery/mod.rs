@@ -11,6 +11,8 @@ mod inventory;
 pub(crate) mod legacy;
 mod listing;
 mod plan;
+mod planned;
+mod report;
 mod restore;
 mod takeover;
 mod target;
@@ -18,23 +20,28 @@ mod target;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
 use self::plan::Plan;
+use self::planned::Expected;
 use self::takeover::Takeover;
+use self::target::Target;
 use super::bucket::BucketError;
 use super::ownership;
 use super::settings::{Settings, Sides};
-use crate::domain::{Stream, TenantId};
+use crate::domain::{Stream, TenantId, Timestamp};
 use crate::ports::{
     DatabaseIdentity, Error, ErrorKind, Ownership, Recovery, RecoveryRequest, RecoveryState, Result,
 };
 
 pub(crate) use self::inventory_of::recoverable;
 pub(crate) use self::listing::Lister;
+pub(crate) use self::planned::{apply as apply_plan, make as make_plan};
+pub use self::report::RecoveryDocument;
 
 /// How far a recovery is; it only ever grows.
 #[derive(Debug, Default)]
@@ -66,13 +73,26 @@ impl Progress {
     }
 }
 
-/// What a recovery of every tenant did.
+/// Whom to recover.
+#[derive(Debug, Clone, Copy)]
+pub enum Whom<'a> {
+    /// This tenant.
+    One(&'a TenantId),
+    /// Every tenant that either side knows.
+    All,
+}
+
+/// What a recovery did.
 #[derive(Debug, Default)]
 pub struct RecoveryReport {
     /// Per tenant, in byte order of their names.
     pub tenants: Vec<(TenantId, Result<Recovery>)>,
     /// Why the database as a whole still awaits recovery, if it does.
     pub unfinished: Option<String>,
+    /// When it began and how long it took.
+    pub took: Option<(Timestamp, Duration)>,
+    /// The object in the bucket that keeps this report; `None` for a plan, or when it could not be written.
+    pub kept: Option<String>,
 }
 
 /// What every step of one recovery needs.
@@ -86,6 +106,10 @@ pub(super) struct Context<'a> {
     takeover: Takeover<'a>,
     /// Tenants that were taken over from the older layout.
     taken_over: BTreeSet<TenantId>,
+    /// What a plan says of each tenant, if one is applied.
+    expected: Option<&'a Expected<'a>>,
+    /// Every tenant is recovered: one that had no version at the time asked for is no error.
+    is_all: bool,
 }
 
 impl<'a> Context<'a> {
@@ -94,6 +118,7 @@ impl<'a> Context<'a> {
         settings: &'a Settings,
         request: &'a RecoveryRequest,
         progress: &'a Progress,
+        expected: Option<&'a Expected<'a>>,
     ) -> Result<Self> {
         let mut database = sides.database.identity().await?;
         if database.ownership == Ownership::Claimed && !request.dry_run {
@@ -112,6 +137,8 @@ impl<'a> Context<'a> {
             database,
             takeover,
             taken_over: legacy::taken_over(&sides.bucket()).await?,
+            expected,
+            is_all: false,
         })
     }
 
@@ -121,34 +148,64 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Recovers one tenant.
-pub(crate) async fn tenant(
+/// Recovers one tenant, or every one, and keeps the report in the bucket.
+pub(crate) async fn run(
     sides: &Sides,
     settings: &Settings,
-    tenant: &TenantId,
-    request: &RecoveryRequest,
-) -> Result<Recovery> {
-    let progress = Progress::default();
-    let context = Context::new(sides, settings, request, &progress).await?;
-    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
-    one(&context, tenant, &keys).await
-}
-
-/// Recovers every tenant that either side knows, several at once.
-pub(crate) async fn all(
-    sides: &Sides,
-    settings: &Settings,
+    whom: Whom<'_>,
     request: &RecoveryRequest,
     progress: &Progress,
 ) -> Result<RecoveryReport> {
-    let context = Context::new(sides, settings, request, progress).await?;
+    run_expecting(sides, settings, whom, request, progress, None).await
+}
+
+/// The same, refusing tenants that are not as a plan saw them.
+async fn run_expecting(
+    sides: &Sides,
+    settings: &Settings,
+    whom: Whom<'_>,
+    request: &RecoveryRequest,
+    progress: &Progress,
+    expected: Option<&Expected<'_>>,
+) -> Result<RecoveryReport> {
+    let began = sides.now();
+    let mut context = Context::new(sides, settings, request, progress, expected).await?;
+    let mut report = match whom {
+        Whom::One(tenant) => {
+            let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
+            let recovery = one(&context, tenant, &keys).await?;
+            RecoveryReport {
+                tenants: vec![(tenant.clone(), Ok(recovery))],
+                ..RecoveryReport::default()
+            }
+        }
+        Whom::All => {
+            context.is_all = true;
+            all(&context).await?
+        }
+    };
+    report.took = Some((began, sides.now().since(began)));
+    if !request.dry_run {
+        report.kept = report::keep(sides, &report, request.by.as_ref()).await;
+    }
+    Ok(report)
+}
+
+/// Recovers every tenant that either side knows, several at once.
+async fn all(context: &Context<'_>) -> Result<RecoveryReport> {
+    let Context {
+        sides,
+        settings,
+        request,
+        ..
+    } = *context;
     let mut report = RecoveryReport::default();
     let everyone = context.everyone();
     if everyone && !request.dry_run {
         // Also with no tenant to restore: whoever shadowed to this bucket before is fenced off.
         context
             .takeover
-            .epoch(None, highest_epoch(&context).await?)
+            .epoch(None, highest_epoch(context).await?)
             .await?;
     }
     let mut seen = BTreeSet::new();
@@ -157,7 +214,6 @@ pub(crate) async fn all(
         let found = Lister::all(sides.snapshots.as_ref()).tenants();
         let recovered = found
             .map_ok(|(tenant, keys)| {
-                let context = &context;
                 async move { Ok((one(context, &tenant, &keys).await, tenant)) }.boxed()
             })
             .try_buffer_unordered(settings.concurrent_tenants);
@@ -179,10 +235,7 @@ pub(crate) async fn all(
             .filter(|name| !seen.contains(name))
             .collect();
         let outcomes: Vec<_> = stream::iter(unseen)
-            .map(|name| {
-                let context = &context;
-                async move { (one(context, &name, &[]).await, name) }.boxed()
-            })
+            .map(|name| async move { (one(context, &name, &[]).await, name) }.boxed())
             .buffer_unordered(settings.concurrent_tenants)
             .collect()
             .await;
@@ -216,7 +269,8 @@ pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result
         "the database's timeline moved on: recovering from the bucket before it takes writes"
     );
     let request = RecoveryRequest::default();
-    let report = all(sides, settings, &request, &Progress::default()).await?;
+    let progress = Progress::default();
+    let report = run(sides, settings, Whom::All, &request, &progress).await?;
     for (tenant, outcome) in &report.tenants {
         match outcome {
             Ok(recovery) if recovery.restored > 0 => {
@@ -254,15 +308,32 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: neither the database nor the bucket knows it"))
             .hint("`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"));
     }
-    if plan.state == RecoveryState::Diverged && context.request.resolve_divergence {
+    let diverged = plan.state == RecoveryState::Diverged;
+    // A history that is not agreed upon has no version of some time.
+    let target = if diverged {
+        Target::Keep
+    } else {
+        target::find(context, &plan).await?
+    };
+    let mut planned = None;
+    if context.request.dry_run || context.expected.is_some() {
+        let now = planned::of(context, &plan, target).await?;
+        if let Some(expected) = context.expected {
+            planned::check(expected, &now)?;
+        } else {
+            planned = Some(Box::new(now));
+        }
+    }
+    if diverged && context.request.resolve_divergence {
         let resolved = diverge::resolve(context, &mut plan).await?;
         return Ok(Recovery {
             restored: resolved.restored,
             renumbered: resolved.moved,
+            plan: planned,
             ..describe(&plan, &resolved.state)
         });
     }
-    if plan.state == RecoveryState::Diverged && !context.request.dry_run {
+    if diverged && !context.request.dry_run {
         let at = plan
             .failures
             .last()
@@ -276,7 +347,6 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
             "nothing was changed; to keep both histories run `driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
         )));
     }
-    let target = target::find(context, &plan).await?;
     let renew = context.everyone()
         || plan.is_cut_off()
         || matches!(plan.state, RecoveryState::Empty | RecoveryState::Behind);
@@ -291,6 +361,7 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         let outcome = restore::run(context, &mut plan, renew, awaiting).await?;
         describe(&plan, &outcome)
     };
+    recovery.plan = planned;
     target::reach(context, tenant, target, &mut recovery).await?;
     Ok(recovery)
 }
@@ -317,6 +388,8 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
             .collect(),
         void_references: plan.void_references.clone(),
         renumbered: Vec::new(),
+        plan: None,
+        inactive_then: false,
         legacy: plan
             .legacy
             .as_ref()
@@ -329,7 +402,7 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
 /// lost or damaged is left to an operator.
 pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId) -> Result<u64> {
     let (request, progress) = (RecoveryRequest::default(), Progress::default());
-    let context = Context::new(sides, settings, &request, &progress).await?;
+    let context = Context::new(sides, settings, &request, &progress, None).await?;
     let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
     let mut plan = Plan::make(&context, tenant, &keys).await?;
     if let Some(damage) = plan.failures.first() {

@@ -4,7 +4,8 @@ use super::Context;
 use super::plan::{Plan, place, read};
 use crate::domain::content::Content;
 use crate::domain::{
-    Activation, Decision, Entry, EntryId, Seq, ShortText, Stream, TenantId, VersionRef,
+    Activation, Decision, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, Timestamp,
+    VersionRef,
 };
 use crate::hybrid::history;
 use crate::ports::{
@@ -15,14 +16,14 @@ use crate::ports::{
 pub(super) const RECOVERER: &str = "disaster-recovery";
 
 /// What is to be done once everything is restored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     /// Nothing: the newest decisions stand.
     Keep,
     /// This version.
     Version(Seq),
-    /// The version that was active then.
-    At(crate::domain::Timestamp),
+    /// Nothing, because no version was active at the time asked for.
+    Inactive,
 }
 
 /// Checks the target before anything moves. A version that the bucket names is read and verified there, even if the database
@@ -30,7 +31,17 @@ pub(super) enum Target {
 pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
     let version = match context.request.target {
         RecoverTarget::Version(version) => version,
-        RecoverTarget::At(at) => return Ok(Target::At(at)),
+        RecoverTarget::At(at) => match active_at(context, plan, at).await? {
+            Some(version) => version,
+            None if context.is_all => return Ok(Target::Inactive),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("recover {}: no version was active at {at}", plan.tenant),
+                )
+                .hint("times mean committedAt; `driftline manifest history` shows them"));
+            }
+        },
         RecoverTarget::Newest if context.request.as_new_version => {
             plan.outcome(plan.epoch()).active_version()
         }
@@ -61,6 +72,61 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
     Ok(Target::Version(version))
 }
 
+/// The version that was active at an instant, over both sides: the head then, unless the last activation until then was made
+/// for it.
+async fn active_at(context: &Context<'_>, plan: &Plan, at: Timestamp) -> Result<Option<Seq>> {
+    let Some(head) = latest(context, plan, Stream::Manifests, at).await? else {
+        return Ok(None);
+    };
+    let newest = latest(context, plan, Stream::Decisions, at).await?;
+    let mut seq = newest.map_or(Seq::default(), |newest| newest.seq);
+    while seq > Seq::default() {
+        let decision = match plan.streams[Stream::Decisions].entries.get(place(seq)) {
+            Some(entry) => Some(read(context, entry).await?),
+            None => {
+                let database = &context.sides.database;
+                let stored = database.entry(&plan.tenant, Stream::Decisions, seq).await?;
+                stored.map(|stored| stored.entry)
+            }
+        };
+        if let Some(activation) = decision.as_ref().and_then(Activation::of) {
+            let holds = activation.head_chain == head.chain;
+            return Ok(Some(if holds {
+                activation.target.version
+            } else {
+                head.seq
+            }));
+        }
+        seq = Seq::new(seq.get() - 1);
+    }
+    Ok(Some(head.seq))
+}
+
+/// The newest entry of a stream that either side committed until then.
+async fn latest(
+    context: &Context<'_>,
+    plan: &Plan,
+    stream: Stream,
+    at: Timestamp,
+) -> Result<Option<EntryMeta>> {
+    let entries = &plan.streams[stream].entries;
+    let until = entries.partition_point(|entry| entry.named.meta.committed_at <= at);
+    let bucket = until
+        .checked_sub(1)
+        .map(|last| entries[last].named.meta.clone());
+    let database = &context.sides.database;
+    let row = match &plan.seen {
+        Some(_) => database.latest(&plan.tenant, stream, Some(at)).await?,
+        None => None,
+    };
+    let row = row.map(|row| row.meta);
+    Ok(match (bucket, row) {
+        (Some(bucket), Some(row)) if row.seq > bucket.seq => Some(row),
+        (Some(bucket), _) => Some(bucket),
+        (None, row) => row,
+    })
+}
+
 /// Makes the target active, in place by a decision or as a new version, and completes the report.
 pub(super) async fn reach(
     context: &Context<'_>,
@@ -70,22 +136,11 @@ pub(super) async fn reach(
 ) -> Result<()> {
     let version = match target {
         Target::Keep => return Ok(()),
-        Target::Version(version) => version,
-        Target::At(at) => {
-            let at_time = history::active_at(context.sides, tenant, at).await?;
-            // Before a dry run's rows are there, what was active then can only be told from the database as it is.
-            match at_time {
-                Some(version) => version,
-                None if context.request.dry_run => return Ok(()),
-                None => {
-                    return Err(Error::new(
-                        ErrorKind::NotFound,
-                        format!("recover {tenant}: no version was active at {at}"),
-                    )
-                    .hint("times mean committedAt; `driftline manifest history` shows them"));
-                }
-            }
+        Target::Inactive => {
+            recovery.inactive_then = true;
+            return Ok(());
         }
+        Target::Version(version) => version,
     };
     if context.request.dry_run {
         recovery.active_version = version;
