@@ -40,6 +40,10 @@ that of its content comes back only with --accept-unverified. Say so at the firs
 numbers are dense, so a version that is left out loses its place to the next one.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct Arguments {
     /// This tenant
     #[arg(long, value_name = "TENANT", group = "whom")]

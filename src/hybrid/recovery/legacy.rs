@@ -199,9 +199,9 @@ pub(super) async fn read(
         })
         .await;
     match read {
-        Ok(Some((content, _))) => Ok(Entry {
+        Ok(Some((canonical, _))) => Ok(Entry {
             meta: meta.clone(),
-            content,
+            content: canonical,
         }),
         Err(error @ BucketError::Store(_)) => Err(error),
         // It was whole a moment ago. Without it those after it would have no place, so this is no loss of one entry.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
 
 /// Content is never nested deeper, so there is no use in hashing what is.
 const DEEPEST: usize = 128;
@@ -229,7 +230,8 @@ fn unescaped(written: &str) -> Option<String> {
                     (character, 12)
                 } else {
                     // Well-formed JSON.stringify: half a pair is escaped.
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "\\u{unit:04x}");
                     rest = &escape[6..];
                     continue;
                 }
@@ -266,7 +268,10 @@ fn push(out: &mut String, character: char) {
         '\n' => out.push_str("\\n"),
         '\u{c}' => out.push_str("\\f"),
         '\r' => out.push_str("\\r"),
-        '\0'..'\u{20}' => out.push_str(&format!("\\u{:04x}", u32::from(character))),
+        '\0'..'\u{20}' => {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(character));
+        }
         _ => out.push(character),
     }
 }

@@ -82,7 +82,7 @@ pub(super) async fn stock(
     let mut memory = limits.memory;
     while let Some(object) = read.next().await {
         let mut object = match object? {
-            Look::Legacy(object) => object,
+            Look::Legacy(object) => *object,
             Look::Todays(key) => {
                 inventory.todays.push(key);
                 continue;
@@ -161,7 +161,7 @@ async fn indexes(
 }
 
 enum Look {
-    Legacy(LegacyObject),
+    Legacy(Box<LegacyObject>),
     Todays(String),
 }
 
@@ -175,13 +175,13 @@ async fn look(
     limit: usize,
 ) -> BucketResult<Look> {
     let object = |verdict, told, manifest| {
-        Ok(Look::Legacy(LegacyObject {
+        Ok(Look::Legacy(Box::new(LegacyObject {
             version,
             key: key.to_owned(),
             verdict,
             told,
             manifest,
-        }))
+        })))
     };
     let read = bucket.read(key, |object| {
         let snapshot = LegacySnapshot::parse(tenant, key, &object.bytes)?;
