@@ -4,5 +4,6 @@
 mod support;
 
 mod faults;
+mod handbook;
 mod interleavings;
 mod invariants;
