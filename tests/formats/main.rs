@@ -4,3 +4,4 @@
 mod support;
 
 mod by_hand;
+mod flips;

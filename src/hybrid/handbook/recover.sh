@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings back every version of one tenant from a bucket of driftline, without driftline.
-# It needs sh, sed, sort, awk, tr and sha256sum (or shasum), and to fetch: aws, curl or cp. README.txt explains the layout.
+# It needs sh, sed, sort, tr and sha256sum (or shasum), and to fetch: aws, curl or cp. README.txt explains the layout.
 usage='usage: BASE=s3://BUCKET/PREFIX/ | https://HOST/PATH/ | /A/LOCAL/COPY/ sh recover.sh TENANT DIRECTORY [BASE]
 Writes DIRECTORY/v000001.json ... and DIRECTORY/history.tsv. DIRECTORY must not exist: nothing is ever overwritten.'
 export LC_ALL=C
