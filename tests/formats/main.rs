@@ -5,3 +5,4 @@ mod support;
 
 mod by_hand;
 mod flips;
+mod golden;
