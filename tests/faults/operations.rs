@@ -136,7 +136,7 @@ impl Operation for Replicate {
     }
 
     async fn done(&self, site: &Site) -> Result<(), String> {
-        site.settled().await
+        site.agree().await
     }
 
     async fn kept(&self, site: &Site) -> Result<(), String> {
@@ -185,6 +185,23 @@ impl Recover {
     }
 }
 
+async fn recover_everything(process: &Repository) -> Result<(), String> {
+    let (request, progress) = (RecoveryRequest::default(), Progress::default());
+    let report = process.recover_all(&request, &progress).await;
+    let report = report.map_err(|error| error.to_string())?;
+    if let Some(unfinished) = report.unfinished {
+        return Err(unfinished);
+    }
+    for (_, outcome) in report.tenants {
+        let recovery = outcome.map_err(|error| error.to_string())?;
+        same(
+            recovery.failures.is_empty(),
+            "something could not be restored",
+        )?;
+    }
+    Ok(())
+}
+
 fn key(entry: &Entry) -> String {
     let meta = &entry.meta;
     driftline::domain::format::snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch)
@@ -203,20 +220,7 @@ impl Operation for Recover {
     }
 
     async fn run(&self, process: &Repository) -> Result<(), String> {
-        let (request, progress) = (RecoveryRequest::default(), Progress::default());
-        let report = process.recover_all(&request, &progress).await;
-        let report = report.map_err(|error| error.to_string())?;
-        if let Some(unfinished) = report.unfinished {
-            return Err(unfinished);
-        }
-        for (_, outcome) in report.tenants {
-            let recovery = outcome.map_err(|error| error.to_string())?;
-            same(
-                recovery.failures.is_empty(),
-                "something could not be restored",
-            )?;
-        }
-        Ok(())
+        recover_everything(process).await
     }
 
     async fn done(&self, site: &Site) -> Result<(), String> {
@@ -267,6 +271,19 @@ impl Operation for FillGaps {
             recovery.failures.is_empty(),
             "something could not be restored",
         )
+    }
+
+    async fn again(&self, process: &Repository) -> Result<(), String> {
+        self.run(process).await?;
+        // Cut off after `bucket.json` was taken over, it leaves a database that may be an old copy of the one that took it over,
+        // for all that anybody can see: the whole of it awaits recovery, and says so.
+        match process.check_ownership().await {
+            Ok(Standing::Owner(_)) => Ok(()),
+            Ok(Standing::Refused(reason)) if reason.contains("driftline recover --all-tenants") => {
+                recover_everything(process).await
+            }
+            other => Err(format!("{other:?}")),
+        }
     }
 
     async fn done(&self, site: &Site) -> Result<(), String> {

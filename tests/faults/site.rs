@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
-use driftline::domain::format::{Index, Page, index_key, page_key, snapshot_key};
+use driftline::domain::format::{
+    Index, IndexEntry, Page, Snapshot, index_key, page_key, parse_snapshot_key, snapshot_key,
+};
 use driftline::domain::{Entry, Seq, Stream, TenantId};
 use driftline::hybrid::{HybridManifestRepository, Sides};
 use driftline::ports::{Database, ManifestStore as _, ShadowLedger as _, SnapshotStore};
@@ -63,41 +65,47 @@ impl Site {
     }
 
     /// Whether both sides hold the same, entry by entry, and the database knows it; or what is wrong.
-    pub async fn settled(&self) -> Result<(), String> {
-        let rows = self.now().await;
-        for ((tenant, stream), entries) in &rows {
-            let marks = self.database.watermarks(tenant).await.unwrap();
-            if marks[*stream].get() != entries.len() as u64 {
-                return Err(format!(
-                    "{tenant} {stream}: the watermark is at {}",
-                    marks[*stream]
-                ));
+    pub async fn agree(&self) -> Result<(), String> {
+        for ((tenant, stream), entries) in self.now().await {
+            let marks = self.database.watermarks(&tenant).await.unwrap();
+            if marks[stream].get() != entries.len() as u64 {
+                let mark = marks[stream];
+                return Err(format!("{tenant} {stream}: the watermark is at {mark}"));
             }
-            let named = self.named(tenant, *stream).await?;
-            let chains: Vec<_> = entries.iter().map(|entry| entry.meta.chain).collect();
-            if named != chains {
-                return Err(format!(
-                    "{tenant} {stream}: the index names another history"
-                ));
+            let named = self.named(&tenant, stream).await?;
+            if named.len() != entries.len() {
+                return Err(format!("{tenant} {stream}: {} are named", named.len()));
             }
-        }
-        // And all of it can be brought back from a copy of the bucket.
-        let copy = MemorySnapshotStore::new();
-        copy.restore(&self.world.memory.snapshot());
-        let fresh = self.world.database();
-        recover_all(&self.world.repository_on(&fresh, Arc::new(copy))).await;
-        if self::rows(&fresh).await != rows {
-            return Err("the bucket brings something else back".to_owned());
+            for (named, entry) in named.into_iter().zip(&entries) {
+                let key = named.key();
+                let object = self.world.memory.get(&key).await.unwrap();
+                let object = object.ok_or_else(|| format!("{key} is named and not there"))?;
+                let read = Snapshot::parse(&tenant, stream, &key, &object.bytes);
+                let read = read.map_err(|damage| damage.to_string())?;
+                if read.entry != *entry || read.object_sha256 != named.object_sha256 {
+                    return Err(format!("{key} is not the row"));
+                }
+            }
         }
         Ok(())
     }
 
-    /// The chains that an index and its pages name.
-    async fn named(
-        &self,
-        tenant: &TenantId,
-        stream: Stream,
-    ) -> Result<Vec<driftline::domain::Digest>, String> {
+    /// The same, and all of it can be brought back from a copy of the bucket.
+    async fn settled(&self) -> Result<(), String> {
+        self.agree().await?;
+        let copy = MemorySnapshotStore::new();
+        copy.restore(&self.world.memory.snapshot());
+        let fresh = self.world.database();
+        recover_all(&self.world.repository_on(&fresh, Arc::new(copy))).await;
+        if rows(&fresh).await == self.now().await {
+            Ok(())
+        } else {
+            Err("the bucket brings something else back".to_owned())
+        }
+    }
+
+    /// What an index and its pages name.
+    async fn named(&self, tenant: &TenantId, stream: Stream) -> Result<Vec<IndexEntry>, String> {
         let memory = &self.world.memory;
         let Some(object) = memory.get(&index_key(tenant, stream)).await.unwrap() else {
             return Ok(Vec::new());
@@ -112,7 +120,7 @@ impl Site {
             entries.extend(page.map_err(|damage| damage.to_string())?.entries);
         }
         entries.extend(index.entries);
-        Ok(entries.into_iter().map(|entry| entry.meta.chain).collect())
+        Ok(entries)
     }
 
     /// After a last batch the sides are settled, nobody is halted or waiting, and the bucket holds each entry once.
@@ -127,7 +135,7 @@ impl Site {
             0,
             "{what}: somebody is left behind"
         );
-        if let Err(problem) = self.settled().await {
+        if let Err(problem) = self.agree().await {
             panic!("{what}: {problem}");
         }
         let mut expected = BTreeSet::new();
@@ -140,7 +148,7 @@ impl Site {
         let found = self.world.keys("").await;
         let found: BTreeSet<_> = found
             .into_iter()
-            .filter(|key| driftline::domain::format::parse_snapshot_key(key).is_some())
+            .filter(|key| parse_snapshot_key(key).is_some())
             .collect();
         assert_eq!(
             found, expected,

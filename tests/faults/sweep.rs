@@ -20,6 +20,11 @@ pub trait Operation: Sync {
     /// Does it. `Ok` says that all of it is done, `Err` that it is not known to be.
     async fn run(&self, process: &Repository) -> Result<(), String>;
 
+    /// Does it once more, after whatever happened; and what an operator is told to do beside that.
+    async fn again(&self, process: &Repository) -> Result<(), String> {
+        self.run(process).await
+    }
+
     /// Whether it is done; or what is missing, wrong or there twice.
     async fn done(&self, site: &Site) -> Result<(), String>;
 
@@ -100,7 +105,7 @@ async fn one(
     }
     // Leases end, and whoever backs off comes back.
     tokio::time::sleep(Duration::from_mins(3)).await;
-    if let Err(error) = operation.run(&site.process(&Calls::default())).await {
+    if let Err(error) = operation.again(&site.process(&Calls::default())).await {
         panic!("{case}: once more without a fault: {error}");
     }
     arrive(&site, &calls).await;
