@@ -116,7 +116,7 @@ fn memory_is_in_proportion_to_the_input() {
             let cut = &bytes[..bytes.len() - 1];
             most.push((bounded(cut, what), what));
         }
-        most.sort();
+        most.sort_unstable();
         println!(
             "bytes of memory for a byte of input, most: {:?}",
             most.last()

@@ -61,7 +61,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn range(bytes: &[u8], from: &Place, to: &Place) -> std::ops::Range<usize> {
+fn range(bytes: &[u8], from: Place, to: Place) -> std::ops::Range<usize> {
     let (from, to) = (from.index(bytes.len() + 1), to.index(bytes.len() + 1));
     from.min(to)..from.max(to)
 }
@@ -69,9 +69,9 @@ fn range(bytes: &[u8], from: &Place, to: &Place) -> std::ops::Range<usize> {
 fn apply(bytes: &mut Vec<u8>, documents: &[Vec<u8>], change: &Change) {
     match change {
         Change::Truncate(at) => bytes.truncate(at.index(bytes.len() + 1)),
-        Change::Remove(from, to) => drop(bytes.drain(range(bytes, from, to))),
+        Change::Remove(from, to) => drop(bytes.drain(range(bytes, *from, *to))),
         Change::Double(from, to) => {
-            let range = range(bytes, from, to);
+            let range = range(bytes, *from, *to);
             let part = bytes[range.clone()].to_vec();
             bytes.splice(range.end..range.end, part);
         }
@@ -101,7 +101,7 @@ fn apply(bytes: &mut Vec<u8>, documents: &[Vec<u8>], change: &Change) {
         Change::Splice(at, other, from, to) => {
             let other = &documents[*other];
             let at = at.index(bytes.len() + 1);
-            bytes.splice(at..at, other[range(other, from, to)].iter().copied());
+            bytes.splice(at..at, other[range(other, *from, *to)].iter().copied());
         }
     }
 }

@@ -50,7 +50,10 @@ pub enum Flaw {
 impl Class {
     /// Every flaw that a call of this class can have.
     pub fn flaws(self) -> &'static [Flaw] {
-        use Flaw::*;
+        use Flaw::{
+            Applied, Conflict, CrashAfter, CrashBefore, Dropped, Late, OwnPrecondition, Refused,
+            Slow, Torn, Unavailable, VeryLate,
+        };
         match self {
             Self::Read => &[Unavailable, Refused, Slow, CrashBefore],
             Self::Get => &[Unavailable, Refused, Slow, CrashBefore, Torn],

@@ -64,39 +64,39 @@ async fn the_script_alone_recovers_every_version_and_names_what_is_damaged() {
 
     // Snapshots with a flipped byte (in the content, before it, and at the very end), and one that is gone, are left out and
     // named; the others are there.
-    let lost = [
+    let damaged = [
         (7, "acme/versions/v000007.json"),
         (130, "acme/versions/v000130.json"),
         (201, "acme/versions/v000201.e2.json"),
         (270, "acme/versions/v000270.e2.json"),
     ];
-    std::fs::rename(site.object(lost[1].1), site.path("kept")).unwrap();
+    std::fs::rename(site.object(damaged[1].1), site.path("kept")).unwrap();
     let flip = |place: usize| move |bytes: &mut Vec<u8>| bytes[place] ^= 1;
     let run = site.with(
-        lost[0].1,
+        damaged[0].1,
         |bytes| flip(bytes.len() - 20)(bytes),
         || {
-            site.with(lost[2].1, flip(40), || {
-                let last = |bytes: &mut Vec<u8>| flip(bytes.len() - 1)(bytes);
-                site.with(lost[3].1, last, || site.recover("damaged"))
+            site.with(damaged[2].1, flip(40), || {
+                let at_end = |bytes: &mut Vec<u8>| flip(bytes.len() - 1)(bytes);
+                site.with(damaged[3].1, at_end, || site.recover("damaged"))
             })
         },
     );
-    std::fs::rename(site.path("kept"), site.object(lost[1].1)).unwrap();
+    std::fs::rename(site.path("kept"), site.object(damaged[1].1)).unwrap();
     assert_eq!(run.code, Some(9), "{}", run.told);
-    for (_, key) in lost {
+    for (_, key) in damaged {
         assert!(run.told.contains(&format!("FAILED {key}")), "{}", run.told);
     }
     assert_eq!(run.told.matches("FAILED").count(), 4, "{}", run.told);
     assert_recovered(
         &site.path("damaged"),
         &site.entries,
-        &lost.map(|(version, _)| version),
+        &damaged.map(|(version, _)| version),
     );
 
     // An index that vouches for an object whose content is not what its checksum says vouches in vain.
-    let (last, meta) = (lost[3].1, &site.entries[269].meta);
-    let whole = std::fs::read(site.object(last)).unwrap();
+    let (newest, meta) = (damaged[3].1, &site.entries[269].meta);
+    let whole = std::fs::read(site.object(newest)).unwrap();
     let forge = |bytes: &mut Vec<u8>| flip(bytes.len() - 20)(bytes);
     let mut forged = whole.clone();
     forge(&mut forged);
@@ -110,7 +110,7 @@ async fn the_script_alone_recovers_every_version_and_names_what_is_damaged() {
         let digest = Digest::of(body.as_bytes());
         *bytes = format!("{body}\"selfSha256\":\"{digest}\"\n}}\n").into_bytes();
     };
-    let run = site.with(last, forge, || {
+    let run = site.with(newest, forge, || {
         site.with("acme/index.json", vouch, || site.recover("forged"))
     });
     assert_eq!(run.code, Some(9), "{}", run.told);

@@ -4,6 +4,7 @@
 //! A new format gets a directory of its own: the generator below makes one where there is none.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +35,16 @@ async fn told(database: &dyn Database) -> String {
         for stream in Stream::ALL {
             for entry in entries(database, &state.tenant, stream).await {
                 let meta = &entry.meta;
-                told.push_str(&format!(
-                    "{}\t{stream}\t{}\t{}\t{}\t{}\n",
+                writeln!(
+                    told,
+                    "{}\t{stream}\t{}\t{}\t{}\t{}",
                     meta.tenant, meta.seq, meta.epoch, meta.checksum, meta.chain
-                ));
+                )
+                .unwrap();
             }
         }
         let active = state.active_version();
-        told.push_str(&format!("{}\tactive\t{active}\n", state.tenant));
+        writeln!(told, "{}\tactive\t{active}", state.tenant).unwrap();
     }
     told
 }

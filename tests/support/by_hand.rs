@@ -1,5 +1,6 @@
 //! Recovery by the script that lies in a bucket: a shell, and what every machine has.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -102,15 +103,13 @@ pub fn assert_recovered(directory: &Path, entries: &[Entry], except: &[u64]) {
     for entry in entries {
         let meta = &entry.meta;
         let name = format!("v{:06}.json", meta.seq.get());
-        history.push_str(&format!(
-            "{}\t{}\t{}\t{}\t{}\t{}\n",
-            meta.seq,
-            meta.epoch,
-            meta.checksum,
-            meta.chain,
-            meta.created_at,
-            serde_json::to_string(&meta.created_by).unwrap()
-        ));
+        let by = serde_json::to_string(&meta.created_by).unwrap();
+        writeln!(
+            history,
+            "{}\t{}\t{}\t{}\t{}\t{by}",
+            meta.seq, meta.epoch, meta.checksum, meta.chain, meta.created_at
+        )
+        .unwrap();
         if except.contains(&meta.seq.get()) {
             continue;
         }
