@@ -5,6 +5,7 @@ mod bucket;
 mod crash;
 mod drift;
 mod fallback;
+mod handbook;
 mod history;
 pub mod inspection;
 pub mod integrity;

@@ -5,6 +5,7 @@ mod support;
 
 mod divergence;
 mod faults;
+mod handbook;
 mod integrity;
 mod interleavings;
 mod invariants;

@@ -5,6 +5,7 @@ mod support;
 
 #[cfg(feature = "cli")]
 mod audits;
+mod by_hand;
 mod flows;
 mod outage;
 mod round_trip;

@@ -251,7 +251,8 @@ impl Index {
 
     /// Adds the next entry.
     pub fn push(&mut self, entry: IndexEntry) {
-        self.total_size_bytes += entry.meta.size_bytes;
+        // The sum is for people to read, and an index that was read may claim any.
+        self.total_size_bytes = self.total_size_bytes.saturating_add(entry.meta.size_bytes);
         self.entries.push(entry);
     }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::batch::{Batch, BatchError, Progress};
 use super::bucket::BucketError;
+use super::handbook;
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel};
 use super::recovery;
@@ -240,6 +241,8 @@ impl Replicator {
                 "`driftline doctor --race` shows each check; use a store with conditional writes",
             ));
         }
+        // Before the record: whoever dies in between writes them again, where after it nobody would.
+        handbook::write(&self.sides.bucket()).await;
         self.sides.database.record_probe(owned.bucket_id).await?;
         Ok(())
     }

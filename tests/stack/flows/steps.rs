@@ -114,7 +114,6 @@ impl Run {
                 RecoverTarget::Version(seq(version))
             }),
             as_new_version: options["createNewVersion"] == true,
-            accept_unverified: false,
             dry_run: false,
             by: options["recoveredBy"].as_str().map(text),
             ..RecoveryRequest::default()

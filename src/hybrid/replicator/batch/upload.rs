@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::{Batch, BatchError, LOOKS};
-use crate::domain::format::{IndexEntry, Page, Snapshot, page_key, snapshot_key};
+use crate::domain::format::{Damage, IndexEntry, Page, Snapshot, page_key, snapshot_key};
 use crate::domain::{Digest, Entry, Seq, Stream};
 use crate::hybrid::bucket::{Bucket, BucketError, Created};
 use crate::hybrid::crash;
@@ -87,8 +87,15 @@ impl Batch<'_> {
     ) -> Result<IndexEntry, BatchError> {
         let (meta, tenant) = (&row.meta, self.tenant());
         let found = match bucket.unnamed_snapshot(tenant, meta.stream, key).await {
-            Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
+            Ok(Some(found)) if found.entry.meta == *meta => {
                 return Ok(IndexEntry::of(prefix, &found));
+            }
+            // It has our chain and members that the chain was not made of: no other history, but damage. An index that named
+            // them would be one that nobody can read.
+            Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
+                let damage = Damage::malformed(key, "its members are not those of its chain");
+                self.persistent_damage(bucket, key, &Snapshot::write(row), damage.into())
+                    .await?
             }
             Ok(Some(found)) => found.entry.meta.chain,
             Ok(None) => {
