@@ -1,10 +1,11 @@
 //! What happened, call by call: a digest that two runs of one seed share, and lines for people.
 
 use driftline::domain::Digest;
+use sha2::{Digest as _, Sha256};
 
 #[derive(Debug)]
 pub struct Trace {
-    digest: Digest,
+    hasher: Sha256,
     lines: u64,
     shown: bool,
 }
@@ -12,7 +13,7 @@ pub struct Trace {
 impl Trace {
     pub fn new(shown: bool) -> Self {
         Self {
-            digest: Digest::of(b"trace"),
+            hasher: Sha256::new(),
             lines: 0,
             shown,
         }
@@ -20,7 +21,8 @@ impl Trace {
 
     pub fn line(&mut self, text: &str) {
         self.lines += 1;
-        self.digest = Digest::of_parts(&[self.digest.as_bytes(), text.as_bytes()]);
+        self.hasher.update(text);
+        self.hasher.update("\n");
         if self.shown {
             println!("{text}");
         }
@@ -28,6 +30,7 @@ impl Trace {
 
     /// The digest of all lines so far, and how many there are.
     pub fn digest(&self) -> (Digest, u64) {
-        (self.digest, self.lines)
+        let digest = self.hasher.clone().finalize();
+        (Digest::from_bytes(digest.into()), self.lines)
     }
 }
