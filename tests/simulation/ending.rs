@@ -26,21 +26,20 @@ pub async fn settle(world: &Arc<World>) -> Ends {
     let repository = process.repository();
     // Leases run out, and so do back-offs.
     sleep(Duration::from_secs(30)).await;
-    for round in 0..6 {
-        let mut busy = act(&process, &repository).await;
-        if round == 0 {
-            // An idle tenant does not look at its bucket: each stream gets something to shadow.
-            for tenant in &world.tenants {
-                write_on(world, &repository, tenant).await;
+    let mut idle: Vec<&TenantId> = world.tenants.iter().collect();
+    for _ in 0..5 {
+        let acted = act(&process, &repository).await;
+        // An idle tenant does not look at its bucket: each stream gets something to shadow.
+        for tenant in std::mem::take(&mut idle) {
+            if !write_on(world, &repository, tenant).await {
+                idle.push(tenant);
             }
         }
+        // A recovery lifts a halt, and the next batch looks again: what is judged is what that one found.
         let drained = repository.drain(CancellationToken::new()).await;
         process.say(&format!("drains: {drained:?}"));
-        let left = drained.map_or(true, |drained| {
-            drained.left.ready + drained.left.leased + drained.left.backing_off > 0
-        });
-        busy |= left || act(&process, &repository).await;
-        if !busy && round > 0 {
+        let done = drained.is_ok_and(|drained| drained.left.backing_off == 0);
+        if done && !acted {
             break;
         }
         sleep(Duration::from_secs(30)).await;
@@ -60,13 +59,18 @@ pub async fn settle(world: &Arc<World>) -> Ends {
     ends
 }
 
-async fn write_on(world: &Arc<World>, repository: &HybridManifestRepository, tenant: &TenantId) {
+/// Appends to every stream. `false` when the tenant takes no writes.
+async fn write_on(
+    world: &Arc<World>,
+    repository: &HybridManifestRepository,
+    tenant: &TenantId,
+) -> bool {
     let request = CreateManifest {
         content: content(format!("last {}", world.next_tag())),
         ..CreateManifest::default()
     };
     let Ok(created) = repository.create_manifest(tenant, request).await else {
-        return;
+        return false;
     };
     let request = RecordApply {
         version: created.manifest.version(),
@@ -75,7 +79,9 @@ async fn write_on(world: &Arc<World>, repository: &HybridManifestRepository, ten
         message: None,
         durability: driftline::ports::Durability::Committed,
     };
-    let _ = repository.record_apply(tenant, request).await;
+    if repository.record_apply(tenant, request).await.is_err() {
+        return false;
+    }
     let request = driftline::ports::DecideDrift {
         decision: driftline::ports::DriftDecision::Policy(
             driftline::domain::drift::Policy::default(),
@@ -84,7 +90,7 @@ async fn write_on(world: &Arc<World>, repository: &HybridManifestRepository, ten
         message: None,
         durability: driftline::ports::Durability::Committed,
     };
-    let _ = repository.decide_drift(tenant, request).await;
+    repository.decide_drift(tenant, request).await.is_ok()
 }
 
 enum End {

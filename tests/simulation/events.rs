@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use driftline::hybrid::OnFailover;
 use tokio::time::sleep;
 
 use crate::world::{Node, World};
@@ -12,20 +13,30 @@ pub async fn befall(world: Arc<World>) {
     let events = *world.draws.pick(&[0, 1, 1, 2, 3]);
     for _ in 0..events {
         sleep(world.draws.millis(300, 3500)).await;
-        match world.draws.below(8) {
+        match world.draws.below(9) {
             0 | 1 => fail_over(&world).await,
-            2 => restore_backup(&world).await,
-            3 | 4 => lose_database(&world),
-            5 => replace_bucket(&world).await,
-            6 => jump(&world),
+            2 | 3 => restore_backup(&world).await,
+            4 | 5 => lose_database(&world),
+            6 => replace_bucket(&world).await,
+            7 => jump(&world),
             _ => cut_off(&world),
         }
     }
 }
 
-/// A replica that lagged is promoted.
+/// A replica that lagged is promoted. Where a failover is trusted it did not lag, and nobody writes to the old one any more.
 async fn fail_over(world: &Arc<World>) {
     let (before, replica) = (world.current(), world.current().database.fork());
+    if world.settings.on_failover == OnFailover::Trust {
+        let old = world.replace_database("a synchronous replica is promoted", replica);
+        for process in world.processes() {
+            if !process.name.starts_with("replicator") {
+                process.killed.cancel();
+            }
+        }
+        leave_some_behind(world, &old);
+        return;
+    }
     sleep(world.draws.millis(0, 1500)).await;
     if Arc::ptr_eq(&before, &world.current()) {
         let old = world.replace_database("a replica is promoted", replica);

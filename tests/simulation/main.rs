@@ -63,10 +63,13 @@ async fn live(world: &std::sync::Arc<World>) -> Ends {
     let first = Process::new(world, "first".to_owned());
     let standing = first.repository().check_ownership().await;
     assert!(matches!(standing, Ok(Standing::Owner(_))), "{standing:?}");
+    if world.settings.batch_entries == 64 && world.draws.chance(0.2) {
+        actors::write_a_page(world, &first).await;
+    }
     world.set_weather(Weather::of(&world.draws));
     actors::start(world);
     world.spawn(events::befall(std::sync::Arc::clone(world)));
-    sleep(world.draws.millis(4000, 14_000)).await;
+    sleep(world.draws.millis(3000, 11_000)).await;
     world.set_weather(Weather::CALM);
     // What was sent may still arrive.
     sleep(Duration::from_secs(5)).await;

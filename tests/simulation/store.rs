@@ -35,14 +35,19 @@ fn put(
     world: &World,
     process: &Process,
     key: &str,
-    bytes: Bytes,
+    bytes: &Bytes,
     condition: Precondition,
 ) -> PutOutcome {
     let before = now(world.bucket.get(key)).expect("a bucket in memory never fails");
     let outcome = now(world.bucket.put(key, bytes.clone(), condition));
     let outcome = outcome.expect("a bucket in memory never fails");
     if let PutOutcome::Written(_) = outcome {
-        world.written(process, key, before.map(|object| object.bytes), &bytes);
+        world.written(
+            process,
+            key,
+            before.as_ref().map(|object| &object.bytes),
+            bytes,
+        );
     }
     outcome
 }
@@ -56,7 +61,7 @@ impl SimStore {
             let world = &process.world;
             // A request does not outlive the bucket that it was sent to.
             if world.bucket_number() == bucket && !world.has_failed() {
-                let outcome = put(world, &process, &key, bytes, condition);
+                let outcome = put(world, &process, &key, &bytes, condition);
                 process.say(&format!("PUT {key} arrives late: {}", word(&outcome)));
             }
         });
@@ -115,15 +120,7 @@ impl SnapshotStore for SimStore {
             Precondition::Absent => "if none".to_owned(),
             Precondition::Matches(etag) => format!("if {}", etag.0),
         };
-        let write = || {
-            put(
-                &self.0.world,
-                &self.0,
-                key,
-                bytes.clone(),
-                condition.clone(),
-            )
-        };
+        let write = || put(&self.0.world, &self.0, key, &bytes, condition.clone());
         let answer = match flaw(key, course.flaw) {
             Some(Flaw::Unavailable) => Err(error(Fault::Unavailable, "unavailable")),
             Some(Flaw::DroppedUnknown) => Err(lost()),

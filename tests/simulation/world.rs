@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use driftline::adapters::memory::{BucketCopy, MemoryDatabase, MemorySnapshotStore};
 use driftline::domain::{EntryMeta, Halt, PerStream, Seq, Stream, TenantId};
-use driftline::hybrid::Settings;
+use driftline::hybrid::{OnFailover, Settings};
 use driftline::ports::{Appended, Clock, Entropy, NewEntry};
 use futures::FutureExt;
 use tokio::task::JoinSet;
@@ -69,13 +69,19 @@ impl World {
         let server_clock = Arc::new(SimClock::new(start, 0));
         let node = node(0, &server_clock, &ids);
         let settings = Settings {
-            batch_entries: u32::try_from(draws.between(1, 5)).expect("small"),
+            batch_entries: *draws.pick(&[1, 2, 3, 5, 64]),
             concurrent_tenants: usize::try_from(draws.between(1, 3)).expect("small"),
             concurrent_requests: usize::try_from(draws.between(1, 4)).expect("small"),
             poll_interval: Duration::from_millis(200),
             lease: Duration::from_secs(3),
             max_backoff: Duration::from_secs(2),
             recovery_memory: *draws.pick(&[0, 1 << 20]),
+            on_failover: *draws.pick(&[
+                OnFailover::Recover,
+                OnFailover::Recover,
+                OnFailover::Recover,
+                OnFailover::Trust,
+            ]),
             ..Settings::default()
         };
         let tenants = (0..draws.between(1, 3)).map(|number| format!("t{number}").parse());
@@ -168,7 +174,10 @@ impl World {
         self.say("world", &format!("{name} takes over: {how}"));
         let node = Arc::new(Node { name, database });
         let before = std::mem::replace(&mut *lock(&self.current), Arc::clone(&node));
-        self.watch(|model| model.database_replaced(&node));
+        self.watch(|model| {
+            model.forgive(&node);
+            Ok(())
+        });
         before
     }
 
@@ -196,9 +205,9 @@ impl World {
         self.watch(|model| model.appended(node, surviving, entry, told));
     }
 
-    pub fn written(&self, process: &Process, key: &str, before: Option<Bytes>, bytes: &Bytes) {
+    pub fn written(&self, process: &Process, key: &str, before: Option<&Bytes>, bytes: &Bytes) {
         let node = process.node();
-        self.watch(|model| model.written(&self.bucket, &node, key, before.as_ref(), bytes));
+        self.watch(|model| model.written(&self.bucket, &node, key, before, bytes));
     }
 
     pub fn deleted(&self, key: &str) {

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use self::operator::{act, recover_all};
-pub use self::writer::content;
+pub use self::writer::{content, write_a_page};
 use crate::process::Process;
 use crate::world::World;
 

@@ -12,15 +12,17 @@ use driftline::ports::{
     ManifestProvider as _, RecordApply, RecoverTarget, RecoveryRequest,
 };
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
+use crate::world::World;
 
 pub async fn write(process: Arc<Process>) {
     let repository = process.repository();
     let draws = &process.world.draws;
     look(&repository).await;
     loop {
-        sleep(draws.millis(0, 500)).await;
+        sleep(draws.millis(0, 700)).await;
         let tenant = draws.pick(&process.world.tenants).clone();
         let done = match draws.below(10) {
             0..=4 => create(&process, &repository, &tenant).await,
@@ -46,6 +48,19 @@ async fn look(repository: &HybridManifestRepository) {
 }
 
 type Done = Result<(), ErrorKind>;
+
+/// So many versions of one tenant that a page is due, or nearly.
+pub async fn write_a_page(world: &World, process: &Arc<Process>) {
+    let repository = process.repository();
+    for _ in 0..world.draws.between(124, 130) {
+        let request = CreateManifest {
+            content: content(world.next_tag()),
+            ..CreateManifest::default()
+        };
+        let _ = repository.create_manifest(&world.tenants[0], request).await;
+    }
+    let _ = repository.drain(CancellationToken::new()).await;
+}
 
 /// The content of a version: no two are alike, so that each can be told apart.
 pub fn content(tag: impl std::fmt::Display) -> Vec<u8> {

@@ -8,7 +8,7 @@ use driftline::domain::format::{
     BUCKET_KEY, BucketIdentity, Index, IndexEntry, Page, Snapshot, index_key, page_key,
     parse_snapshot_key, snapshot_key, stream_of, tenant_of,
 };
-use driftline::domain::{Digest, EntryId, Seq, Stream, TenantId, references};
+use driftline::domain::{Digest, EntryId, Stream, TenantId, references};
 use driftline::ports::SnapshotStore as _;
 
 use super::{Broken, Checked, Model, Named, broken, rows};
@@ -237,14 +237,6 @@ impl Model {
             }
         }
         None
-    }
-
-    /// Whether the bucket names entries beyond the database's head.
-    pub fn is_behind(&self, node: &Node, tenant: &TenantId) -> bool {
-        Stream::ALL.into_iter().any(|stream| {
-            let named = self.named(tenant, stream).entries.len() as u64;
-            named > 0 && rows::chain_at(node, tenant, stream, Seq::new(named)).is_none()
-        })
     }
 }
 

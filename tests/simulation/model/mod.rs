@@ -217,12 +217,6 @@ impl Model {
         owed.map(|entry| entry.meta.clone()).collect()
     }
 
-    /// Another database took over: what neither it has nor an index names was lost with the old one.
-    pub fn database_replaced(&mut self, node: &Node) -> Checked {
-        self.forgive(node);
-        Ok(())
-    }
-
     /// The bucket is an older one: it names what it named then.
     pub fn bucket_replaced(&mut self, bucket: &MemorySnapshotStore, node: &Node) -> Checked {
         let tenants: BTreeSet<_> = self.named.keys().cloned().collect();
@@ -243,8 +237,8 @@ impl Model {
             .collect()
     }
 
-    /// Only what a side that is left has can still be asked for.
-    fn forgive(&mut self, node: &Node) {
+    /// Another database or another bucket took over: what neither side has any more can no longer be asked for.
+    pub fn forgive(&mut self, node: &Node) {
         let named = self.named_ids();
         let has = |id: &EntryId| {
             let meta = &self.entries[id].meta;
