@@ -112,6 +112,23 @@ async fn settle(
     }
 }
 
+/// The bucket, if a recovery took it over for this database and has not dealt with every tenant yet.
+///
+/// Tenants that it has dealt with take writes, and those have to be shadowed: one that cannot be recovered holds up nobody
+/// else. The others are not leased for as long as they await recovery.
+pub(crate) async fn taken_over(sides: &Sides) -> Result<Option<BucketIdentity>, Error> {
+    let database = sides.database.identity().await?;
+    if database.ownership != Ownership::AwaitingRecovery {
+        return Ok(None);
+    }
+    let found = sides.bucket().identity().await?.map(|(found, _)| found);
+    Ok(found.filter(|found| {
+        found.database_id == database.id
+            && found.generation == database.generation
+            && database.bucket_id == Some(found.bucket_id)
+    }))
+}
+
 /// The bucket names another database.
 async fn refuse_foreign(
     sides: &Sides,

@@ -51,6 +51,7 @@ impl HybridManifestRepository {
                 return Ok(false);
             }
             tokio::select! {
+                biased;
                 () = self.replicator.shadowed() => {}
                 () = tokio::time::sleep_until(deadline.min(now + pause)) => {}
             }

@@ -977,3 +977,26 @@ async fn an_apply_after_the_manifests_index_was_lost_brings_the_index_back() {
     assert_eq!(drain(&repository).await.left, Backlog::default());
     world.assert_settled(&database, &acme).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_cannot_be_recovered_holds_up_the_shadowing_of_nobody_else() {
+    let (world, acme, other) = (World::new(), tenant("acme"), tenant("other"));
+    let (primary, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    create(&repository, &other, "o").await;
+    drain(&repository).await;
+    let replica = Arc::new(primary.fork());
+    create(&repository, &acme, "only the primary has it").await;
+    drain(&repository).await;
+    // The replica takes a write under the same number before anybody looks.
+    create(&world.repository(&replica), &acme, "another second").await;
+    let started_later = world.repository(&replica);
+    assert_eq!(
+        started_later.check_ownership().await.unwrap_err().code(),
+        "refused"
+    );
+    create(&started_later, &other, "goes on").await;
+    let drained = drain(&started_later).await;
+    assert_eq!((drained.shadowed, drained.left.stopped), (1, 1));
+    world.assert_settled(&replica, &other).await;
+}

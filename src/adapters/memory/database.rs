@@ -82,10 +82,17 @@ impl MemoryDatabase {
     /// A copy as it is now, one timeline later: a replica that lags from this moment on, and is promoted.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let mut tables = self.tables().clone();
-        tables.identity.id.timeline = tables.identity.id.timeline.saturating_add(1);
+        let fork = self.backup();
+        let timeline = self.tables().identity.id.timeline;
+        fork.tables().identity.id.timeline = timeline.saturating_add(1);
+        fork
+    }
+
+    /// A copy as it is now, under the same identity: a backup that is restored without anything that would tell.
+    #[must_use]
+    pub fn backup(&self) -> Self {
         Self {
-            tables: Arc::new(Mutex::new(tables)),
+            tables: Arc::new(Mutex::new(self.tables().clone())),
             clock: Arc::clone(&self.clock),
         }
     }

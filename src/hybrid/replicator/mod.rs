@@ -195,17 +195,22 @@ impl Replicator {
             return Ok(true);
         }
         match ownership::check(&self.sides, self.settings.on_failover).await? {
-            Standing::Owner(owned) => {
-                self.probe(owned).await?;
-                self.probed.store(true, Ordering::Relaxed);
-                Ok(true)
-            }
+            Standing::Owner(owned) => self.begin(owned).await,
             Standing::FailedOver => {
                 recovery::after_failover(&self.sides, &self.settings).await?;
                 Ok(false)
             }
-            Standing::Refused(reason) => Err(Error::new(ErrorKind::Refused, reason)),
+            Standing::Refused(reason) => match ownership::taken_over(&self.sides).await? {
+                Some(owned) => self.begin(owned).await,
+                None => Err(Error::new(ErrorKind::Refused, reason)),
+            },
         }
+    }
+
+    async fn begin(&self, owned: BucketIdentity) -> Result<bool, Error> {
+        self.probe(owned).await?;
+        self.probed.store(true, Ordering::Relaxed);
+        Ok(true)
     }
 
     /// Tries the store's conditional writes once in the life of a bucket, and refuses one that does not honour them.

@@ -1,0 +1,123 @@
+//! Ownership and restores, as one process asks for them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use driftline::domain::{BucketId, Entry, EntryMeta, Epoch, PerStream, Seq, TenantId, TenantState};
+use driftline::ports::{DatabaseIdentity, Fault, RecoveryStore, Restore, StoreResult};
+
+use super::{READS, SimDatabase, WRITES, call, error};
+use crate::process::Process;
+use crate::world::{Node, now};
+
+#[async_trait]
+impl RecoveryStore for SimDatabase {
+    async fn identity(&self) -> StoreResult<DatabaseIdentity> {
+        call(&self.0, "identity", READS, |node| {
+            now(node.database.identity())
+        })
+        .await
+    }
+
+    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        let what = format!("claim {bucket} {generation}");
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.claim(bucket, generation))
+        })
+        .await
+    }
+
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+        let what = format!(
+            "await recovery of {}",
+            tenant.map_or("all", TenantId::as_str)
+        );
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.await_recovery(tenant))
+        })
+        .await
+    }
+
+    async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
+        let what = format!("take generation {generation}");
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.take_generation(bucket, generation))
+        })
+        .await
+    }
+
+    async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
+        let what = format!("begin restore {tenant}");
+        call(&self.0, what, READS, |node| {
+            Ok(Box::new(SimRestore {
+                process: Arc::clone(&self.0),
+                node: Arc::clone(node),
+                tenant: tenant.clone(),
+                inner: now(node.database.begin_restore(tenant))?,
+                inserted: Vec::new(),
+            }) as Box<dyn Restore>)
+        })
+        .await
+    }
+}
+
+struct SimRestore {
+    process: Arc<Process>,
+    node: Arc<Node>,
+    tenant: TenantId,
+    inner: Box<dyn Restore>,
+    inserted: Vec<EntryMeta>,
+}
+
+impl SimRestore {
+    /// A transaction ends with its connection.
+    fn check(process: &Process, begun: &Arc<Node>, node: &Arc<Node>) -> StoreResult<()> {
+        if Arc::ptr_eq(begun, node) {
+            return Ok(());
+        }
+        process.say("loses its transaction");
+        Err(error(Fault::Unavailable, "the connection is gone"))
+    }
+}
+
+#[async_trait]
+impl Restore for SimRestore {
+    fn state(&self) -> Option<&TenantState> {
+        self.inner.state()
+    }
+
+    async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        let what = format!("restore {} entries of {}", entries.len(), self.tenant);
+        let (process, begun) = (Arc::clone(&self.process), Arc::clone(&self.node));
+        call(&process, what, READS, |node| {
+            Self::check(&process, &begun, node)?;
+            self.inserted
+                .extend(entries.iter().map(|entry| entry.meta.clone()));
+            now(self.inner.insert(entries))
+        })
+        .await
+    }
+
+    async fn commit(
+        self: Box<Self>,
+        state: &TenantState,
+        bucket: BucketId,
+        watermarks: &PerStream<Seq>,
+    ) -> StoreResult<()> {
+        let Self {
+            process,
+            node: begun,
+            tenant,
+            inner,
+            inserted,
+        } = *self;
+        let what = format!("commit restore of {tenant}");
+        call(&process, what, WRITES, |node| {
+            Self::check(&process, &begun, node)?;
+            now(inner.commit(state, bucket, watermarks))?;
+            process.world.restored(node, &tenant, &inserted, watermarks);
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,113 @@
+//! What befalls the world as a whole: databases and buckets that are replaced, clocks that jump, partitions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use driftline::hybrid::OnFailover;
+use tokio::time::sleep;
+
+use crate::world::{Node, World};
+
+/// Lets a few of them happen, one after the other.
+pub async fn befall(world: Arc<World>) {
+    let events = *world.draws.pick(&[0, 1, 1, 2, 3]);
+    for _ in 0..events {
+        sleep(world.draws.millis(300, 3500)).await;
+        match world.draws.below(9) {
+            0 | 1 => fail_over(&world).await,
+            2 | 3 => restore_backup(&world).await,
+            4 | 5 => lose_database(&world),
+            6 => replace_bucket(&world).await,
+            7 => jump(&world),
+            _ => cut_off(&world),
+        }
+    }
+}
+
+/// A replica that lagged is promoted. Where a failover is trusted it did not lag, and nobody writes to the old one any more.
+async fn fail_over(world: &Arc<World>) {
+    let (before, replica) = (world.current(), world.current().database.fork());
+    if world.settings.on_failover == OnFailover::Trust {
+        let old = world.replace_database("a synchronous replica is promoted", replica);
+        for process in world.processes() {
+            if !process.name.starts_with("replicator") {
+                process.killed.cancel();
+            }
+        }
+        leave_some_behind(world, &old);
+        return;
+    }
+    sleep(world.draws.millis(0, 1500)).await;
+    if Arc::ptr_eq(&before, &world.current()) {
+        let old = world.replace_database("a replica is promoted", replica);
+        leave_some_behind(world, &old);
+    }
+}
+
+/// A backup is restored, and nothing tells: the identity is the same.
+async fn restore_backup(world: &Arc<World>) {
+    let (before, backup) = (world.current(), world.current().database.backup());
+    sleep(world.draws.millis(0, 1500)).await;
+    if Arc::ptr_eq(&before, &world.current()) {
+        let old = world.replace_database("a backup is restored", backup);
+        leave_some_behind(world, &old);
+    }
+}
+
+/// The database is gone; an empty one is set up.
+fn lose_database(world: &Arc<World>) {
+    let old = world.replace_database("an empty one is set up", world.fresh_database());
+    leave_some_behind(world, &old);
+}
+
+/// Some processes stay connected to the old database for a while: it is only believed to be gone. Of the others some notice
+/// that their connection ended, and start anew.
+fn leave_some_behind(world: &Arc<World>, old: &Arc<Node>) {
+    for process in world.processes() {
+        match world.draws.below(3) {
+            0 => {
+                process.say(&format!("stays with {}", old.name));
+                process.stay_with(old);
+                let (life, killed) = (world.draws.millis(1000, 12_000), process.killed.clone());
+                world.spawn(async move {
+                    sleep(life).await;
+                    killed.cancel();
+                });
+            }
+            1 => process.killed.cancel(),
+            _ => {}
+        }
+    }
+}
+
+/// The bucket is restored from an older copy, by somebody who stops everything first.
+async fn replace_bucket(world: &Arc<World>) {
+    let copy = world.bucket.snapshot();
+    sleep(world.draws.millis(0, 2500)).await;
+    for process in world.processes() {
+        process.killed.cancel();
+    }
+    world.replace_bucket(&copy);
+}
+
+fn jump(world: &Arc<World>) {
+    let micros = world.draws.below(20_000_000).cast_signed() - 10_000_000;
+    world.say("world", &format!("clocks jump by {micros} µs"));
+    world.server_clock.jump(micros);
+    for process in world.processes() {
+        if world.draws.chance(0.5) {
+            process.jump(-micros);
+        }
+    }
+}
+
+/// A process is cut off for longer than its lease, and goes on as if nothing had been.
+fn cut_off(world: &Arc<World>) {
+    let processes = world.processes();
+    if !processes.is_empty() {
+        let process = world.draws.pick(&processes);
+        process.say("is cut off");
+        process
+            .stall(world.settings.lease + world.draws.millis(0, 4000) + Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,255 @@
+//! What must be true, at each step and at the end.
+//!
+//! The model sees what really happened, whatever the callers were told: every append that a database took and every object
+//! that the bucket took, in their order.
+
+mod bucket;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftline::adapters::memory::MemorySnapshotStore;
+use driftline::domain::{
+    Digest, Entry, EntryId, EntryMeta, Epoch, Halt, PerStream, Seq, Stream, TenantId,
+};
+use driftline::ports::{Appended, Manifest, NewEntry};
+
+pub use self::rows::{rows, state};
+use crate::world::Node;
+
+/// What was violated, in words.
+#[derive(Debug)]
+pub struct Broken(pub String);
+
+pub type Checked = Result<(), Broken>;
+
+pub fn broken<T>(what: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken(what.into()))
+}
+
+/// What the bucket's index of one stream names now, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    pub epoch: Epoch,
+    pub sealed: u64,
+    pub entries: Vec<(EntryId, Digest)>,
+}
+
+impl Named {
+    pub fn chain_at(&self, seq: Seq) -> Option<Digest> {
+        let place = usize::try_from(seq.get().checked_sub(1)?).ok()?;
+        self.entries.get(place).map(|(_, chain)| *chain)
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    /// Every entry that some database ever committed.
+    entries: BTreeMap<EntryId, Entry>,
+    /// Those that no loss excuses: a surviving side took them.
+    must: BTreeSet<EntryId>,
+    /// What each index names.
+    named: BTreeMap<(TenantId, Stream), Named>,
+    /// What an index of this bucket named at any time.
+    once_named: BTreeSet<EntryId>,
+    /// Which entry an idempotency key made.
+    keyed: BTreeMap<(TenantId, String), EntryId>,
+    /// Entries whose keys were lost with their database.
+    restored: BTreeSet<EntryId>,
+}
+
+impl Model {
+    /// A database took an append, or did not.
+    pub fn appended(
+        &mut self,
+        node: &Node,
+        surviving: bool,
+        entry: &NewEntry,
+        told: &Appended,
+    ) -> Checked {
+        let Appended::Committed { meta, .. } = told else {
+            return Ok(());
+        };
+        let made = Entry {
+            meta: meta.clone(),
+            content: entry.content.clone(),
+        };
+        if let Some(key) = &entry.idempotency_key {
+            let key = (meta.tenant.clone(), key.as_str().to_owned());
+            if let Some(first) = self.keyed.insert(key.clone(), meta.id)
+                && !self.restored.contains(&first)
+                && rows(node, &meta.tenant, meta.stream)
+                    .iter()
+                    .any(|row| row.meta.id == first)
+            {
+                return broken(format!(
+                    "the key {} made a second entry, {}",
+                    key.1, meta.seq
+                ));
+            }
+        }
+        if surviving {
+            self.must.insert(meta.id);
+        }
+        self.entries.insert(meta.id, made);
+        Ok(())
+    }
+
+    /// A watermark moved forward: the index names that entry, and the row there is that entry (invariant 5).
+    pub fn marked(&self, node: &Node, tenant: &TenantId, stream: Stream, seq: Seq) -> Checked {
+        if seq == Seq::default() {
+            return Ok(());
+        }
+        let named = self.named(tenant, stream).chain_at(seq);
+        let row = rows::chain_at(node, tenant, stream, seq);
+        match (named, row) {
+            (Some(named), Some(row)) if named == row => Ok(()),
+            (None, _) => broken(format!(
+                "the watermark of {tenant}'s {stream} on {} moved to {seq}, which the index does not name",
+                node.name
+            )),
+            (Some(_), row) => broken(format!(
+                "the watermark of {tenant}'s {stream} on {} moved to {seq}, where the database has {} and the index another entry",
+                node.name,
+                row.map_or("nothing", |_| "one")
+            )),
+        }
+    }
+
+    /// A restore was committed.
+    pub fn restored(
+        &mut self,
+        node: &Node,
+        tenant: &TenantId,
+        inserted: &[EntryMeta],
+        marks: &PerStream<Seq>,
+    ) -> Checked {
+        for meta in inserted {
+            self.known(meta)?;
+            self.restored.insert(meta.id);
+        }
+        for stream in Stream::ALL {
+            self.marked(node, tenant, stream, marks[stream])?;
+        }
+        Ok(())
+    }
+
+    /// Shadowing was halted: the two sides do disagree (invariant 7).
+    pub fn halted(
+        &self,
+        bucket: &MemorySnapshotStore,
+        node: &Node,
+        tenant: &TenantId,
+        halt: &Halt,
+    ) -> Checked {
+        match self.divergence(bucket, node, tenant) {
+            Some(_) => Ok(()),
+            None => broken(format!(
+                "{tenant} was halted on {} ({}), but the two sides do not disagree",
+                node.name, halt.reason
+            )),
+        }
+    }
+
+    /// A reader was served: these very bytes were written under this number.
+    pub fn served(&self, manifest: &Manifest) -> Checked {
+        let Manifest { entry, source, .. } = manifest;
+        self.known(&entry.meta)?;
+        let written = &self.entries[&entry.meta.id];
+        if written.content.as_bytes() != entry.content.as_bytes() {
+            return broken(format!(
+                "version {} of {} was served from {source:?} with other bytes than were written",
+                entry.meta.seq, entry.meta.tenant
+            ));
+        }
+        Ok(())
+    }
+
+    /// A page of a history: dense, newest first, each entry once and as it was committed.
+    pub fn listed(&self, newest_first: &[EntryMeta]) -> Checked {
+        let mut seen = BTreeSet::new();
+        for (place, meta) in newest_first.iter().enumerate() {
+            self.known(meta)?;
+            if !seen.insert(meta.id) {
+                return broken(format!("{} {} is listed twice", meta.stream, meta.id));
+            }
+            if place > 0 && newest_first[place - 1].seq != meta.seq.next() {
+                return broken(format!(
+                    "{} {} of {} is left out",
+                    meta.stream,
+                    meta.seq.next(),
+                    meta.tenant
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry is one that was committed, unchanged.
+    pub fn known(&self, meta: &EntryMeta) -> Checked {
+        match self.entries.get(&meta.id) {
+            Some(made) if made.meta.is_same_as(meta) && made.meta.tenant == meta.tenant => Ok(()),
+            Some(_) => broken(format!(
+                "{} {} of {} is not what was committed",
+                meta.stream, meta.seq, meta.tenant
+            )),
+            None => broken(format!(
+                "{} {} of {} was never committed",
+                meta.stream, meta.seq, meta.tenant
+            )),
+        }
+    }
+
+    /// What an entry was when it was committed.
+    pub fn entry(&self, id: EntryId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub fn named(&self, tenant: &TenantId, stream: Stream) -> Named {
+        let named = self.named.get(&(tenant.clone(), stream));
+        named.cloned().unwrap_or_default()
+    }
+
+    /// What of a tenant must be there.
+    pub fn owed(&self, tenant: &TenantId) -> Vec<EntryMeta> {
+        let owed = self.must.iter().filter_map(|id| self.entries.get(id));
+        let owed = owed.filter(|entry| entry.meta.tenant == *tenant);
+        owed.map(|entry| entry.meta.clone()).collect()
+    }
+
+    /// The bucket is an older one: it names what it named then.
+    pub fn bucket_replaced(&mut self, bucket: &MemorySnapshotStore, node: &Node) -> Checked {
+        let tenants: BTreeSet<_> = self.named.keys().cloned().collect();
+        self.named.clear();
+        for (tenant, stream) in tenants {
+            let named = bucket::read(bucket, &tenant, stream)?;
+            self.named.insert((tenant, stream), named);
+        }
+        self.once_named = self.named_ids();
+        self.forgive(node);
+        Ok(())
+    }
+
+    fn named_ids(&self) -> BTreeSet<EntryId> {
+        let named = self.named.values();
+        named
+            .flat_map(|named| named.entries.iter().map(|(id, _)| *id))
+            .collect()
+    }
+
+    /// Another database or another bucket took over: what neither side has any more can no longer be asked for.
+    pub fn forgive(&mut self, node: &Node) {
+        let named = self.named_ids();
+        let has = |id: &EntryId| {
+            let meta = &self.entries[id].meta;
+            rows::chain_at(node, &meta.tenant, meta.stream, meta.seq) == Some(meta.chain)
+        };
+        let left: BTreeSet<EntryId> = self
+            .must
+            .iter()
+            .copied()
+            .filter(|id| named.contains(id) || has(id))
+            .collect();
+        self.must = left;
+    }
+}
