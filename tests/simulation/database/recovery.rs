@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use driftline::domain::{BucketId, Entry, EntryMeta, Epoch, PerStream, Seq, TenantId, TenantState};
-use driftline::ports::{DatabaseIdentity, Fault, RecoveryStore, Restore, StoreResult};
+use driftline::domain::{
+    BucketId, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState,
+};
+use driftline::ports::{
+    DatabaseIdentity, Fault, RecoveryStore, Restore, RestoreProof, StoreResult,
+};
 
 use super::{READS, SimDatabase, WRITES, call, error};
 use crate::process::Process;
@@ -42,6 +46,18 @@ impl RecoveryStore for SimDatabase {
         let what = format!("take generation {generation}");
         call(&self.0, what, WRITES, |node| {
             now(node.database.take_generation(bucket, generation))
+        })
+        .await
+    }
+
+    async fn record_proofs(
+        &self,
+        bucket: BucketId,
+        proofs: &[(TenantId, RestoreProof)],
+    ) -> StoreResult<()> {
+        let what = format!("record {} proofs", proofs.len());
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.record_proofs(bucket, proofs))
         })
         .await
     }
@@ -94,6 +110,16 @@ impl Restore for SimRestore {
             self.inserted
                 .extend(entries.iter().map(|entry| entry.meta.clone()));
             now(self.inner.insert(entries))
+        })
+        .await
+    }
+
+    async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()> {
+        let what = format!("remove {} entries of {}", seqs.len(), self.tenant);
+        let (process, begun) = (Arc::clone(&self.process), Arc::clone(&self.node));
+        call(&process, what, READS, |node| {
+            Self::check(&process, &begun, node)?;
+            now(self.inner.remove(stream, seqs))
         })
         .await
     }
