@@ -4,6 +4,7 @@ pub mod audit;
 mod bucket;
 mod crash;
 mod drift;
+pub mod drill;
 mod fallback;
 mod history;
 pub mod inspection;

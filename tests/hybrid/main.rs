@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drill;
 mod faults;
 mod interleavings;
 mod invariants;
+mod overlay;

@@ -12,10 +12,10 @@ use crate::ports::{SnapshotStore, StoreResult};
 const PAGE: usize = 1000;
 
 /// A tenant and the keys of its objects, in byte order.
-pub(super) type TenantObjects = (TenantId, Vec<String>);
+pub(in crate::hybrid) type TenantObjects = (TenantId, Vec<String>);
 
 /// Walks through a listing once and groups it by tenant: a tenant's keys are contiguous in byte order.
-pub(super) struct Lister<'a> {
+pub(in crate::hybrid) struct Lister<'a> {
     store: &'a dyn SnapshotStore,
     prefix: String,
     read: VecDeque<String>,
@@ -25,7 +25,7 @@ pub(super) struct Lister<'a> {
 
 impl<'a> Lister<'a> {
     /// Every tenant.
-    pub(super) fn all(store: &'a dyn SnapshotStore) -> Self {
+    pub(in crate::hybrid) fn all(store: &'a dyn SnapshotStore) -> Self {
         Self {
             store,
             prefix: String::new(),
@@ -36,7 +36,7 @@ impl<'a> Lister<'a> {
     }
 
     /// The objects of one tenant.
-    pub(super) async fn of(
+    pub(in crate::hybrid) async fn of(
         store: &'a dyn SnapshotStore,
         tenant: &TenantId,
     ) -> StoreResult<Vec<String>> {
@@ -52,7 +52,7 @@ impl<'a> Lister<'a> {
     }
 
     /// All of them, one after the other.
-    pub(super) fn tenants(self) -> BoxStream<'a, StoreResult<TenantObjects>> {
+    pub(in crate::hybrid) fn tenants(self) -> BoxStream<'a, StoreResult<TenantObjects>> {
         stream::try_unfold(self, |mut lister| {
             async move { Ok(lister.next().await?.map(|found| (found, lister))) }.boxed()
         })

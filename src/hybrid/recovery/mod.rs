@@ -21,7 +21,6 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
-use self::listing::Lister;
 use self::plan::Plan;
 use self::takeover::Takeover;
 use super::bucket::BucketError;
@@ -33,6 +32,7 @@ use crate::ports::{
 };
 
 pub(crate) use self::inventory_of::recoverable;
+pub(super) use self::listing::Lister;
 
 /// How far a recovery is; it only ever grows.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    async fn new(
+    pub(super) async fn new(
         sides: &'a Sides,
         settings: &'a Settings,
         request: &'a RecoveryRequest,
@@ -231,7 +231,11 @@ pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result
     }
 }
 
-async fn one(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Recovery> {
+pub(super) async fn one(
+    context: &Context<'_>,
+    tenant: &TenantId,
+    keys: &[String],
+) -> Result<Recovery> {
     let outcome = recover(context, tenant, keys).await;
     context.progress.tenants.fetch_add(1, Ordering::Relaxed);
     outcome
