@@ -14,6 +14,7 @@ mod provider;
 mod recovery;
 mod replicator;
 mod repository;
+mod retire;
 mod settings;
 
 pub use ownership::Standing;

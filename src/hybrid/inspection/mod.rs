@@ -52,6 +52,8 @@ pub struct Inspected {
     recorded: Option<Ledger>,
     /// What its decisions say.
     pub rules: DriftRules,
+    /// A decision ended the tenant.
+    pub is_retired: bool,
 }
 
 /// What was recorded as applied.
@@ -187,6 +189,7 @@ impl Inspector {
             desired,
             recorded,
             rules,
+            is_retired: state.retired.is_some(),
         })
     }
 
@@ -290,6 +293,7 @@ impl Inspector {
             desired,
             recorded,
             rules,
+            ..
         } = inspected;
         let other = match question.version {
             Some(version)
