@@ -20,6 +20,7 @@ mod import;
 mod input;
 mod open;
 mod recover;
+mod repair;
 mod replicate;
 mod run;
 mod shadowing;
@@ -29,6 +30,7 @@ mod stats;
 mod status;
 mod tenant;
 mod ui;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -143,6 +145,10 @@ enum Command {
     Recover(recover::Arguments),
     /// Prove that tenants can be restored from the bucket
     Drill(drill::Arguments),
+    /// Compare the database, the index and the objects, entry by entry
+    Verify(verify::Arguments),
+    /// Mend what verify found, by plan
+    Repair(repair::Arguments),
     /// Audit tenants: reads that end as stored reports, once or on schedules
     #[command(subcommand)]
     Audit(audit::Command),
@@ -227,6 +233,8 @@ impl Command {
             Self::Replicate(arguments) => replicate::run(context, &arguments).await,
             Self::Recover(arguments) => recover::run(context, arguments).await,
             Self::Drill(arguments) => drill::run(context, &arguments).await,
+            Self::Verify(arguments) => verify::run(context, arguments).await,
+            Self::Repair(arguments) => repair::run(context, arguments).await,
             Self::Audit(command) => audit::run(context, command).await,
             Self::Status(arguments) => status::run(context, &arguments).await,
             Self::Stats(arguments) => stats::run(context, &arguments).await,

@@ -27,7 +27,12 @@ Examples:
 
 Missing history comes back as it was; later versions stay in history. One transaction a \
 tenant: safe to repeat, and to interrupt. Exit code 3 when a tenant failed or something \
-could not be restored.")]
+could not be restored.
+
+An older bucket (one index a tenant, no digests of objects) is taken over: what its checksums \
+prove is restored and shadowed anew, and its own objects stay. A version whose checksum is not \
+that of its content comes back only with --accept-unverified. Say so at the first recovery: \
+numbers are dense, so a version that is left out loses its place to the next one.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
 pub struct Arguments {
@@ -46,9 +51,16 @@ pub struct Arguments {
     /// Append the content of that version (by default the active one) as a new version instead
     #[arg(long)]
     as_new_version: bool,
+    /// Also restore versions of an older bucket whose stored digest does not match their content
+    #[arg(long)]
+    accept_unverified: bool,
     /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Where two histories disagree keep both: the bucket's numbers stand, and the database's
+    /// versions come after them under new ones
+    #[arg(long, requires = "tenant", conflicts_with_all = ["target", "as_new_version"])]
+    resolve_divergence: bool,
     #[command(flatten)]
     by: By,
 }
@@ -63,7 +75,9 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             (None, None) => RecoverTarget::Newest,
         },
         as_new_version: arguments.as_new_version,
+        accept_unverified: arguments.accept_unverified,
         dry_run,
+        resolve_divergence: arguments.resolve_divergence,
         by: arguments.by.name()?,
     };
     let opened = context.open().await?;

@@ -6,6 +6,7 @@ pub mod drift;
 mod entry;
 pub mod format;
 mod ids;
+pub mod integrity;
 mod records;
 mod time;
 

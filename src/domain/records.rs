@@ -103,7 +103,7 @@ pub struct Moved {
 
 /// Where the versions went that were renumbered: a reference to one of them is followed by its chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Renumbering(BTreeMap<Digest, VersionRef>);
+pub struct Renumbering(BTreeMap<Digest, (Seq, VersionRef)>);
 
 impl Renumbering {
     /// Adds what a decision moved, if it is a [`Decision::Renumber`].
@@ -122,18 +122,32 @@ impl Renumbering {
                 version: moved.to,
                 chain: moved.to_chain,
             };
-            for earlier in self.0.values_mut() {
+            for (_, earlier) in self.0.values_mut() {
                 if earlier.chain == moved.from_chain {
                     *earlier = now;
                 }
             }
-            self.0.insert(moved.from_chain, now);
+            self.0.insert(moved.from_chain, (moved.from, now));
         }
     }
 
     /// Where a version is now; the reference itself if it did not move.
     pub fn follow(&self, reference: VersionRef) -> VersionRef {
-        self.0.get(&reference.chain).copied().unwrap_or(reference)
+        (self.0.get(&reference.chain)).map_or(reference, |(_, now)| *now)
+    }
+
+    /// What a version was known as before.
+    pub fn before(&self, now: VersionRef) -> impl Iterator<Item = VersionRef> {
+        let moved = self.0.iter().filter(move |(_, (_, to))| *to == now);
+        moved.map(|(chain, (version, _))| VersionRef {
+            version: *version,
+            chain: *chain,
+        })
+    }
+
+    /// Nothing moved.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The same for an activation, and for the head that it was made for.
@@ -141,7 +155,7 @@ impl Renumbering {
         let head = self.0.get(&activation.head_chain);
         Activation {
             target: self.follow(activation.target),
-            head_chain: head.map_or(activation.head_chain, |head| head.chain),
+            head_chain: head.map_or(activation.head_chain, |(_, head)| head.chain),
             ..activation
         }
     }
@@ -345,6 +359,21 @@ impl TenantState {
             self.retired = retires.then_some(meta.seq);
         }
     }
+
+    /// What a decision changes, given that all before it have had their say.
+    pub fn decide(&mut self, decision: &Entry) {
+        if let Some(activation) = Activation::of(decision) {
+            self.activation = Some(activation);
+        }
+        if let Some(retires) = retires(Stream::Decisions, &decision.content) {
+            self.retired = retires.then_some(decision.meta.seq);
+        }
+        let mut renumbering = Renumbering::default();
+        renumbering.extend(decision);
+        self.activation = self
+            .activation
+            .map(|activation| renumbering.follow_activation(activation));
+    }
 }
 
 #[cfg(test)]
@@ -415,6 +444,13 @@ mod tests {
         assert_eq!(renumbering.follow(reference(4)), reference(9));
         assert_eq!(renumbering.follow(reference(6)), reference(9));
         assert_eq!(renumbering.follow(reference(1)), reference(1));
+        assert_eq!(
+            renumbering
+                .before(reference(9))
+                .map(|it| it.version.get())
+                .collect::<std::collections::BTreeSet<_>>(),
+            [4, 6].into(),
+        );
     }
 
     #[test]

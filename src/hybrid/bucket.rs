@@ -170,7 +170,7 @@ impl Bucket {
     }
 
     /// Reads and parses an object. One that does not verify is read once more: the answer may have been torn.
-    async fn read<T>(
+    pub(crate) async fn read<T>(
         &self,
         key: &str,
         parse: impl Fn(&Object) -> Result<T, Damage> + Send,

@@ -1,7 +1,7 @@
 //! Questions about the past that take more than one look, and what a refused append says.
 
 use super::settings::Sides;
-use crate::domain::{Activation, Head, Seq, Stream, TenantId, Timestamp};
+use crate::domain::{Activation, Head, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef};
 use crate::ports::{Appended, Error, ErrorKind, Refusal, Result};
 
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
@@ -51,6 +51,32 @@ pub(crate) async fn active_at(
         decision = older.map(|older| older.entry);
     }
     Ok(Some(head.seq))
+}
+
+/// Whether the tenant still has this very version.
+pub(crate) async fn holds(sides: &Sides, tenant: &TenantId, named: VersionRef) -> Result<bool> {
+    let before = Some(named.version.next());
+    let rows = sides
+        .database
+        .history(tenant, Stream::Manifests, before, 1)
+        .await?;
+    let row = rows.first();
+    Ok(row.is_some_and(|row| (row.seq, row.chain) == (named.version, named.chain)))
+}
+
+/// Which versions got other numbers: the fold of the tenant's decisions. For the rare reference that resolves no more.
+pub(crate) async fn renumbering(sides: &Sides, tenant: &TenantId) -> Result<Renumbering> {
+    let (mut renumbering, mut after) = (Renumbering::default(), Seq::default());
+    loop {
+        let run = sides
+            .database
+            .pending(tenant, Stream::Decisions, after, 512, 8 * 1024 * 1024)
+            .await?;
+        let Some(last) = run.last() else { break };
+        after = last.meta.seq;
+        run.iter().for_each(|decision| renumbering.extend(decision));
+    }
+    Ok(renumbering)
 }
 
 /// An append that did not commit, as an error.

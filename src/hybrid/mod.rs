@@ -8,6 +8,7 @@ pub mod drill;
 mod fallback;
 mod history;
 pub mod inspection;
+pub mod integrity;
 mod ownership;
 pub mod probe;
 mod provider;

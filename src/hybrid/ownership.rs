@@ -35,7 +35,7 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
             if database.ownership == Ownership::Unclaimed && holds_tenants(sides).await? {
                 sides.database.await_recovery(None).await?;
                 return Ok(Standing::Refused(awaiting(
-                    "the bucket holds tenants of some other database, though its bucket.json is lost",
+                    "the bucket holds tenants, and no bucket.json says whose they are",
                 )));
             }
             let fresh = BucketIdentity {

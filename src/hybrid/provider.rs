@@ -85,22 +85,65 @@ impl HybridManifestRepository {
                 format!("read applies/{} of {}: {error}", meta.seq, meta.tenant),
             )
         })?;
-        let version = apply.manifest_version;
-        let rows = self
-            .sides
-            .database
-            .history(&meta.tenant, Stream::Manifests, Some(version.next()), 1)
-            .await?;
-        let resolves = rows
-            .first()
-            .is_some_and(|row| row.seq == version && row.chain == apply.manifest_chain);
+        let mut named = VersionRef {
+            version: apply.manifest_version,
+            chain: apply.manifest_chain,
+        };
+        let mut resolves = history::holds(&self.sides, &meta.tenant, named).await?;
+        if !resolves {
+            // The version may have got another number when two histories became one.
+            let moved = history::renumbering(&self.sides, &meta.tenant).await?;
+            let now = moved.follow(named);
+            if now != named && history::holds(&self.sides, &meta.tenant, now).await? {
+                (named, resolves) = (now, true);
+            }
+        }
         Ok(Some(ShadowState {
             meta,
-            version,
-            chain: apply.manifest_chain,
+            version: named.version,
+            chain: named.chain,
             resolves,
             resources: apply.resources,
         }))
+    }
+
+    /// The newest apply of a version that had another number when it was applied.
+    async fn apply_before_it_moved(
+        &self,
+        tenant: &TenantId,
+        version: Seq,
+    ) -> Result<Option<Entry>> {
+        let database = &self.sides.database;
+        let moved = history::renumbering(&self.sides, tenant).await?;
+        if moved.is_empty() {
+            return Ok(None);
+        }
+        let rows = database
+            .history(tenant, Stream::Manifests, Some(version.next()), 1)
+            .await?;
+        let Some(row) = rows.first().filter(|row| row.seq == version) else {
+            return Ok(None);
+        };
+        let now = VersionRef {
+            version,
+            chain: row.chain,
+        };
+        let mut newest: Option<Entry> = None;
+        for before in moved.before(now) {
+            let found = database.latest_apply_of(tenant, before.version).await?;
+            let of_it = |entry: &Entry| {
+                let apply = serde_json::from_slice::<Apply>(entry.content.as_bytes());
+                apply.is_ok_and(|apply| apply.manifest_chain == before.chain)
+            };
+            if let Some(found) = found.filter(of_it)
+                && newest
+                    .as_ref()
+                    .is_none_or(|it| it.meta.seq < found.meta.seq)
+            {
+                newest = Some(found);
+            }
+        }
+        Ok(newest)
     }
 }
 
@@ -330,7 +373,17 @@ impl ManifestProvider for HybridManifestRepository {
         version: Seq,
     ) -> Result<Option<ShadowState>> {
         let entry = self.sides.database.latest_apply_of(tenant, version).await?;
-        self.shadow_state(entry).await
+        let state = self.shadow_state(entry).await?;
+        if state
+            .as_ref()
+            .is_some_and(|it| it.resolves && it.version == version)
+        {
+            return Ok(state);
+        }
+        match self.apply_before_it_moved(tenant, version).await? {
+            Some(moved) => self.shadow_state(Some(moved)).await,
+            None => Ok(state),
+        }
     }
 
     #[tracing::instrument(name = "drift.detect", skip_all, fields(%tenant))]

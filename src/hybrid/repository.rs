@@ -7,12 +7,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::drill::{self, DrillReport, DrillScope};
+use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeReport};
 use super::recovery::{self, Progress, RecoveryReport};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
-use crate::domain::{TenantId, TenantState};
+use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId, TenantState};
 use crate::ports::{Database, Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
 
 /// A repository of desired state on a database and a bucket. Cheap to share behind an [`Arc`].
@@ -125,6 +126,41 @@ impl HybridManifestRepository {
         progress: &Progress,
     ) -> Result<DrillReport> {
         drill::run(&self.sides, &self.settings, scratch, scope, progress).await
+    }
+
+    /// Compares the database, the index and the objects of one tenant. Writes nothing.
+    pub async fn verify(&self, tenant: &TenantId, read: ReadData) -> Result<VerifyReport> {
+        integrity::tenant(&self.sides, &self.settings, tenant, read).await
+    }
+
+    /// The same for every tenant that either side knows. `progress` can be read while it runs.
+    pub async fn verify_all(
+        &self,
+        read: ReadData,
+        progress: &VerifyProgress,
+    ) -> Result<VerifyReport> {
+        integrity::all(&self.sides, &self.settings, read, progress).await
+    }
+
+    /// Accepts that an entry is lost on both sides: a decision. Refused while a repair could bring it back.
+    pub async fn accept_loss(
+        &self,
+        tenant: &TenantId,
+        lost: (Stream, Seq),
+        by: Option<ShortText>,
+        reason: ShortText,
+    ) -> Result<EntryMeta> {
+        integrity::accept_loss(&self.sides, &self.settings, tenant, lost, by, reason).await
+    }
+
+    /// Plans what would mend one tenant, or with `None` every tenant. Changes nothing.
+    pub async fn plan_repair(&self, tenant: Option<&TenantId>) -> Result<RepairPlan> {
+        integrity::plan_repair(&self.sides, &self.settings, tenant).await
+    }
+
+    /// Carries a plan out; `Stale`, and nothing changed, when what it rests on has moved.
+    pub async fn apply_repair(&self, plan: &RepairPlan) -> Result<RepairReport> {
+        integrity::apply_repair(&self.sides, &self.settings, plan).await
     }
 
     /// Tenants of the database, in byte order, after `after`, at most `limit`.

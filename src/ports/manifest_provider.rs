@@ -10,7 +10,7 @@ use crate::domain::content::Content;
 use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
 use crate::domain::{
-    Digest, Entry, EntryMeta, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
+    Digest, Entry, EntryMeta, Moved, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
 };
 
 /// How far a write has to get before the call returns.
@@ -166,8 +166,13 @@ pub struct RecoveryRequest {
     pub target: RecoverTarget,
     /// Append the target's content as a new version instead of activating it in place.
     pub as_new_version: bool,
+    /// Also restore versions of the older layout that nothing proves: their stored digest is not that of their content.
+    pub accept_unverified: bool,
     /// Only plan: nothing is changed on either side.
     pub dry_run: bool,
+    /// Where two valid histories disagree keep both: the bucket's numbers stand, and the database's entries come after them.
+    /// Without this such a tenant fails, and is left as it is.
+    pub resolve_divergence: bool,
     /// Who recovers.
     pub by: Option<ShortText>,
 }
@@ -234,6 +239,25 @@ pub struct Recovery {
     pub orphans: Vec<String>,
     /// Entries whose reference to a version resolves no longer; kept, without effect.
     pub void_references: Vec<(Stream, Seq)>,
+    /// The database's entries that got other numbers, because the bucket's history stood.
+    pub renumbered: Vec<Moved>,
+    /// What came from the older layout in this recovery: old numbers and digests beside the new ones, oldest first.
+    pub legacy: Vec<LegacyMapping>,
+}
+
+/// A version of the older layout, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegacyMapping {
+    /// Its number there.
+    pub old_version: Seq,
+    /// Its number here: another one where versions before it are lost or were left out, since numbers are dense.
+    pub new_version: Seq,
+    /// The digest on record there: SHA-256 of what `JSON.stringify` made of the content.
+    pub old_digest: Option<Digest>,
+    /// The checksum here: SHA-256 of the canonical content.
+    pub new_checksum: Digest,
+    /// The digest there is that of the content; if not, it was accepted unverified.
+    pub verified: bool,
 }
 
 /// One side's health.

@@ -25,9 +25,9 @@ pub use audit_log::{
 pub use environment::{Clock, Entropy};
 pub use error::{Error, ErrorKind, Result};
 pub use manifest_provider::{
-    CreateManifest, Created, DecideDrift, DriftDecision, Durability, Health, HistoryPage, Manifest,
-    ManifestProvider, RecordApply, RecoverTarget, Recovery, RecoveryRequest, RecoveryState,
-    ShadowState, SideHealth, Source, Stats,
+    CreateManifest, Created, DecideDrift, DriftDecision, Durability, Health, HistoryPage,
+    LegacyMapping, Manifest, ManifestProvider, RecordApply, RecoverTarget, Recovery,
+    RecoveryRequest, RecoveryState, ShadowState, SideHealth, Source, Stats,
 };
 pub use manifest_store::{
     Appended, BackendInfo, Expectation, IDEMPOTENCY_WINDOW, ManifestStore, NewEntry, Refusal,

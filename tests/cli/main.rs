@@ -10,6 +10,7 @@ mod drift;
 mod drill;
 mod help;
 mod import;
+mod legacy;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;

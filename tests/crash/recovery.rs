@@ -1,9 +1,11 @@
 //! A recovery dies between any two of its steps.
 
 use driftline::domain::{Stream, TenantId};
+use driftline::ports::{Precondition, PutOutcome};
 
 use crate::program::{Site, tags, tenant};
 use crate::support::audit::History;
+use crate::support::legacy::{self, Version};
 use crate::support::pairs::Kind;
 
 /// A lost database with three tenants in its bucket.
@@ -85,4 +87,28 @@ async fn recoveries_killed_at_each_step_one_after_the_other_are_completed_by_the
         site.dies("recover --all-tenants", &format!("recover-{point}=return"));
     }
     recovers(&site, &before).await;
+}
+
+#[tokio::test]
+async fn a_takeover_of_an_older_bucket_killed_at_each_step_is_completed_by_the_next() {
+    let mut site = Site::new(Kind::Embedded).await;
+    site.pair.lose_database().await;
+    for (key, text) in legacy::objects(&[1, 2, 3].map(Version::new)) {
+        let snapshots = site.pair.snapshots.as_ref();
+        let written = snapshots.put(&key, text.into(), Precondition::Absent).await;
+        assert!(matches!(written, Ok(PutOutcome::Written(_))));
+    }
+    for point in ["awaiting", "bucket", "legacy-copy", "index"] {
+        site.dies("recover --all-tenants", &format!("recover-{point}=return"));
+    }
+    let report = site.must("recover --all-tenants");
+    assert_eq!(report["tenants"][0]["legacy"].as_array().unwrap().len(), 3);
+    let community = tenant(legacy::COMMUNITY);
+    assert_eq!(site.create(legacy::COMMUNITY, "after-the-takeover"), 4);
+    site.must("replicate --drain");
+    let rows = site.rows(&community).await;
+    assert_eq!(tags(&rows), ["v1", "v2", "v3", "after-the-takeover"]);
+    site.pair.lose_database().await;
+    site.must("recover --all-tenants");
+    assert!(site.rows(&community).await == rows);
 }

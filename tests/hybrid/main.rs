@@ -3,8 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod divergence;
 mod drill;
 mod faults;
+mod integrity;
 mod interleavings;
 mod invariants;
+mod legacy;
 mod overlay;

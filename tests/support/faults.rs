@@ -324,10 +324,15 @@ impl SnapshotStore for FaultyStore {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing> {
         let plan = self.plan(Method::List, prefix);
         plan.at(Moment::Before).await;
-        let result = match self.arrive(plan.flaw) {
+        let mut result = match self.arrive(plan.flaw) {
             Ok(()) => self.inner.list(prefix, after, limit).await,
             Err(error) => Err(error),
         };
+        if let (Some(Flaw::StaleList), Ok(listing)) = (plan.flaw, &mut result) {
+            let keep = listing.objects.len() / 2;
+            listing.objects.truncate(keep);
+            listing.more = false;
+        }
         plan.at(Moment::After).await;
         self.record(Method::List, prefix, &result, |_| (0, Outcome::Ok));
         result

@@ -8,6 +8,7 @@
 #[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]
 pub mod audit;
 pub mod faults;
+pub mod legacy;
 #[cfg(feature = "s3")]
 pub mod localstack;
 #[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use self::audits::Audits;
 use crate::adapters::append_rules::applied_version;
 use crate::adapters::shadow_rules::Shadowing;
+use crate::domain::content::Content;
 use crate::domain::{
     BucketId, DatabaseId, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId,
     TenantState, Timestamp,
@@ -93,6 +94,15 @@ impl MemoryDatabase {
     pub fn lose_row(&self, tenant: &TenantId, stream: Stream, seq: Seq) {
         if let Some(tenant) = self.tables().tenants.get_mut(tenant) {
             tenant.entries[stream].remove(&seq);
+        }
+    }
+
+    /// Changes a row's content under its checksum, as a damaged disk does.
+    pub fn damage_row(&self, tenant: &TenantId, stream: Stream, seq: Seq, content: &'static str) {
+        if let Some(tenant) = self.tables().tenants.get_mut(tenant)
+            && let Some(row) = tenant.entries[stream].get_mut(&seq)
+        {
+            row.content = Content::trusted(content.as_bytes().into(), row.meta.checksum);
         }
     }
 

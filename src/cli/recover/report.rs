@@ -1,9 +1,9 @@
 //! What a recovery did, as a document and as text.
 
 use driftline::domain::format::Damage;
-use driftline::domain::{Epoch, Seq, TenantId};
+use driftline::domain::{Digest, Epoch, Moved, Seq, TenantId};
 use driftline::hybrid::RecoveryReport;
-use driftline::ports::{Error, Recovery};
+use driftline::ports::{Error, LegacyMapping, Recovery};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -33,8 +33,40 @@ pub struct TenantDocument<'a> {
     worked_around: Vec<Value>,
     orphans: &'a [String],
     void_references: Vec<Value>,
+    renumbered: &'a [Moved],
+    legacy: Vec<MappingDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Value>,
+}
+
+/// A version of the older layout, and what became of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MappingDocument {
+    old_version: Seq,
+    new_version: Seq,
+    old_digest: Option<Digest>,
+    new_checksum: Digest,
+    verified: bool,
+}
+
+impl MappingDocument {
+    fn of(mapping: &LegacyMapping) -> Self {
+        let LegacyMapping {
+            old_version,
+            new_version,
+            old_digest,
+            new_checksum,
+            verified,
+        } = *mapping;
+        Self {
+            old_version,
+            new_version,
+            old_digest,
+            new_checksum,
+            verified,
+        }
+    }
 }
 
 pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> TenantDocument<'_> {
@@ -59,6 +91,8 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
                 .iter()
                 .map(|(stream, seq)| json!({ "stream": stream, "seq": seq }))
                 .collect(),
+            renumbered: &recovery.renumbered,
+            legacy: recovery.legacy.iter().map(MappingDocument::of).collect(),
             error: None,
         },
         Err(error) => TenantDocument {
@@ -73,6 +107,8 @@ pub fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Tena
             worked_around: Vec::new(),
             orphans: &[],
             void_references: Vec::new(),
+            renumbered: &[],
+            legacy: Vec::new(),
             error: Some(error_document(error)),
         },
     }
@@ -123,6 +159,7 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
         Ok(recovery) => recovery,
         Err(error) => return Ok(ui.line(format_args!("{tenant}: {error}"))?),
     };
+    from_older_layout(ui, tenant, &recovery.legacy)?;
     for damage in &recovery.failures {
         ui.line(format_args!("{tenant}: not restored: {damage}"))?;
     }
@@ -132,9 +169,44 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
     for object in &recovery.orphans {
         ui.line(format_args!("{tenant}: orphan, left as it is: {object}"))?;
     }
+    for Moved {
+        stream, from, to, ..
+    } in &recovery.renumbered
+    {
+        ui.line(format_args!(
+            "{tenant}: {stream}/{from} is {stream}/{to} now"
+        ))?;
+    }
     for (stream, seq) in &recovery.void_references {
         ui.line(format_args!(
             "{tenant}: {stream}/{seq} refers to a version that is lost; it has no effect"
+        ))?;
+    }
+    Ok(())
+}
+
+/// A count, and what an operator has to know of single versions; the others only stand in the document.
+fn from_older_layout(ui: &Ui, tenant: &TenantId, legacy: &[LegacyMapping]) -> anyhow::Result<()> {
+    if legacy.is_empty() {
+        return Ok(());
+    }
+    let count = legacy.len();
+    let unverified = legacy.iter().filter(|mapping| !mapping.verified);
+    let renumbered = legacy
+        .iter()
+        .filter(|mapping| mapping.old_version != mapping.new_version)
+        .count();
+    ui.line(format_args!(
+        "{tenant}: {count} from the older layout, {} of them unverified, {renumbered} renumbered",
+        unverified.clone().count()
+    ))?;
+    for mapping in unverified {
+        let stored = mapping
+            .old_digest
+            .map_or_else(|| "no digest".to_owned(), |digest| digest.to_string());
+        ui.line(format_args!(
+            "{tenant}: accepted unverified: version {} (older layout: version {}, {stored} on record)",
+            mapping.new_version, mapping.old_version
         ))?;
     }
     Ok(())

@@ -7,6 +7,7 @@
 mod bucket;
 mod index;
 mod keys;
+pub mod legacy;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use keys::{
 pub use snapshot::Snapshot;
 
 use super::Digest;
+use super::content::ContentError;
 
 /// Bytes in the bucket that are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +71,35 @@ pub enum Problem {
         /// What is there.
         found: String,
     },
+    /// An entry of the older layout that nothing proves.
+    #[error("unverifiable_legacy: {}, its content has {actual}; `--accept-unverified` restores it all the same", digest_on_record(*.stored))]
+    UnverifiableLegacy {
+        /// The digest on record, if there is one.
+        stored: Option<Digest>,
+        /// The digest of the content as it is now.
+        actual: Digest,
+    },
+    /// A version of the older layout that the object and another one give different contents.
+    #[error("{other} holds other content for the same version, and nothing tells which is right")]
+    Contradicted {
+        /// The other object's key.
+        other: String,
+    },
+    /// Content that this system does not take.
+    #[error("the content is refused: {0}")]
+    Refused(ContentError),
+    /// A version of the older layout that was left out when the tenant was taken over.
+    #[error(
+        "an earlier recovery went on without it, and its place in the history is taken; create it anew to have it back"
+    )]
+    LeftOut,
+}
+
+fn digest_on_record(stored: Option<Digest>) -> String {
+    stored.map_or_else(
+        || "no digest is on record".to_owned(),
+        |stored| format!("the digest on record is {stored}"),
+    )
 }
 
 impl Damage {

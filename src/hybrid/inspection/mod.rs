@@ -13,7 +13,7 @@ use crate::domain::content::Content;
 use crate::domain::drift::{
     ActualState, Comparison, Desired, DriftReport, DriftRules, Recorded, compare,
 };
-use crate::domain::{Apply, Entry, Resources, Seq, Stream, TenantId};
+use crate::domain::{Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, VersionRef};
 use crate::ports::{
     ActualStateSource, Clock, Error, ErrorKind, Fault, ObserveRequest, ReadSession, Result,
     SnapshotStore, StateReader, TenantDocuments,
@@ -171,7 +171,10 @@ impl Inspector {
         let recorded = match apply {
             Some(apply) if apply.meta.seq == newest => {
                 let desired = desired.as_ref();
-                Some(self.ledger(&tenant, &apply, applied, desired).await?)
+                let mut moved = Renumbering::default();
+                decisions.iter().for_each(|decision| moved.extend(decision));
+                let versions = (applied, desired);
+                Some(self.ledger(&tenant, &apply, versions, &moved).await?)
             }
             None if newest == Seq::default() => None,
             _ => Some(Ledger {
@@ -198,8 +201,8 @@ impl Inspector {
         &self,
         tenant: &TenantId,
         apply: &Entry,
-        applied: Option<Entry>,
-        desired: Option<&Entry>,
+        (applied, desired): (Option<Entry>, Option<&Entry>),
+        moved: &Renumbering,
     ) -> Result<Ledger> {
         let seq = apply.meta.seq;
         let suspect = |version: Seq, resources: Resources, reason: String| Ledger {
@@ -226,6 +229,17 @@ impl Inspector {
         if !is_intact(apply) {
             return Ok(suspect(version, resources, broken));
         }
+        // A version that got another number is followed by its chain.
+        let named = VersionRef { version, chain };
+        let now = moved.follow(named);
+        let VersionRef { version, chain } = now;
+        let applied = match applied.filter(|_| now == named) {
+            None if now != named => {
+                let stream = Stream::Manifests;
+                self.reader.stored_entry(tenant, stream, version).await?
+            }
+            applied => applied,
+        };
         let desired = desired.filter(|entry| entry.meta.seq == version);
         let applied = match desired.cloned().or(applied) {
             Some(entry) => entry,

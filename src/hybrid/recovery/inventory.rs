@@ -20,6 +20,8 @@ pub(super) struct Recoverable {
     pub(super) named: IndexEntry,
     /// Its verified content, if it was read already.
     pub(super) content: Option<Content>,
+    /// The key of the object of the older layout that it comes from, if today's has none yet.
+    pub(super) legacy: Option<String>,
 }
 
 /// A stream in the bucket.
@@ -52,6 +54,12 @@ impl Inventory {
                 chain: genesis(tenant, stream),
             },
         }
+    }
+
+    /// How many of the entries lie there in today's format: the older layout's come after them.
+    pub(super) fn shadowed(&self) -> usize {
+        let todays = |entry: &&Recoverable| entry.legacy.is_none();
+        self.entries.iter().take_while(todays).count()
     }
 
     /// The chain at a number, if the bucket knows it.
@@ -132,6 +140,7 @@ pub(super) async fn take(
             .extend(index.entries.iter().map(|named| Recoverable {
                 named: named.clone(),
                 content: None,
+                legacy: None,
             }));
     }
     // What an older epoch wrote after the index had moved on never became history.
@@ -199,6 +208,7 @@ impl Walk<'_> {
                     let named = page.entries.into_iter().map(|named| Recoverable {
                         named,
                         content: None,
+                        legacy: None,
                     });
                     self.entries.extend(named);
                 }
@@ -258,6 +268,7 @@ impl Walk<'_> {
             self.entries.push(Recoverable {
                 named,
                 content: kept.map(|_| snapshot.entry.content),
+                legacy: None,
             });
         }
     }

@@ -12,10 +12,10 @@ use crate::ports::{SnapshotStore, StoreResult};
 const PAGE: usize = 1000;
 
 /// A tenant and the keys of its objects, in byte order.
-pub(in crate::hybrid) type TenantObjects = (TenantId, Vec<String>);
+pub(crate) type TenantObjects = (TenantId, Vec<String>);
 
 /// Walks through a listing once and groups it by tenant: a tenant's keys are contiguous in byte order.
-pub(in crate::hybrid) struct Lister<'a> {
+pub(crate) struct Lister<'a> {
     store: &'a dyn SnapshotStore,
     prefix: String,
     read: VecDeque<String>,
@@ -25,7 +25,7 @@ pub(in crate::hybrid) struct Lister<'a> {
 
 impl<'a> Lister<'a> {
     /// Every tenant.
-    pub(in crate::hybrid) fn all(store: &'a dyn SnapshotStore) -> Self {
+    pub(crate) fn all(store: &'a dyn SnapshotStore) -> Self {
         Self {
             store,
             prefix: String::new(),
@@ -36,7 +36,7 @@ impl<'a> Lister<'a> {
     }
 
     /// The objects of one tenant.
-    pub(in crate::hybrid) async fn of(
+    pub(crate) async fn of(
         store: &'a dyn SnapshotStore,
         tenant: &TenantId,
     ) -> StoreResult<Vec<String>> {
@@ -52,7 +52,7 @@ impl<'a> Lister<'a> {
     }
 
     /// All of them, one after the other.
-    pub(in crate::hybrid) fn tenants(self) -> BoxStream<'a, StoreResult<TenantObjects>> {
+    pub(crate) fn tenants(self) -> BoxStream<'a, StoreResult<TenantObjects>> {
         stream::try_unfold(self, |mut lister| {
             async move { Ok(lister.next().await?.map(|found| (found, lister))) }.boxed()
         })
@@ -60,7 +60,7 @@ impl<'a> Lister<'a> {
     }
 
     /// The next tenant; `None` at the end.
-    pub(super) async fn next(&mut self) -> StoreResult<Option<TenantObjects>> {
+    pub(crate) async fn next(&mut self) -> StoreResult<Option<TenantObjects>> {
         let mut group: Option<TenantObjects> = None;
         loop {
             while let Some(key) = self.read.pop_front() {

@@ -6,7 +6,9 @@
 //! steps leaves a tenant that awaits recovery, and a second run starts over under a later epoch. All or nothing per tenant;
 //! one that fails is reported and the others go on.
 
+mod diverge;
 mod inventory;
+pub(crate) mod legacy;
 mod listing;
 mod plan;
 mod restore;
@@ -32,7 +34,7 @@ use crate::ports::{
 };
 
 pub(crate) use self::inventory_of::recoverable;
-pub(super) use self::listing::Lister;
+pub(crate) use self::listing::Lister;
 
 /// How far a recovery is; it only ever grows.
 #[derive(Debug, Default)]
@@ -82,6 +84,8 @@ pub(super) struct Context<'a> {
     request: &'a RecoveryRequest,
     database: DatabaseIdentity,
     takeover: Takeover<'a>,
+    /// Tenants that were taken over from the older layout.
+    taken_over: BTreeSet<TenantId>,
 }
 
 impl<'a> Context<'a> {
@@ -107,6 +111,7 @@ impl<'a> Context<'a> {
             request,
             database,
             takeover,
+            taken_over: legacy::taken_over(&sides.bucket()).await?,
         })
     }
 
@@ -253,6 +258,14 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: neither the database nor the bucket knows it"))
             .hint("`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"));
     }
+    if plan.state == RecoveryState::Diverged && context.request.resolve_divergence {
+        let resolved = diverge::resolve(context, &mut plan).await?;
+        return Ok(Recovery {
+            restored: resolved.restored,
+            renumbered: resolved.moved,
+            ..describe(&plan, &resolved.state)
+        });
+    }
     if plan.state == RecoveryState::Diverged && !context.request.dry_run {
         let at = plan
             .failures
@@ -263,7 +276,9 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
             ErrorKind::DivergentHistory,
             format!("recover {tenant}: {at}"),
         )
-        .hint("nothing was changed; both histories are kept as they are"));
+        .hint(format!(
+            "nothing was changed; to keep both histories run `driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
+        )));
     }
     let target = target::find(context, &plan).await?;
     let renew = context.everyone()
@@ -305,7 +320,29 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
             .flat_map(|(_, inventory)| inventory.orphans.clone())
             .collect(),
         void_references: plan.void_references.clone(),
+        renumbered: Vec::new(),
+        legacy: plan
+            .legacy
+            .as_ref()
+            .map_or_else(Vec::new, |legacy| legacy.mapping().to_vec()),
     }
+}
+
+/// Brings back what the database lacks, on nobody's behalf, if it wrote nothing of its own since: a replica that lagged was
+/// promoted. One transaction under the tenant's lock, in the epoch that it has; the bucket is only read. An object that is
+/// lost or damaged is left to an operator.
+pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId) -> Result<u64> {
+    let (request, progress) = (RecoveryRequest::default(), Progress::default());
+    let context = Context::new(sides, settings, &request, &progress).await?;
+    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
+    let mut plan = Plan::make(&context, tenant, &keys).await?;
+    if let Some(damage) = plan.failures.first() {
+        return Err(damage.clone().into());
+    }
+    if plan.state == RecoveryState::Behind {
+        restore::run(&context, &mut plan, false, false).await?;
+    }
+    Ok(plan.restored())
 }
 
 /// The newest epoch that any index names. `bucket.json` knows it; only a bucket that lost it has to be searched.
@@ -338,10 +375,10 @@ async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
 mod inventory_of {
     //! The same stock-taking for readers that change nothing.
 
-    use super::inventory;
+    use super::legacy;
     use super::listing::Lister;
+    use crate::domain::TenantId;
     use crate::domain::format::IndexEntry;
-    use crate::domain::{Stream, TenantId};
     use crate::hybrid::bucket::BucketError;
     use crate::hybrid::settings::Sides;
     use crate::ports::Result;
@@ -351,12 +388,6 @@ mod inventory_of {
         let keys = Lister::of(sides.snapshots.as_ref(), tenant)
             .await
             .map_err(BucketError::from)?;
-        let inventory =
-            inventory::take(&sides.bucket(), tenant, Stream::Manifests, &keys, 0).await?;
-        Ok(inventory
-            .entries
-            .into_iter()
-            .map(|entry| entry.named)
-            .collect())
+        Ok(legacy::recoverable(&sides.bucket(), tenant, &keys).await?)
     }
 }

@@ -7,10 +7,11 @@ use futures::stream::{self, StreamExt};
 
 use super::Context;
 use super::inventory::{self, Inventory};
+use super::legacy::{self, Legacy};
 use crate::domain::format::Damage;
 use crate::domain::{
-    Activation, Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState,
-    Timestamp, VersionRef, references,
+    Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp,
+    VersionRef, references,
 };
 use crate::hybrid::bucket::BucketError;
 use crate::ports::{Error, RecoveryState};
@@ -27,8 +28,10 @@ pub(super) struct Plan {
     /// What cannot be restored.
     pub(super) failures: Vec<Damage>,
     pub(super) void_references: Vec<(Stream, Seq)>,
-    /// The last activation among what is restored.
-    activation: Option<Activation>,
+    /// The decisions among what is restored, beyond those that the database knows.
+    decided: Vec<Entry>,
+    /// What the older layout has to do with it, if anything.
+    pub(super) legacy: Option<Legacy>,
     newest_commit: Option<Timestamp>,
 }
 
@@ -43,12 +46,13 @@ impl Plan {
         keys: &[String],
     ) -> Result<Self, Error> {
         let bucket = context.sides.bucket();
+        let todays = legacy::todays(tenant, keys, context.taken_over.contains(tenant));
         let inventories = join_all(Stream::ALL.into_iter().map(|stream| {
             inventory::take(
                 &bucket,
                 tenant,
                 stream,
-                keys,
+                &todays,
                 context.settings.recovery_memory,
             )
         }));
@@ -73,10 +77,14 @@ impl Plan {
                 .collect(),
             streams,
             void_references: Vec::new(),
-            activation: None,
+            decided: Vec::new(),
+            legacy: None,
             newest_commit: None,
         };
-        plan.compare(context).await?;
+        legacy::take_in(context, &mut plan, keys).await?;
+        if plan.state != RecoveryState::Diverged {
+            plan.compare(context).await?;
+        }
         if plan.state != RecoveryState::Diverged {
             plan.verify(context).await?;
         }
@@ -130,8 +138,8 @@ impl Plan {
             ahead |= head > inventory.head(&self.tenant, stream).seq;
         }
         self.state = match (&self.seen, any) {
-            (None, false) => RecoveryState::Nothing,
-            (None, true) => RecoveryState::Empty,
+            (None, false) if self.legacy.is_none() => RecoveryState::Nothing,
+            (None, _) => RecoveryState::Empty,
             (Some(_), _) if behind => RecoveryState::Behind,
             (Some(_), _) if ahead => RecoveryState::Ahead,
             (Some(_), _) => RecoveryState::Equal,
@@ -157,8 +165,8 @@ impl Plan {
                     Ok(entry) => {
                         context.progress.entry(entry.meta.size_bytes);
                         self.newest_commit = self.newest_commit.max(Some(entry.meta.committed_at));
-                        if stream == Stream::Decisions {
-                            self.activation = Activation::of(&entry).or(self.activation);
+                        if stream == Stream::Decisions && self.is_beyond(stream, seq) {
+                            self.decided.push(entry.clone());
                         }
                         for reference in references(stream, &entry.content) {
                             read_entries.push((seq, reference));
@@ -209,15 +217,24 @@ impl Plan {
             .map(|(_, inventory)| inventory.epoch())
             .max()
             .unwrap_or_default();
-        bucket.max(
+        // The keys of the first epoch are those of the older layout's objects.
+        let taken = self
+            .legacy
+            .as_ref()
+            .map_or(Epoch::default(), |_| Epoch::FIRST);
+        bucket.max(taken).max(
             self.seen
                 .as_ref()
                 .map_or(Epoch::default(), |state| state.epoch),
         )
     }
 
-    /// Whether an index is in a later epoch than the database: a recovery was cut off.
+    /// Whether an index is in a later epoch than the database: a recovery was cut off. An index of the older layout has to be
+    /// taken over just so.
     pub(super) fn is_cut_off(&self) -> bool {
+        if self.legacy.as_ref().is_some_and(Legacy::is_due) {
+            return true;
+        }
         let database = self
             .seen
             .as_ref()
@@ -250,15 +267,16 @@ impl Plan {
                 state.heads[stream] = head;
             }
         }
-        let newer = |found: &Activation| {
-            state
-                .activation
-                .is_none_or(|known| found.decision > known.decision)
-        };
-        if let Some(activation) = self.activation.filter(newer) {
-            state.activation = Some(activation);
+        for decision in &self.decided {
+            state.decide(decision);
         }
         state
+    }
+
+    /// The database's history ends before this number.
+    fn is_beyond(&self, stream: Stream, seq: Seq) -> bool {
+        let seen = self.seen.as_ref();
+        seen.is_none_or(|state| state.heads[stream].seq < seq)
     }
 }
 
@@ -283,6 +301,9 @@ pub(super) async fn read(
         });
     }
     let _permit = context.requests.acquire().await;
+    if let Some(key) = &entry.legacy {
+        return legacy::read(context, key, &entry.named).await;
+    }
     Ok(context.sides.bucket().snapshot(&entry.named).await?.entry)
 }
 

@@ -4,6 +4,7 @@ use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::Context;
+use super::legacy;
 use super::plan::{Plan, place, read};
 use crate::domain::format::{Damage, Index, Page, Problem, index_key, page_key};
 use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
@@ -30,11 +31,13 @@ pub(super) async fn run(
     } else {
         plan.seen.as_ref().map_or(Epoch::FIRST, |state| state.epoch)
     };
+    legacy::chain(plan, epoch);
     let outcome = plan.outcome(epoch);
     if !renew && !awaiting && plan.restored() == 0 && !is_halted(context, &plan.tenant).await? {
         return Ok(outcome);
     }
     if renew {
+        legacy::preserve(context, plan).await?;
         fence(context, plan, epoch).await?;
         crash::point("recover-index");
     }
@@ -56,7 +59,7 @@ pub(super) async fn run(
     })?;
     let named = PerStream::from_fn(|stream| {
         if renew {
-            plan.streams[stream].head(&plan.tenant, stream).seq
+            Seq::new(plan.streams[stream].shadowed() as u64)
         } else {
             plan.streams[stream]
                 .index
@@ -70,7 +73,7 @@ pub(super) async fn run(
 }
 
 /// The lock row is what the plan saw; that the tenant awaits recovery by now is our own doing.
-fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
+pub(super) fn unmoved(seen: Option<&TenantState>, now: Option<&TenantState>) -> bool {
     match (seen, now) {
         (Some(seen), Some(now)) => {
             TenantState {
@@ -91,7 +94,7 @@ async fn is_halted(context: &Context<'_>, tenant: &TenantId) -> Result<bool> {
 }
 
 /// Writes the epoch into the index of every stream: whoever is still at work in an older one loses its compare-and-set.
-async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
+pub(super) async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
     let streams = Stream::ALL.map(|stream| fence_stream(context, plan, stream, epoch));
     for fenced in join_all(streams).await {
         plan.failures.extend(fenced?);
@@ -112,7 +115,8 @@ async fn fence_stream(
         None => Index::empty(&plan.tenant, stream, epoch, context.sides.now()),
     };
     let known = usize::try_from(index.latest().get()).unwrap_or(usize::MAX);
-    for entry in inventory.entries.iter().skip(known) {
+    // What comes from the older layout is not there in today's format yet: the replicator brings it.
+    for entry in inventory.entries[..inventory.shadowed()].iter().skip(known) {
         index.push(entry.named.clone());
     }
     index.epoch = epoch;

@@ -12,7 +12,7 @@ use crate::ports::{
 };
 
 /// Who recovers when nobody says.
-const RECOVERER: &str = "disaster-recovery";
+pub(super) const RECOVERER: &str = "disaster-recovery";
 
 /// What is to be done once everything is restored.
 #[derive(Debug, Clone, Copy)]

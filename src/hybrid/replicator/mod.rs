@@ -275,10 +275,34 @@ impl Replicator {
                 }
                 Ok(idle)
             }
+            Err(error @ BatchError::Behind { .. }) => self.catch_up(work, error).await,
             Err(error) => {
                 tracing::warn!(%tenant, %error, "the batch failed; the tenant backs off");
                 self.give_back(tenant, work.attempts, Some(error.to_string()))
                     .await?;
+                Ok(idle)
+            }
+        }
+    }
+
+    /// The database lacks entries that the bucket has, and wrote nothing of its own since: they come back without being asked
+    /// for.
+    async fn catch_up(&self, work: &Work, error: BatchError) -> Result<Progress, StoreError> {
+        let tenant = &work.state.tenant;
+        let idle = Progress {
+            shadowed: 0,
+            more: false,
+        };
+        match recovery::behind(&self.sides, &self.settings, tenant).await {
+            Ok(restored) => {
+                tracing::warn!(%tenant, restored, %error, "brought back what the database lacked");
+                self.give_back(tenant, work.attempts, None).await?;
+                Ok(Progress { more: true, ..idle })
+            }
+            Err(failure) => {
+                let message = format!("{error}; it could not be brought back: {failure}");
+                tracing::warn!(%tenant, message, "the tenant backs off");
+                self.give_back(tenant, work.attempts, Some(message)).await?;
                 Ok(idle)
             }
         }

@@ -116,6 +116,7 @@ impl Run {
             as_new_version: options["createNewVersion"] == true,
             dry_run: false,
             by: options["recoveredBy"].as_str().map(text),
+            ..RecoveryRequest::default()
         };
         let asked = target.map_or(0, |version| seq(version).get());
         match self.recovery(&request).await {

@@ -36,6 +36,8 @@ pub enum Flaw {
     AppliedPreconditionFailed,
     /// GET: only the first half of the object arrives.
     TornBody,
+    /// LIST: the second half of the objects is not shown yet.
+    StaleList,
     /// Done after this long, on tokio's clock.
     Slow(Duration),
 }

@@ -23,7 +23,7 @@ pub(crate) enum BatchError {
     Fenced(String, crate::domain::Epoch, crate::domain::Epoch, TenantId),
     /// The bucket knows entries that the database lacks.
     #[error(
-        "the database is behind its bucket: {stream} end at {head}, the index at {latest}: run `driftline recover --tenant {tenant}`"
+        "the database is behind its bucket: {stream} of {tenant} end at {head}, the index at {latest}"
     )]
     Behind {
         tenant: TenantId,

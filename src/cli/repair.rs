@@ -1,0 +1,217 @@
+//! `repair`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use driftline::domain::TenantId;
+use driftline::hybrid::integrity::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::documents::error_document;
+use super::verify::mends;
+use super::{Context, Exit, Failure, Ui, ui};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  driftline repair --plan repair.json
+  driftline repair --tenant acme --plan repair.json
+  driftline repair --apply repair.json
+
+A plan changes nothing. Applying it makes the plan once more and refuses (exit code 7) if \
+anything came out differently. What is removed was copied to _driftline/quarantine/ before; \
+nothing valid is overwritten. Exit code 9 when something is left that no repair mends, 3 when \
+a tenant failed.")]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct Arguments {
+    /// Plan for this tenant only
+    #[arg(long, value_name = "TENANT", conflicts_with = "apply")]
+    tenant: Option<TenantId>,
+    /// Write what would be done to this file
+    #[arg(long, value_name = "FILE", group = "what")]
+    plan: Option<PathBuf>,
+    /// Do what this file says
+    #[arg(long, value_name = "FILE", group = "what")]
+    apply: Option<PathBuf>,
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
+    match (&arguments.plan, &arguments.apply) {
+        (Some(file), _) => plan(context, arguments.tenant.as_ref(), file).await,
+        (None, Some(file)) => apply(context, file).await,
+        (None, None) => Err(Failure::misuse("--plan FILE or --apply FILE is expected").into()),
+    }
+}
+
+async fn plan(context: &Context, tenant: Option<&TenantId>, file: &Path) -> anyhow::Result<Exit> {
+    let (opened, ui) = (context.open().await?, &context.ui);
+    let bar = ui.progress("{spinner} reading everything ({elapsed})");
+    let plan = opened.repository.plan_repair(tenant).await;
+    bar.finish_and_clear();
+    let plan = plan?;
+    write_plan(file, &plan)?;
+    if ui.is_text() {
+        show(ui, &plan)?;
+        let actions = ui::count(plan.actions() as u64, "action");
+        ui.note(format_args!(
+            "{actions} in {}; nothing was changed",
+            file.display()
+        ));
+    } else {
+        ui.items(&plan, &plan.tenants)?;
+    }
+    for (tenant, error) in &plan.unseen {
+        ui.warn(format_args!("{tenant} could not be verified: {error}"));
+    }
+    Ok(if plan.unseen.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Partial
+    })
+}
+
+async fn apply(context: &Context, file: &Path) -> anyhow::Result<Exit> {
+    let plan: RepairPlan = read_plan(file, REPAIR_PLAN_SCHEMA)?;
+    let (opened, ui) = (context.open().await?, &context.ui);
+    let bar = ui.progress("{spinner} repairing ({elapsed})");
+    let report = opened.repository.apply_repair(&plan).await;
+    bar.finish_and_clear();
+    let report = report?;
+    let rebuilt = (plan.tenants.iter())
+        .flat_map(|it| &it.actions)
+        .any(|action| matches!(action, Action::RebuildIndex { .. }));
+    if rebuilt {
+        // The indexes that were begun anew are filled by shadowing.
+        let left = opened
+            .repository
+            .drain(CancellationToken::new())
+            .await?
+            .left;
+        if left.backing_off + left.stopped > 0 {
+            ui.warn("not all indexes are filled yet; `driftline status --at-risk` shows them");
+        }
+    }
+    let failed = report.tenants.iter().any(|(_, outcome)| outcome.is_err());
+    let is_left = plan.left().next().is_some();
+    if ui.is_text() {
+        outcome(ui, &plan, &report)?;
+    } else {
+        let tenants: Vec<_> = report.tenants.iter().map(document).collect();
+        let left: Vec<_> = plan.left().collect();
+        let report = json!({
+            "schema": "driftline.repair.v1",
+            "tenants": tenants,
+            "left": left,
+        });
+        ui.items(&report, &tenants)?;
+    }
+    Ok(match (failed, is_left) {
+        (true, _) => Exit::Partial,
+        (false, true) => Exit::Unverified,
+        (false, false) => Exit::Done,
+    })
+}
+
+fn document(
+    (tenant, outcome): &(TenantId, Result<usize, driftline::ports::Error>),
+) -> serde_json::Value {
+    match outcome {
+        Ok(done) => json!({ "tenant": tenant, "actions": done }),
+        Err(error) => json!({ "tenant": tenant, "error": error_document(error) }),
+    }
+}
+
+fn outcome(ui: &Ui, plan: &RepairPlan, report: &RepairReport) -> anyhow::Result<()> {
+    for (tenant, outcome) in &report.tenants {
+        match outcome {
+            Ok(done) => {
+                let done = ui::count(*done as u64, "action");
+                ui.line(format_args!("{tenant}: {done} carried out"))?;
+            }
+            Err(error) => ui.line(format_args!("{tenant}: failed: {error}"))?,
+        }
+    }
+    left(ui, plan)?;
+    if report.tenants.is_empty() {
+        ui.line("there was nothing to do")?;
+    }
+    Ok(())
+}
+
+fn show(ui: &Ui, plan: &RepairPlan) -> anyhow::Result<()> {
+    for tenant in &plan.tenants {
+        for action in &tenant.actions {
+            ui.line(format_args!("{}: {}", tenant.tenant, describe(action)))?;
+        }
+    }
+    left(ui, plan)?;
+    if plan.tenants.is_empty() {
+        ui.line("nothing is damaged")?;
+    }
+    Ok(())
+}
+
+fn left(ui: &Ui, plan: &RepairPlan) -> anyhow::Result<()> {
+    for finding in plan.left() {
+        let seq = finding.seq.map(|seq| format!("/{seq}")).unwrap_or_default();
+        let stream = finding.stream.map_or("-", driftline::domain::Stream::name);
+        let (tenant, detail) = (&finding.tenant, &finding.detail);
+        let mends = mends(finding.repair);
+        ui.line(format_args!(
+            "{tenant}: left: {stream}{seq}: {detail} ({mends})"
+        ))?;
+    }
+    Ok(())
+}
+
+fn describe(action: &Action) -> String {
+    match action {
+        Action::Quarantine { object, .. } => format!("move {object} to the quarantine"),
+        Action::Reshadow {
+            stream,
+            seq,
+            object,
+            ..
+        } => {
+            format!("write {object} from the row of {stream}/{seq}")
+        }
+        Action::RestoreRow {
+            stream,
+            seq,
+            object,
+            replaces,
+            ..
+        } => {
+            let how = if *replaces { "replace" } else { "insert" };
+            format!("{how} the row of {stream}/{seq} from {object}")
+        }
+        Action::RebuildPage { object, .. } => format!("write {object} from the rows"),
+        Action::RebuildIndex { object, .. } => format!("begin {object} anew"),
+    }
+}
+
+/// Writes a plan, whole or not at all.
+pub fn write_plan(file: &Path, plan: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_vec_pretty(plan)?;
+    text.push(b'\n');
+    std::fs::write(file, text).with_context(|| format!("write the plan {}", file.display()))
+}
+
+/// Reads a plan of this schema.
+pub fn read_plan<T: serde::de::DeserializeOwned>(file: &Path, schema: &str) -> anyhow::Result<T> {
+    #[derive(serde::Deserialize)]
+    struct Tag {
+        schema: String,
+    }
+    let text = std::fs::read(file).with_context(|| format!("read the plan {}", file.display()))?;
+    let misuse = |what: String| {
+        Failure::misuse(format!("read the plan {}: {what}", file.display()))
+            .hint("make a new one with --plan FILE")
+    };
+    let tag: Tag = serde_json::from_slice(&text).map_err(|error| misuse(error.to_string()))?;
+    if tag.schema != schema {
+        return Err(misuse(format!("`{}` is no {schema}", tag.schema)).into());
+    }
+    Ok(serde_json::from_slice(&text).map_err(|error| misuse(error.to_string()))?)
+}

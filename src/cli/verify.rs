@@ -1,0 +1,178 @@
+//! `verify`
+
+mod ack_lost;
+
+use std::time::Duration;
+
+use driftline::domain::TenantId;
+use driftline::domain::integrity::{Finding, Mend, VERIFY_SCHEMA, VerifyDocument};
+use driftline::hybrid::integrity::{ReadData, VerifyProgress, VerifyReport};
+
+use super::open::Opened;
+use super::{Context, Exit, Ui, ui};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  driftline verify
+  driftline verify --tenant acme --read-data
+  driftline verify --read-data-subset 3/7 -o json
+  driftline verify ack-lost --tenant acme --version 12 --reason 'lost with both disks, INC-17'
+
+Compares the database, the index and the objects of the bucket, and writes nothing. Without \
+--read-data only what is in doubt is read. Exit code 0 when all is well, 9 when something is \
+damaged, 3 when not everything could be seen.")]
+#[command(group = clap::ArgGroup::new("whom"))]
+#[command(group = clap::ArgGroup::new("read"))]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// This tenant
+    #[arg(long, value_name = "TENANT", group = "whom")]
+    tenant: Option<TenantId>,
+    /// Every tenant that either side knows; so it is without --tenant too
+    #[arg(long, group = "whom")]
+    all_tenants: bool,
+    /// Read and verify every object and every row
+    #[arg(long, group = "read")]
+    read_data: bool,
+    /// Read and verify one part of the objects, and every row: 1/7 today, 2/7 tomorrow
+    #[arg(long, value_name = "N/M", value_parser = subset, group = "read")]
+    read_data_subset: Option<(u64, u64)>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Accept that an entry is lost on both sides: verify lists it from then on, and is green
+    AckLost(ack_lost::Arguments),
+}
+
+fn subset(text: &str) -> Result<(u64, u64), String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    parts
+        .filter(|(part, of)| (1..=*of).contains(part))
+        .ok_or_else(|| "a part like 1/7 is expected, from 1/7 to 7/7".to_owned())
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
+    if let Some(Command::AckLost(arguments)) = arguments.command {
+        return ack_lost::run(context, arguments).await;
+    }
+    let read = match (arguments.read_data, arguments.read_data_subset) {
+        (_, Some((part, of))) => ReadData::Subset { part, of },
+        (true, None) => ReadData::All,
+        (false, None) => ReadData::Nothing,
+    };
+    let (opened, ui) = (context.open().await?, &context.ui);
+    let report = match &arguments.tenant {
+        Some(tenant) => opened.repository.verify(tenant, read).await?,
+        None => all(opened, ui, read).await?,
+    };
+    if ui.is_text() {
+        show(ui, &report)?;
+    } else {
+        let document = VerifyDocument {
+            schema: VERIFY_SCHEMA,
+            items: &report.findings,
+            summary: &report.summary,
+        };
+        ui.items(&document, &report.findings)?;
+    }
+    for (tenant, error) in &report.unseen {
+        ui.warn(format_args!("{tenant} could not be verified: {error}"));
+    }
+    Ok(if report.has_damage() {
+        Exit::Unverified
+    } else if report.unseen.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Partial
+    })
+}
+
+async fn all(opened: &Opened, ui: &Ui, read: ReadData) -> anyhow::Result<VerifyReport> {
+    let progress = VerifyProgress::default();
+    let bar = ui.progress("{spinner} {msg} ({elapsed})");
+    let show = async {
+        loop {
+            let (tenants, entries) = (progress.tenants(), progress.entries());
+            bar.set_message(format!("{tenants} tenants, {entries} entries verified"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let report = tokio::select! {
+        report = opened.repository.verify_all(read, &progress) => report,
+        () = show => Ok(VerifyReport::default()),
+    };
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
+    if !report.findings.is_empty() {
+        let rows = report.findings.iter().map(row).collect();
+        ui.table(&["TENANT", "ENTRY", "VERDICT", "WHAT", "REPAIR"], &[], rows)?;
+    }
+    for finding in report.findings.iter().filter(|it| it.object.is_some()) {
+        if let Some(object) = &finding.object {
+            ui.line(format_args!("{}: {object}", entry(finding)))?;
+        }
+    }
+    let summary = &report.summary;
+    let verdicts: Vec<_> = (summary.by_verdict.iter())
+        .map(|(verdict, count)| format!("{count} {}", verdict.name()))
+        .collect();
+    let verdicts = if verdicts.is_empty() {
+        "nothing is there".to_owned()
+    } else {
+        verdicts.join(", ")
+    };
+    let read = match summary.bytes {
+        0 => String::new(),
+        bytes => format!("; {} read", ui::bytes(bytes)),
+    };
+    let tenants = ui::count(summary.tenants, "tenant");
+    ui.line(format_args!("{tenants}: {verdicts}{read}"))?;
+    Ok(())
+}
+
+fn entry(finding: &Finding) -> String {
+    match (finding.stream, finding.seq) {
+        (Some(stream), Some(seq)) => format!("{stream}/{seq}"),
+        (Some(stream), None) => stream.to_string(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+fn row(finding: &Finding) -> Vec<String> {
+    let repair = match &finding.accepted {
+        Some(accepted) => format!("accepted by decisions/{}", accepted.decision),
+        None => mends(finding.repair).to_owned(),
+    };
+    vec![
+        finding.tenant.to_string(),
+        entry(finding),
+        finding.verdict.name().to_owned(),
+        finding.detail.clone(),
+        repair,
+    ]
+}
+
+/// What mends a finding, as a person would do it.
+pub fn mends(mend: Mend) -> &'static str {
+    match mend {
+        Mend::Shadowing => "comes by itself",
+        Mend::Reshadow
+        | Mend::RestoreRow
+        | Mend::RebuildIndex
+        | Mend::RebuildPage
+        | Mend::Quarantine => "driftline repair",
+        Mend::Recover => "driftline recover",
+        Mend::RecoverUnverified => "driftline recover --accept-unverified",
+        Mend::ResolveDivergence => "driftline recover --resolve-divergence",
+        Mend::Lost => "lost: driftline verify ack-lost",
+    }
+}

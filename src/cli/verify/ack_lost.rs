@@ -1,0 +1,68 @@
+//! `verify ack-lost`
+
+use driftline::domain::{Seq, ShortText, Stream, TenantId};
+use serde_json::json;
+
+use crate::cli::args::{self, By};
+use crate::cli::{Context, Exit};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  driftline verify ack-lost --tenant acme --version 12 --reason 'lost with both disks, INC-17'
+
+The acceptance is a decision: it is shadowed and recovered like one. Refused while any side \
+still holds the entry.")]
+pub struct Arguments {
+    /// Whose
+    #[arg(long, value_name = "TENANT")]
+    tenant: TenantId,
+    /// The lost version
+    #[arg(long, value_name = "N", value_parser = args::version)]
+    version: Seq,
+    /// In which stream: manifests, applies or decisions
+    #[arg(long, value_name = "STREAM", default_value = "manifests", value_parser = stream)]
+    stream: Stream,
+    /// Why it is accepted
+    #[arg(long, value_name = "TEXT")]
+    reason: ShortText,
+    #[command(flatten)]
+    by: By,
+}
+
+fn stream(text: &str) -> Result<Stream, String> {
+    let found = Stream::ALL.into_iter().find(|stream| stream.name() == text);
+    found.ok_or_else(|| "manifests, applies or decisions is expected".to_owned())
+}
+
+pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
+    let (opened, ui) = (context.open().await?, &context.ui);
+    opened.begin_write(ui).await?;
+    let Arguments {
+        tenant,
+        version,
+        stream,
+        reason,
+        by,
+    } = arguments;
+    let repository = &opened.repository;
+    let lost = (stream, version);
+    let meta = repository
+        .accept_loss(&tenant, lost, by.name()?, reason)
+        .await?;
+    if ui.is_text() {
+        ui.line(format_args!(
+            "{tenant}: {stream}/{version} is accepted as lost by decisions/{}",
+            meta.seq
+        ))?;
+    } else {
+        ui.json(&json!({
+            "schema": "driftline.loss.v1",
+            "tenant": tenant,
+            "stream": stream,
+            "seq": version,
+            "decision": meta.seq,
+        }))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,354 @@
+//! The verdict on each entry of a stream: its row, what the index says, and its object, compared.
+
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+
+use super::Look;
+use super::rows::Rows;
+use super::stock::Stock;
+use crate::domain::format::{Damage, Problem, Snapshot, index_key, page_key};
+use crate::domain::integrity::{Finding, Mend, Verdict, VerifySummary};
+use crate::domain::{Digest, EntryMeta, Epoch, Seq, Stream, TenantId};
+use crate::hybrid::bucket::{BucketError, BucketResult};
+
+/// One stream, read and judged.
+pub(super) struct Judge<'a> {
+    pub(super) look: &'a Look<'a>,
+    pub(super) tenant: &'a TenantId,
+    pub(super) stream: Stream,
+    /// The watermark before anything else was read.
+    pub(super) watermark: Seq,
+    pub(super) rows: &'a Rows,
+    pub(super) stock: &'a Stock,
+    /// The tenant is in an older system's layout: its index and objects are judged elsewhere.
+    pub(super) is_older: bool,
+    pub(super) findings: Vec<Finding>,
+    pub(super) summary: VerifySummary,
+}
+
+impl Judge<'_> {
+    pub(super) async fn run(&mut self) -> BucketResult<()> {
+        self.indexes();
+        let divergent = self.divergence();
+        if let Some(seq) = self.rows.broken.filter(|seq| divergent != Some(*seq)) {
+            let known = self.stock.named.get(&seq);
+            let repair = known.map_or(Mend::Lost, |_| Mend::RestoreRow);
+            let detail = "the row's chain does not follow from the one before".to_owned();
+            self.find(Some(seq), Verdict::ChainBroken, None, detail, repair);
+        }
+        let end = divergent.unwrap_or(Seq::new(u64::MAX));
+        let rows = self.rows;
+        for (seq, actual) in &rows.damaged {
+            let there = self.stock.named.contains_key(seq);
+            let repair = if there { Mend::RestoreRow } else { Mend::Lost };
+            let detail =
+                format!("the row's content has the digest {actual}, another than on record");
+            self.find(Some(*seq), Verdict::ChecksumMismatch, None, detail, repair);
+        }
+        self.named(end).await?;
+        self.unnamed(end).await?;
+        self.orphans(divergent.is_some()).await
+    }
+
+    fn find(
+        &mut self,
+        seq: Option<Seq>,
+        verdict: Verdict,
+        object: Option<String>,
+        detail: String,
+        repair: Mend,
+    ) {
+        self.summary.count(verdict);
+        self.findings.push(Finding {
+            tenant: self.tenant.clone(),
+            stream: Some(self.stream),
+            seq,
+            verdict,
+            object,
+            detail,
+            repair,
+            accepted: None,
+        });
+    }
+
+    fn indexes(&mut self) {
+        let stock = self.stock;
+        let key = index_key(self.tenant, self.stream);
+        if let Some(damage) = &stock.index_damage {
+            let (verdict, detail) = words(damage);
+            self.find(None, verdict, Some(key), detail, Mend::RebuildIndex);
+        } else if stock.index.is_none() && self.watermark > Seq::default() && !self.is_older {
+            let detail = "the index is gone, though its entries were shadowed".to_owned();
+            let verdict = Verdict::ShadowMissing;
+            self.find(None, verdict, Some(key), detail, Mend::RebuildIndex);
+        }
+        for (number, damage) in &stock.page_damage {
+            let (verdict, detail) = words(damage);
+            let verdict = match damage.problem {
+                Problem::Missing => Verdict::ShadowMissing,
+                _ => verdict,
+            };
+            let key = page_key(self.tenant, self.stream, *number);
+            self.find(None, verdict, Some(key), detail, Mend::RebuildPage);
+        }
+    }
+
+    /// The first number at which both sides hold a valid entry, and not the same one.
+    fn divergence(&mut self) -> Option<Seq> {
+        let (rows, named) = (self.rows, &self.stock.named);
+        let differ = |seq: &&Seq| {
+            let ours = rows.chain_at(self.tenant, self.stream, **seq);
+            ours.is_some_and(|ours| ours != named[*seq].meta.chain)
+        };
+        let seq = *named.keys().find(differ)?;
+        let theirs = &named[&seq];
+        let ours = rows.chain_at(self.tenant, self.stream, seq)?;
+        // A row that does not fit its own chain is no other history.
+        if rows.broken == Some(seq) {
+            return None;
+        }
+        let detail = format!(
+            "from here on two histories disagree: the database's chain is {ours}, the bucket's {}",
+            theirs.meta.chain
+        );
+        let (key, repair) = (Some(theirs.key()), Mend::ResolveDivergence);
+        self.find(Some(seq), Verdict::Divergent, key, detail, repair);
+        Some(seq)
+    }
+
+    /// What the index names: with its row, or without one.
+    async fn named(&mut self, end: Seq) -> BucketResult<()> {
+        let stock = self.stock;
+        let (look, rows) = (self.look, self.rows);
+        let seqs: Vec<Seq> = stock.named.range(..end).map(|(seq, _)| *seq).collect();
+        let mut answers = stream::iter(seqs)
+            .map(|seq| {
+                async move {
+                    let named = &stock.named[&seq];
+                    let listed = stock.objects.contains_key(&(seq, named.meta.epoch));
+                    let trusted = listed && rows.metas.contains_key(&seq);
+                    if trusted && !look.reads(&named.key()) {
+                        return (seq, Ok(None));
+                    }
+                    (seq, look.snapshot(named).await.map(Some))
+                }
+                .boxed()
+            })
+            .buffered(look.settings.concurrent_requests);
+        let (mut found, mut well, mut bytes) = (Vec::new(), 0, 0);
+        while let Some((seq, answer)) = answers.next().await {
+            let (key, row) = (stock.named[&seq].key(), rows.metas.get(&seq));
+            let damage = match answer {
+                Ok(read) => {
+                    bytes += read.map_or(0, |read: Snapshot| read.object_size);
+                    None
+                }
+                Err(BucketError::Damage(damage)) => Some(damage),
+                Err(error) => return Err(error),
+            };
+            let is_row_good =
+                row.is_some() && rows.broken != Some(seq) && !rows.damaged.contains_key(&seq);
+            match (row, damage) {
+                (Some(_), None) => well += u64::from(is_row_good),
+                (Some(_), Some(damage)) => {
+                    let (verdict, detail) = words(&damage);
+                    let verdict = match damage.problem {
+                        Problem::Missing => Verdict::ShadowMissing,
+                        _ => verdict,
+                    };
+                    let repair = if is_row_good {
+                        Mend::Reshadow
+                    } else {
+                        Mend::Lost
+                    };
+                    found.push((seq, verdict, key, detail, repair));
+                }
+                (None, None) => {
+                    let (detail, repair) = if seq > rows.head.seq {
+                        ("the database ends before it", Mend::Recover)
+                    } else {
+                        ("its row is lost", Mend::RestoreRow)
+                    };
+                    found.push((seq, Verdict::IndexOnly, key, detail.to_owned(), repair));
+                }
+                (None, Some(damage)) => {
+                    let detail = format!("there is no row for it, and {}", words(&damage).1);
+                    found.push((seq, Verdict::IndexOnly, key, detail, Mend::Lost));
+                }
+            }
+        }
+        drop(answers);
+        if well > 0 {
+            *self.summary.by_verdict.entry(Verdict::Ok).or_default() += well;
+        }
+        self.summary.bytes += bytes;
+        for (seq, verdict, key, detail, repair) in found {
+            self.find(Some(seq), verdict, Some(key), detail, repair);
+        }
+        Ok(())
+    }
+
+    /// Rows that the index does not name, and numbers for which there is neither.
+    async fn unnamed(&mut self, end: Seq) -> BucketResult<()> {
+        let (rows, stock) = (self.rows, self.stock);
+        let unnamed = |seq: &Seq| *seq < end && !stock.named.contains_key(seq);
+        let mut judged = Vec::new();
+        for (seq, meta) in rows.metas.iter().filter(|(seq, _)| unnamed(seq)) {
+            if *seq > self.watermark && *seq > stock.latest() {
+                let detail = "it is not shadowed yet".to_owned();
+                judged.push((*seq, Verdict::DbOnly, None, detail, Mend::Shadowing));
+                continue;
+            }
+            let key =
+                crate::domain::format::snapshot_key(self.tenant, self.stream, *seq, meta.epoch);
+            // The index or a page is at fault, and said so: here only the object itself is of interest.
+            let excused = stock.index.is_none() || stock.is_on_damaged_page(*seq);
+            let there = match self.look.unnamed(self.tenant, self.stream, &key).await {
+                Ok(Some(found)) if found.entry.meta.is_same_as(meta) => Ok(()),
+                Ok(Some(_)) => Err((Verdict::Malformed, "it is another entry's".to_owned())),
+                Ok(None) => Err((Verdict::ShadowMissing, "the object is missing".to_owned())),
+                Err(BucketError::Damage(damage)) => Err(words(&damage)),
+                Err(error) => return Err(error),
+            };
+            match there {
+                Ok(()) if excused => {
+                    self.summary.count(Verdict::Ok);
+                }
+                Ok(()) => {
+                    let detail = format!(
+                        "the watermark says that it is shadowed, and the index ends at {}",
+                        stock.latest()
+                    );
+                    let verdict = Verdict::ShadowMissing;
+                    judged.push((*seq, verdict, Some(key), detail, Mend::RebuildIndex));
+                }
+                Err((verdict, detail)) => {
+                    let good = !rows.damaged.contains_key(seq);
+                    let repair = if good { Mend::Reshadow } else { Mend::Lost };
+                    judged.push((*seq, verdict, Some(key), detail, repair));
+                }
+            }
+        }
+        for seq in rows.missing().into_iter().filter(unnamed) {
+            let found = self.by_chain(seq).await?;
+            let (detail, repair) = match &found {
+                Some(_) => (
+                    "its row is lost, and the index does not name it",
+                    Mend::RestoreRow,
+                ),
+                None => (
+                    "its row is lost, and no object continues the chain",
+                    Mend::Lost,
+                ),
+            };
+            judged.push((seq, Verdict::ChainBroken, found, detail.to_owned(), repair));
+        }
+        for (seq, verdict, key, detail, repair) in judged {
+            self.find(Some(seq), verdict, key, detail, repair);
+        }
+        Ok(())
+    }
+
+    /// The object that stands between the rows before and after a lost one.
+    async fn by_chain(&self, seq: Seq) -> BucketResult<Option<String>> {
+        let before = Seq::new(seq.get() - 1);
+        let Some(before) = self.rows.chain_at(self.tenant, self.stream, before) else {
+            return Ok(None);
+        };
+        let keys =
+            (self.stock.objects).range((seq, Epoch::default())..(seq.next(), Epoch::default()));
+        for (_, key) in keys {
+            match self.look.unnamed(self.tenant, self.stream, key).await {
+                Ok(Some(found)) if self.fits(&found.entry.meta, before) => {
+                    return Ok(Some(key.clone()));
+                }
+                Ok(_) | Err(BucketError::Damage(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn fits(&self, meta: &EntryMeta, before: Digest) -> bool {
+        let after = self.rows.metas.get(&meta.seq.next());
+        meta.expected_chain(before) == meta.chain
+            && match after {
+                Some(after) => after.expected_chain(meta.chain) == after.chain,
+                None => meta.seq < self.rows.head.seq || meta.chain == self.rows.head.chain,
+            }
+    }
+
+    /// Objects that nothing knows.
+    async fn orphans(&mut self, is_divergent: bool) -> BucketResult<()> {
+        let (rows, stock) = (self.rows, self.stock);
+        let mut found = Vec::new();
+        let head = rows.chain_at(self.tenant, self.stream, rows.head.seq);
+        for ((seq, epoch), key) in &stock.objects {
+            let named = stock.named.get(seq).map(|named| named.meta.epoch);
+            let row = rows.metas.get(seq).map(|meta| meta.epoch);
+            let is_restorable = row.is_none()
+                && self.findings.iter().any(|finding| {
+                    finding.object.as_ref() == Some(key) && finding.seq == Some(*seq)
+                });
+            if named == Some(*epoch) || row == Some(*epoch) || is_restorable {
+                continue;
+            }
+            let (mut detail, mut repair) = (
+                "neither the index nor a row knows it".to_owned(),
+                Mend::Quarantine,
+            );
+            // A write that the database lost, or that is under way elsewhere: recovery adopts what continues the history.
+            if *seq > rows.head.seq || is_divergent {
+                match self.look.unnamed(self.tenant, self.stream, key).await {
+                    // It may have been written, and named, since the rows were read.
+                    Ok(None) => continue,
+                    Ok(Some(object)) => {
+                        let next = rows.head.seq.next() == *seq;
+                        let expected = head.map(|head| object.entry.meta.expected_chain(head));
+                        if next && expected == Some(object.entry.meta.chain) {
+                            if self.look.is_committed(&object.entry.meta).await? {
+                                continue;
+                            }
+                            detail = "it continues the database's history, which ends before it"
+                                .to_owned();
+                            repair = Mend::Recover;
+                        } else if is_divergent {
+                            repair = Mend::ResolveDivergence;
+                        }
+                    }
+                    Err(BucketError::Damage(damage)) => detail = words(&damage).1,
+                    Err(error) => return Err(error),
+                }
+            }
+            found.push((*seq, key.clone(), detail, repair));
+        }
+        for (seq, key, detail, repair) in found {
+            self.find(Some(seq), Verdict::BucketOnly, Some(key), detail, repair);
+        }
+        for key in &stock.foreign {
+            let detail = "it is no object of driftline's".to_owned();
+            self.find(
+                None,
+                Verdict::BucketOnly,
+                Some(key.clone()),
+                detail,
+                Mend::Quarantine,
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A damaged object's verdict, and what is wrong with it.
+pub(super) fn words(damage: &Damage) -> (Verdict, String) {
+    let verdict = match &damage.problem {
+        Problem::Missing => Verdict::ShadowMissing,
+        Problem::Mismatch { what, .. } if what.contains("chain") || *what == "prevChain" => {
+            Verdict::ChainBroken
+        }
+        Problem::Mismatch { .. } => Verdict::ChecksumMismatch,
+        Problem::Diverged { .. } => Verdict::Divergent,
+        _ => Verdict::Malformed,
+    };
+    (verdict, damage.problem.to_string())
+}

@@ -1,0 +1,64 @@
+//! Accepting a loss: a decision, which verification lists for ever.
+
+use super::{ReadData, tenant as verify};
+use crate::domain::integrity::Mend;
+use crate::domain::{Decision, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId};
+use crate::hybrid::history;
+use crate::hybrid::settings::{Settings, Sides};
+use crate::ports::{Appended, Error, ErrorKind, NewEntry, Result};
+
+/// Accepts that an entry is lost. Refused while any side still holds it: what can be repaired is no loss.
+pub(crate) async fn accept(
+    sides: &Sides,
+    settings: &Settings,
+    tenant: &TenantId,
+    (stream, seq): (Stream, Seq),
+    by: Option<ShortText>,
+    reason: ShortText,
+) -> Result<EntryMeta> {
+    let report = verify(sides, settings, tenant, ReadData::All).await?;
+    let found: Vec<_> = (report.findings.iter())
+        .filter(|it| (it.stream, it.seq) == (Some(stream), Some(seq)))
+        .collect();
+    let refused = |what: String| {
+        Error::new(
+            ErrorKind::Refused,
+            format!("accept the loss of {stream}/{seq} of {tenant}: {what}"),
+        )
+    };
+    if found.iter().any(|it| it.accepted.is_some()) {
+        return Err(refused("somebody accepted it already".to_owned())
+            .hint("`driftline verify` lists it with that decision"));
+    }
+    if !found.iter().any(|it| it.repair == Mend::Lost) {
+        return Err(
+            refused("it is not lost".to_owned()).hint(match found.first() {
+                Some(_) => {
+                    format!("`driftline repair --tenant {tenant} --plan FILE` shows what mends it")
+                }
+                None => format!("`driftline verify --tenant {tenant} --read-data` shows what is"),
+            }),
+        );
+    }
+    let decision = Decision::AcceptLoss {
+        lost_stream: stream,
+        lost_seq: seq,
+    };
+    let entry = NewEntry {
+        stream: Stream::Decisions,
+        id: EntryId(sides.entropy.uuid()),
+        content: decision.to_content()?,
+        created_at: sides.now(),
+        created_by: by,
+        message: Some(reason),
+        expect: None,
+        idempotency_key: None,
+        skip_unchanged: false,
+        refers_to: None,
+        activation: None,
+    };
+    match sides.database.append(tenant, &entry).await? {
+        Appended::Committed { meta, .. } => Ok(meta),
+        other => Err(history::refused(tenant, &other)),
+    }
+}

@@ -1,0 +1,383 @@
+//! Integrity: the database, the index and the objects compared entry by entry, and mended.
+//!
+//! Verifying writes nothing. It asks in an order in which an entry that is being written meanwhile cannot look wrong: the
+//! watermarks, the listing, the index and its pages, and the rows last. A listing alone proves nothing: what it lacks is asked
+//! for by name before it counts as missing.
+
+mod judge;
+mod loss;
+mod older;
+mod repair;
+mod rows;
+mod stock;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
+
+use self::judge::Judge;
+use self::rows::Rows;
+use self::stock::Stock;
+use super::bucket::{Bucket, BucketResult};
+use super::recovery::{Lister, legacy};
+use super::settings::{Settings, Sides};
+use crate::domain::format::{IndexEntry, Snapshot, stream_of};
+use crate::domain::integrity::{AcceptedLoss, Finding, Mend, Verdict, VerifySummary};
+use crate::domain::{Decision, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState};
+use crate::ports::{Error, ErrorKind, Result};
+
+pub(crate) use self::loss::accept as accept_loss;
+pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
+pub(crate) use self::repair::{apply as apply_repair, make as plan_repair};
+
+/// Which objects are read and verified, apart from those whose presence is in doubt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadData {
+    /// None: the index, the listing and the rows are compared.
+    #[default]
+    Nothing,
+    /// All of them, and all rows.
+    All,
+    /// The `part`th of `of` parts, the same objects each time; all rows.
+    Subset {
+        /// Which part, from 1.
+        part: u64,
+        /// How many parts there are.
+        of: u64,
+    },
+}
+
+/// How far a verification is; it only ever grows.
+#[derive(Debug, Default)]
+pub struct VerifyProgress {
+    tenants: AtomicU64,
+    entries: AtomicU64,
+}
+
+impl VerifyProgress {
+    /// Tenants that are done, failed ones included.
+    pub fn tenants(&self) -> u64 {
+        self.tenants.load(Ordering::Relaxed)
+    }
+
+    /// Entries that are done.
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+}
+
+/// What a verification found.
+#[derive(Debug, Default)]
+pub struct VerifyReport {
+    /// What is not as it should be, tenant by tenant in byte order.
+    pub findings: Vec<Finding>,
+    /// What was looked at.
+    pub summary: VerifySummary,
+    /// Tenants that could not be looked at, and why.
+    pub unseen: Vec<(TenantId, Error)>,
+}
+
+impl VerifyReport {
+    /// Whether something has to be done.
+    pub fn has_damage(&self) -> bool {
+        self.findings.iter().any(Finding::is_damage)
+    }
+}
+
+/// What one verification works with.
+struct Look<'a> {
+    sides: &'a Sides,
+    settings: &'a Settings,
+    bucket: Bucket,
+    requests: Arc<Semaphore>,
+    read: ReadData,
+    /// Tenants that were recovered from an older system's layout.
+    taken_over: BTreeSet<TenantId>,
+}
+
+impl<'a> Look<'a> {
+    async fn new(sides: &'a Sides, settings: &'a Settings, read: ReadData) -> Result<Self> {
+        let bucket = sides.bucket();
+        Ok(Self {
+            sides,
+            settings,
+            taken_over: legacy::taken_over(&bucket).await?,
+            bucket,
+            requests: Arc::new(Semaphore::new(settings.concurrent_requests)),
+            read,
+        })
+    }
+
+    /// Whether this object is to be read although it is listed.
+    fn reads(&self, key: &str) -> bool {
+        match self.read {
+            ReadData::Nothing => false,
+            ReadData::All => true,
+            ReadData::Subset { part, of } => {
+                let digest = Digest::of(key.as_bytes());
+                let mut first = [0; 8];
+                first.copy_from_slice(&digest.as_bytes()[..8]);
+                u64::from_be_bytes(first) % of.max(1) + 1 == part
+            }
+        }
+    }
+
+    async fn snapshot(&self, named: &IndexEntry) -> BucketResult<Snapshot> {
+        let _permit = self.requests.acquire().await;
+        self.bucket.snapshot(named).await
+    }
+
+    async fn unnamed(
+        &self,
+        tenant: &TenantId,
+        stream: Stream,
+        key: &str,
+    ) -> BucketResult<Option<Snapshot>> {
+        let _permit = self.requests.acquire().await;
+        self.bucket.unnamed_snapshot(tenant, stream, key).await
+    }
+
+    /// The database has this very entry by now.
+    async fn is_committed(&self, meta: &EntryMeta) -> BucketResult<bool> {
+        let row = rows::row(
+            self.sides.database.as_ref(),
+            &meta.tenant,
+            meta.stream,
+            meta.seq,
+        );
+        Ok(row.await?.is_some_and(|row| row.meta.is_same_as(meta)))
+    }
+}
+
+/// One tenant, compared.
+struct Examined {
+    findings: Vec<Finding>,
+    summary: VerifySummary,
+    streams: PerStream<Option<(Rows, Stock)>>,
+    state: Option<TenantState>,
+}
+
+/// Verifies one tenant.
+pub(crate) async fn tenant(
+    sides: &Sides,
+    settings: &Settings,
+    tenant: &TenantId,
+    read: ReadData,
+) -> Result<VerifyReport> {
+    let look = Look::new(sides, settings, read).await?;
+    let watermarks = sides.database.watermarks(tenant).await?;
+    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
+    let examined = examine(&look, tenant, watermarks, &keys).await?;
+    if examined.state.is_none() && keys.is_empty() {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("verify {tenant}: neither the database nor the bucket knows it"),
+        )
+        .hint("`driftline tenant list` shows the tenants of the database"));
+    }
+    Ok(VerifyReport {
+        findings: examined.findings,
+        summary: examined.summary,
+        unseen: Vec::new(),
+    })
+}
+
+/// Verifies every tenant that either side knows, several at once.
+pub(crate) async fn all(
+    sides: &Sides,
+    settings: &Settings,
+    read: ReadData,
+    progress: &VerifyProgress,
+) -> Result<VerifyReport> {
+    let look = &Look::new(sides, settings, read).await?;
+    let (mut report, mut seen) = (VerifyReport::default(), BTreeSet::new());
+    let listed = Lister::all(sides.snapshots.as_ref()).tenants();
+    let judged = listed
+        .map_ok(|(tenant, keys)| {
+            async move { Ok((listed_tenant(look, &tenant, keys).await, tenant)) }.boxed()
+        })
+        .try_buffer_unordered(settings.concurrent_tenants);
+    let mut judged = std::pin::pin!(judged);
+    let mut judged_all = Vec::new();
+    while let Some((outcome, tenant)) = judged.try_next().await? {
+        seen.insert(tenant.clone());
+        note(progress, outcome.as_ref().ok());
+        judged_all.push((tenant, outcome.map(|it| (it.findings, it.summary))));
+    }
+    let mut after = None;
+    loop {
+        let page = sides.database.tenants(after.as_ref(), 1000).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.tenant.clone());
+        let unlisted = page.into_iter().map(|state| state.tenant);
+        let unlisted: Vec<_> = unlisted.filter(|tenant| !seen.contains(tenant)).collect();
+        let mut outcomes = stream::iter(unlisted)
+            .map(|tenant| {
+                async move { (listed_tenant(look, &tenant, Vec::new()).await, tenant) }.boxed()
+            })
+            .buffer_unordered(settings.concurrent_tenants);
+        while let Some((outcome, tenant)) = outcomes.next().await {
+            note(progress, outcome.as_ref().ok());
+            judged_all.push((tenant, outcome.map(|it| (it.findings, it.summary))));
+        }
+    }
+    judged_all.sort_by(|(left, _), (right, _)| left.cmp(right));
+    for (tenant, outcome) in judged_all {
+        match outcome {
+            Ok((findings, summary)) => {
+                report.findings.extend(findings);
+                report.summary.add(&summary);
+            }
+            Err(error) => report.unseen.push((tenant, error)),
+        }
+    }
+    Ok(report)
+}
+
+fn note(progress: &VerifyProgress, examined: Option<&Examined>) {
+    progress.tenants.fetch_add(1, Ordering::Relaxed);
+    let entries = examined.map_or(0, |examined| examined.summary.versions);
+    progress.entries.fetch_add(entries, Ordering::Relaxed);
+}
+
+/// A tenant of a listing that was read before anything was asked of the database. The watermarks may say more than that
+/// listing, and an object that it lacks is asked for by name.
+async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) -> Result<Examined> {
+    let watermarks = look.sides.database.watermarks(tenant).await?;
+    examine(look, tenant, watermarks, &keys).await
+}
+
+/// Compares the three sides of one tenant.
+async fn examine(
+    look: &Look<'_>,
+    tenant: &TenantId,
+    watermarks: PerStream<Seq>,
+    keys: &[String],
+) -> Result<Examined> {
+    let mut examined = Examined {
+        findings: Vec::new(),
+        summary: VerifySummary {
+            tenants: 1,
+            ..VerifySummary::default()
+        },
+        streams: PerStream::from_fn(|_| None),
+        state: None,
+    };
+    let mut stocks = PerStream::from_fn(|_| None);
+    for stream in Stream::ALL {
+        let any = keys.iter().any(|key| stream_of(key) == Some(stream));
+        // Nothing is listed and nothing was ever shadowed: there is nothing to be read.
+        if any || watermarks[stream] > Seq::default() {
+            stocks[stream] = Some(Stock::take(&look.bucket, tenant, stream, keys).await?);
+        }
+    }
+    let taken_over = look.taken_over.contains(tenant);
+    let mut older = None;
+    if let Some(stock) = &mut stocks[Stream::Manifests] {
+        if taken_over {
+            older::forget(tenant, stock);
+        } else {
+            older = older::is_in_older_layout(look, tenant, stock, keys).await?;
+        }
+    }
+    let state = look.sides.database.tenant(tenant).await?;
+    for stream in Stream::ALL {
+        let head = state.as_ref().map_or_else(
+            || TenantState::new(tenant.clone(), crate::domain::Epoch::FIRST).heads[stream],
+            |state| state.heads[stream],
+        );
+        if head.seq == Seq::default() && stocks[stream].is_none() {
+            continue;
+        }
+        let database = look.sides.database.as_ref();
+        let contents = look.read != ReadData::Nothing;
+        let rows = Rows::read(database, tenant, stream, head, contents).await?;
+        let stock = stocks[stream].take().unwrap_or_default();
+        let mut judge = Judge {
+            look,
+            tenant,
+            stream,
+            watermark: watermarks[stream],
+            rows: &rows,
+            stock: &stock,
+            is_older: older.is_some(),
+            findings: Vec::new(),
+            summary: VerifySummary::default(),
+        };
+        judge.run().await?;
+        let versions = rows.head.seq.max(stock.latest()).get();
+        let (findings, summary) = (judge.findings, judge.summary);
+        examined.findings.extend(findings);
+        examined.summary.add(&summary);
+        examined.summary.versions += versions;
+        examined.streams[stream] = Some((rows, stock));
+    }
+    for key in keys.iter().filter(|key| stream_of(key).is_none()) {
+        examined.summary.count(Verdict::BucketOnly);
+        examined.findings.push(Finding {
+            tenant: tenant.clone(),
+            stream: None,
+            seq: None,
+            verdict: Verdict::BucketOnly,
+            object: Some(key.clone()),
+            detail: "it is no object of driftline's".to_owned(),
+            repair: Mend::Quarantine,
+            accepted: None,
+        });
+    }
+    if taken_over && look.read != ReadData::Nothing {
+        let rows = examined.streams[Stream::Manifests].as_ref();
+        let rows = rows.map(|(rows, _)| rows);
+        older = Some(older::left_behind(look, tenant, keys, rows).await?);
+    }
+    for object in older.into_iter().flatten() {
+        let finding = older::finding(tenant, &object);
+        examined.summary.count(finding.verdict);
+        examined.findings.push(finding);
+    }
+    accept(look, tenant, &mut examined).await?;
+    examined.findings.sort_by_key(|finding| {
+        let entry = (finding.stream, finding.seq);
+        (entry.0.is_none(), entry.0, entry.1, finding.object.clone())
+    });
+    examined.state = state;
+    Ok(examined)
+}
+
+/// Marks the losses that somebody accepted. Decisions are read only where there is a loss.
+async fn accept(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> Result<()> {
+    let is_loss = |finding: &Finding| finding.repair == Mend::Lost;
+    if !examined.findings.iter().any(is_loss) {
+        return Ok(());
+    }
+    let mut accepted = std::collections::BTreeMap::new();
+    let known = examined.streams[Stream::Decisions].as_ref();
+    for seq in known.map_or_else(Vec::new, |(rows, _)| rows.metas.keys().copied().collect()) {
+        let database = look.sides.database.as_ref();
+        let Some(decision) = rows::row(database, tenant, Stream::Decisions, seq).await? else {
+            continue;
+        };
+        if let Ok(Decision::AcceptLoss {
+            lost_stream,
+            lost_seq,
+        }) = serde_json::from_slice(decision.content.as_bytes())
+        {
+            let loss = AcceptedLoss {
+                decision: seq,
+                by: decision.meta.created_by,
+                reason: decision.meta.message,
+            };
+            accepted.insert((lost_stream, lost_seq), loss);
+        }
+    }
+    for finding in examined.findings.iter_mut().filter(|it| is_loss(it)) {
+        if let (Some(stream), Some(seq)) = (finding.stream, finding.seq) {
+            finding.accepted = accepted.get(&(stream, seq)).cloned();
+        }
+    }
+    Ok(())
+}

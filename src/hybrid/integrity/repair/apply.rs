@@ -1,0 +1,283 @@
+//! From actions to deeds, each with a last look at what it is about to change.
+
+use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
+use crate::domain::format::{Index, IndexEntry, PAGE_SIZE, Page, Snapshot, snapshot_key};
+use crate::domain::{Digest, Seq, Stream, TenantId};
+use crate::hybrid::bucket::{BucketError, Created, Swapped};
+use crate::hybrid::crash;
+use crate::hybrid::integrity::{Look, ReadData, rows};
+use crate::hybrid::settings::{Settings, Sides};
+use crate::ports::{Error, ErrorKind, Result};
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub struct RepairReport {
+    /// Per tenant: how many actions were carried out, or why it stopped.
+    pub tenants: Vec<(TenantId, Result<usize>)>,
+}
+
+/// Carries a plan out. `Stale`, and nothing changed, when anything that it rests on has moved.
+pub(crate) async fn apply(
+    sides: &Sides,
+    settings: &Settings,
+    plan: &RepairPlan,
+) -> Result<RepairReport> {
+    let look = &Look::new(sides, settings, ReadData::All).await?;
+    let identity = sides.database.identity().await?;
+    if identity.id != plan.database_id || identity.bucket_id != plan.bucket_id {
+        return Err(stale("the plan was made for another database or bucket"));
+    }
+    let owner = sides.bucket().identity().await?;
+    if owner.is_none_or(|(owner, _)| {
+        owner.database_id != identity.id || Some(owner.bucket_id) != identity.bucket_id
+    }) {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            "repair: the bucket belongs to another database",
+        )
+        .hint("`driftline doctor` shows whose it is"));
+    }
+    for planned in &plan.tenants {
+        let now = plan::of_tenant(look, &planned.tenant).await?;
+        if (now.epoch, &now.actions) != (planned.epoch, &planned.actions) {
+            return Err(stale(&format!("{} moved since", planned.tenant)));
+        }
+    }
+    let mut report = RepairReport::default();
+    for planned in &plan.tenants {
+        if !planned.actions.is_empty() {
+            let outcome = carry_out(look, planned).await;
+            report.tenants.push((planned.tenant.clone(), outcome));
+        }
+    }
+    Ok(report)
+}
+
+fn stale(what: &str) -> Error {
+    Error::new(ErrorKind::Stale, format!("repair: {what}"))
+        .hint("nothing was changed; make a new plan with `driftline repair --plan FILE`")
+}
+
+async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
+    let tenant = &planned.tenant;
+    let mut rows = Vec::new();
+    let mut is_restored = false;
+    for action in &planned.actions {
+        if let Action::RestoreRow { .. } = action {
+            rows.push(action);
+            continue;
+        }
+        // All rows come back in one transaction, before anything is made from them.
+        if !is_restored && !matches!(action, Action::Quarantine { .. }) {
+            restore_rows(look, tenant, &rows).await?;
+            is_restored = true;
+        }
+        match action {
+            Action::Quarantine { object, sha256 } => quarantine(look, object, *sha256).await?,
+            Action::Reshadow {
+                stream,
+                seq,
+                object,
+                sha256,
+            } => reshadow(look, tenant, (*stream, *seq), object, *sha256).await?,
+            Action::RebuildPage {
+                stream,
+                page,
+                object,
+                chain,
+            } => rebuild_page(look, tenant, (*stream, *page), object, *chain).await?,
+            Action::RebuildIndex {
+                stream,
+                object,
+                sha256,
+            } => rebuild_index(look, planned, *stream, object, *sha256).await?,
+            Action::RestoreRow { .. } => {}
+        }
+        crash::point("repair-action");
+    }
+    if !is_restored {
+        restore_rows(look, tenant, &rows).await?;
+    }
+    Ok(planned.actions.len())
+}
+
+fn moved(key: &str) -> Error {
+    Error::new(ErrorKind::Stale, format!("repair: {key} changed meanwhile"))
+        .hint("make a new plan with `driftline repair --plan FILE`")
+}
+
+/// Copies the object, reads the copy back, and only then removes it.
+async fn quarantine(look: &Look<'_>, key: &str, sha256: Digest) -> Result<()> {
+    let Some(found) = look.bucket.store().get(key).await? else {
+        return Ok(());
+    };
+    if Digest::of(&found.bytes) != sha256 {
+        return Err(moved(key));
+    }
+    copy(look, key, &found.bytes, sha256).await?;
+    crash::point("repair-copied");
+    look.bucket.store().delete(key).await?;
+    Ok(())
+}
+
+async fn copy(look: &Look<'_>, key: &str, bytes: &bytes::Bytes, sha256: Digest) -> Result<()> {
+    let short = &sha256.to_string()[..12];
+    let place = format!("{QUARANTINE}{key}.{short}");
+    let created = look.bucket.create(&place, bytes).await?;
+    let there = look.bucket.store().get(&place).await?;
+    match (created, there) {
+        (Created::Written | Created::Exists(_), Some(there)) if there.bytes == *bytes => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Damaged,
+            format!("repair: the copy {place} is not what was written"),
+        )
+        .hint("nothing was removed; look at the store with `driftline doctor --race`")),
+    }
+}
+
+async fn reshadow(
+    look: &Look<'_>,
+    tenant: &TenantId,
+    (stream, seq): (Stream, Seq),
+    key: &str,
+    sha256: Digest,
+) -> Result<()> {
+    let row = rows::row(look.sides.database.as_ref(), tenant, stream, seq).await?;
+    let bytes = row.map(|row| Snapshot::write(&row));
+    let bytes = bytes
+        .filter(|bytes| Digest::of(bytes) == sha256)
+        .ok_or_else(|| moved(&format!("{stream}/{seq} of {tenant}")))?;
+    match look.bucket.create(key, &bytes).await? {
+        Created::Written => Ok(()),
+        Created::Exists(_) => Err(moved(key)),
+    }
+}
+
+/// Inserts rows under the tenant's lock. Their neighbours are immutable, so that what was verified to fit between them still
+/// does, whatever was appended since.
+async fn restore_rows(look: &Look<'_>, tenant: &TenantId, actions: &[&Action]) -> Result<()> {
+    if actions.is_empty() {
+        return Ok(());
+    }
+    let database = &look.sides.database;
+    let mut entries = Vec::with_capacity(actions.len());
+    let mut replaced = Vec::new();
+    for action in actions {
+        let Action::RestoreRow {
+            stream,
+            seq,
+            object,
+            checksum,
+            chain,
+            replaces,
+        } = action
+        else {
+            continue;
+        };
+        let found = look.unnamed(tenant, *stream, object).await?;
+        let entry = found
+            .map(|found| found.entry)
+            .filter(|entry| (entry.meta.checksum, entry.meta.chain) == (*checksum, *chain));
+        entries.push(entry.ok_or_else(|| moved(object))?);
+        if *replaces {
+            replaced.push((*stream, *seq));
+        }
+    }
+    let identity = database.identity().await?;
+    let bucket = identity
+        .bucket_id
+        .ok_or_else(|| stale("the database has no bucket any more"))?;
+    let watermarks = database.watermarks(tenant).await?;
+    let mut restore = database.begin_restore(tenant).await?;
+    let state = restore
+        .state()
+        .cloned()
+        .ok_or_else(|| stale(&format!("{tenant} is gone")))?;
+    for stream in Stream::ALL {
+        let seqs: Vec<_> = (replaced.iter())
+            .filter(|(of, _)| *of == stream)
+            .map(|(_, seq)| *seq)
+            .collect();
+        if !seqs.is_empty() {
+            restore.remove(stream, &seqs).await?;
+        }
+    }
+    restore.insert(&entries).await?;
+    crash::point("repair-rows");
+    Ok(restore.commit(&state, bucket, &watermarks).await?)
+}
+
+async fn rebuild_page(
+    look: &Look<'_>,
+    tenant: &TenantId,
+    (stream, number): (Stream, u64),
+    key: &str,
+    chain: Digest,
+) -> Result<()> {
+    let database = look.sides.database.as_ref();
+    let first = (number - 1) * PAGE_SIZE + 1;
+    let mut entries = Vec::new();
+    let mut prev_chain = crate::domain::genesis(tenant, stream);
+    if first > 1 {
+        let before = database
+            .history(tenant, stream, Some(Seq::new(first)), 1)
+            .await?;
+        let before = before.into_iter().find(|meta| meta.seq.get() == first - 1);
+        prev_chain = before.ok_or_else(|| moved(key))?.chain;
+    }
+    for seq in (first..first + PAGE_SIZE).map(Seq::new) {
+        let row = rows::row(database, tenant, stream, seq).await?;
+        let row = row.ok_or_else(|| moved(key))?;
+        let object = snapshot_key(tenant, stream, seq, row.meta.epoch);
+        let found = look.unnamed(tenant, stream, &object).await?;
+        let found = found.filter(|found| found.entry.meta.is_same_as(&row.meta));
+        let found = found.ok_or_else(|| moved(&object))?;
+        entries.push(IndexEntry::of(look.bucket.store().prefix(), &found));
+    }
+    let page = Page {
+        number,
+        prev_chain,
+        entries,
+    };
+    // What is written must read back as a page, and end where the index goes on.
+    let bytes = page.to_bytes();
+    let read = Page::parse(tenant, stream, number, &bytes).map_err(BucketError::from)?;
+    if read.latest_chain() != chain {
+        return Err(moved(key));
+    }
+    match look.bucket.create(key, &bytes).await? {
+        Created::Written => Ok(()),
+        Created::Exists(_) => Err(moved(key)),
+    }
+}
+
+/// The fence stays: the new index is in the tenant's epoch. The watermark is lowered first, so that a crash in between leaves
+/// nothing that is believed to be shadowed without an index.
+async fn rebuild_index(
+    look: &Look<'_>,
+    planned: &TenantRepair,
+    stream: Stream,
+    key: &str,
+    sha256: Option<Digest>,
+) -> Result<()> {
+    let (tenant, database) = (&planned.tenant, &look.sides.database);
+    let found = look.bucket.store().get(key).await?;
+    if found.as_ref().map(|found| Digest::of(&found.bytes)) != sha256 {
+        return Err(moved(key));
+    }
+    let bucket = database.identity().await?.bucket_id;
+    let bucket = bucket.ok_or_else(|| stale("the database has no bucket any more"))?;
+    database
+        .lower_watermark(tenant, bucket, stream, Seq::default())
+        .await?;
+    crash::point("repair-lowered");
+    if let (Some(found), Some(sha256)) = (&found, sha256) {
+        copy(look, key, &found.bytes, sha256).await?;
+    }
+    let index = Index::empty(tenant, stream, planned.epoch, look.sides.now());
+    let etag = found.as_ref().map(|found| &found.etag);
+    match look.bucket.swap(key, &index.to_bytes(), etag).await? {
+        Swapped::Written(_) => Ok(()),
+        Swapped::Moved => Err(moved(key)),
+    }
+}

@@ -1,0 +1,288 @@
+//! From findings to actions.
+
+use std::collections::BTreeSet;
+
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+
+use super::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
+use crate::domain::format::{PAGE_SIZE, Snapshot};
+use crate::domain::integrity::{Finding, Mend, Verdict};
+use crate::domain::{Digest, Epoch, Seq, Stream, TenantId};
+use crate::hybrid::bucket::BucketError;
+use crate::hybrid::integrity::{Examined, Look, ReadData, examine, rows};
+use crate::hybrid::recovery::Lister;
+use crate::hybrid::settings::{Settings, Sides};
+use crate::ports::Result;
+
+/// Plans the repair of one tenant, or of every tenant that either side knows.
+pub(crate) async fn make(
+    sides: &Sides,
+    settings: &Settings,
+    tenant: Option<&TenantId>,
+) -> Result<RepairPlan> {
+    let look = &Look::new(sides, settings, ReadData::All).await?;
+    let identity = sides.database.identity().await?;
+    let mut names = BTreeSet::new();
+    if let Some(tenant) = tenant {
+        names.insert(tenant.clone());
+    } else {
+        let mut lister = Lister::all(sides.snapshots.as_ref());
+        while let Some((name, _)) = lister.next().await? {
+            names.insert(name);
+        }
+        let mut after = None;
+        loop {
+            let page = sides.database.tenants(after.as_ref(), 1000).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.tenant.clone());
+            names.extend(page.into_iter().map(|state| state.tenant));
+        }
+    }
+    let mut plan = RepairPlan {
+        schema: REPAIR_PLAN_SCHEMA.to_owned(),
+        bucket_id: identity.bucket_id,
+        database_id: identity.id,
+        tenants: Vec::new(),
+        unseen: Vec::new(),
+    };
+    let mut made = stream::iter(names)
+        .map(|name| async move { (of_tenant(look, &name).await, name) }.boxed())
+        .buffered(settings.concurrent_tenants);
+    while let Some((outcome, name)) = made.next().await {
+        match outcome {
+            Ok(repair) if repair.actions.is_empty() && repair.left.is_empty() => {}
+            Ok(repair) => plan.tenants.push(repair),
+            Err(error) => plan.unseen.push((name, error.to_string())),
+        }
+    }
+    Ok(plan)
+}
+
+/// Plans the repair of one tenant.
+pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<TenantRepair> {
+    let watermarks = look.sides.database.watermarks(tenant).await?;
+    let keys = Lister::of(look.sides.snapshots.as_ref(), tenant).await?;
+    let examined = examine(look, tenant, watermarks, &keys).await?;
+    let epoch = examined
+        .state
+        .as_ref()
+        .map_or(Epoch::default(), |it| it.epoch);
+    let mut planner = Planner {
+        look,
+        examined: &examined,
+        first: Vec::new(),
+        then: Vec::new(),
+        left: Vec::new(),
+    };
+    let findings = examined.findings.iter().filter(|it| it.is_damage());
+    // Of two histories neither is the one to mend the other with.
+    let is_divergent = findings.clone().any(|it| it.verdict == Verdict::Divergent);
+    for finding in findings {
+        if is_divergent {
+            planner.left.push(finding.clone());
+        } else {
+            planner.plan(finding).await?;
+        }
+    }
+    let Planner {
+        mut first,
+        mut then,
+        left,
+        ..
+    } = planner;
+    then.sort_by_key(order);
+    first.extend(then);
+    Ok(TenantRepair {
+        tenant: tenant.clone(),
+        epoch,
+        actions: first,
+        left,
+    })
+}
+
+/// Rows before the snapshots that are written from them, and both before what names them.
+fn order(action: &Action) -> (u8, Option<Stream>, u64) {
+    match action {
+        Action::Quarantine { .. } => (0, None, 0),
+        Action::RestoreRow { stream, seq, .. } => (1, Some(*stream), seq.get()),
+        Action::Reshadow { stream, seq, .. } => (2, Some(*stream), seq.get()),
+        Action::RebuildPage { stream, page, .. } => (3, Some(*stream), *page),
+        Action::RebuildIndex { stream, .. } => (4, Some(*stream), 0),
+    }
+}
+
+struct Planner<'a> {
+    look: &'a Look<'a>,
+    examined: &'a Examined,
+    first: Vec<Action>,
+    then: Vec<Action>,
+    left: Vec<Finding>,
+}
+
+impl Planner<'_> {
+    async fn plan(&mut self, finding: &Finding) -> Result<()> {
+        let planned = match (finding.repair, finding.stream, finding.seq) {
+            (Mend::Quarantine, _, _) => self.quarantine(finding).await?,
+            (Mend::Reshadow, Some(stream), Some(seq)) => {
+                self.reshadow(finding, stream, seq).await?
+            }
+            (Mend::RestoreRow, Some(stream), Some(seq)) => {
+                self.restore_row(finding, stream, seq).await?
+            }
+            (Mend::RebuildPage, Some(stream), _) => self.rebuild_page(finding, stream).await?,
+            (Mend::RebuildIndex, Some(stream), _) => self.rebuild_index(finding, stream).await?,
+            _ => Err(finding.detail.clone()),
+        };
+        if let Err(detail) = planned {
+            self.left.push(Finding {
+                detail,
+                ..finding.clone()
+            });
+        }
+        Ok(())
+    }
+
+    /// Moves away what is there now, if anything is.
+    async fn quarantine(&mut self, finding: &Finding) -> Result<std::result::Result<(), String>> {
+        let Some(object) = finding.object.clone() else {
+            return Ok(Err(finding.detail.clone()));
+        };
+        if let Some(found) = self.look.bucket.store().get(&object).await? {
+            let sha256 = Digest::of(&found.bytes);
+            self.first.push(Action::Quarantine { object, sha256 });
+        }
+        Ok(Ok(()))
+    }
+
+    async fn reshadow(
+        &mut self,
+        finding: &Finding,
+        stream: Stream,
+        seq: Seq,
+    ) -> Result<std::result::Result<(), String>> {
+        let database = self.look.sides.database.as_ref();
+        let row = rows::row(database, &finding.tenant, stream, seq).await?;
+        let (Some(row), Some(object)) = (row, finding.object.clone()) else {
+            return Ok(Err("its row is gone".to_owned()));
+        };
+        let sha256 = Digest::of(&Snapshot::write(&row));
+        let streams = &self.examined.streams[stream];
+        let named = streams
+            .as_ref()
+            .and_then(|(_, stock)| stock.named.get(&seq));
+        if named.is_some_and(|named| named.object_sha256 != sha256) {
+            return Ok(Err(
+                "the row does not make up the object that the index names".to_owned(),
+            ));
+        }
+        self.quarantine(finding).await?.ok();
+        self.then.push(Action::Reshadow {
+            stream,
+            seq,
+            object,
+            sha256,
+        });
+        Ok(Ok(()))
+    }
+
+    async fn restore_row(
+        &mut self,
+        finding: &Finding,
+        stream: Stream,
+        seq: Seq,
+    ) -> Result<std::result::Result<(), String>> {
+        let Some((rows, stock)) = &self.examined.streams[stream] else {
+            return Ok(Err(finding.detail.clone()));
+        };
+        let read = match (stock.named.get(&seq), &finding.object) {
+            (Some(named), _) => self.look.snapshot(named).await.map(Some),
+            (None, Some(key)) => self.look.unnamed(&finding.tenant, stream, key).await,
+            (None, None) => Ok(None),
+        };
+        let meta = match read {
+            Ok(Some(snapshot)) => snapshot.entry.meta,
+            Ok(None) => return Ok(Err("no object holds it".to_owned())),
+            Err(BucketError::Damage(damage)) => return Ok(Err(damage.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        self.then.push(Action::RestoreRow {
+            stream,
+            seq,
+            object: crate::domain::format::snapshot_key(&meta.tenant, stream, seq, meta.epoch),
+            checksum: meta.checksum,
+            chain: meta.chain,
+            replaces: rows.metas.contains_key(&seq),
+        });
+        Ok(Ok(()))
+    }
+
+    async fn rebuild_page(
+        &mut self,
+        finding: &Finding,
+        stream: Stream,
+    ) -> Result<std::result::Result<(), String>> {
+        let (Some((rows, stock)), Some(object)) =
+            (&self.examined.streams[stream], finding.object.clone())
+        else {
+            return Ok(Err(finding.detail.clone()));
+        };
+        let number = stock.page_damage.iter().find(|(_, it)| it.object == object);
+        let Some((number, _)) = number else {
+            return Ok(Err(finding.detail.clone()));
+        };
+        let last = Seq::new(number * PAGE_SIZE);
+        let chain = rows.chain_at(&finding.tenant, stream, last);
+        let following = match stock.index.as_ref() {
+            Some(index) if index.sealed_pages == *number => Some(index.prev_chain),
+            _ => (stock.named.get(&last.next()))
+                .and(rows.metas.get(&last.next()))
+                .and(chain),
+        };
+        let Some(chain) = chain.filter(|_| following.is_none() || following == chain) else {
+            return Ok(Err(
+                "its rows do not make up the page that the index follows".to_owned(),
+            ));
+        };
+        self.quarantine(finding).await?.ok();
+        self.then.push(Action::RebuildPage {
+            stream,
+            page: *number,
+            object,
+            chain,
+        });
+        Ok(Ok(()))
+    }
+
+    async fn rebuild_index(
+        &mut self,
+        finding: &Finding,
+        stream: Stream,
+    ) -> Result<std::result::Result<(), String>> {
+        let Some((rows, _)) = &self.examined.streams[stream] else {
+            return Ok(Err(finding.detail.clone()));
+        };
+        let lost = |seq: &Seq| {
+            let findings = &mut self.examined.findings.iter();
+            findings
+                .any(|it| (it.stream, it.seq, it.repair) == (Some(stream), Some(*seq), Mend::Lost))
+        };
+        if let Some(seq) = rows.missing().into_iter().find(lost) {
+            return Ok(Err(format!(
+                "it cannot be made up from the rows: {stream}/{seq} is lost"
+            )));
+        }
+        let object = crate::domain::format::index_key(&finding.tenant, stream);
+        let planned = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
+        if !self.then.iter().any(planned) {
+            let found = self.look.bucket.store().get(&object).await?;
+            let sha256 = found.map(|found| Digest::of(&found.bytes));
+            self.then.push(Action::RebuildIndex {
+                stream,
+                object,
+                sha256,
+            });
+        }
+        Ok(Ok(()))
+    }
+}

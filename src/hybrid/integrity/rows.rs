@@ -1,0 +1,136 @@
+//! What the database holds of a stream: its rows, and whether their chain and their bytes are what was committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::content::Content;
+use crate::domain::{Digest, Entry, EntryMeta, Head, Seq, Stream, TenantId, genesis};
+use crate::ports::{Database, StoreResult};
+
+/// Rows that are asked for at once, and their content in bytes.
+const PAGE: u32 = 1000;
+const PAGE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A stream's rows.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// The head on the tenant's lock row.
+    pub(super) head: Head,
+    /// The rows that are there.
+    pub(super) metas: BTreeMap<Seq, EntryMeta>,
+    /// Rows whose content does not have their checksum, and the digest that it has.
+    pub(super) damaged: BTreeMap<Seq, Digest>,
+    /// The first number whose chain does not follow from the one before.
+    pub(super) broken: Option<Seq>,
+}
+
+impl Rows {
+    /// Reads the rows up to `head`; with `contents` also their bytes.
+    pub(super) async fn read(
+        database: &dyn Database,
+        tenant: &TenantId,
+        stream: Stream,
+        head: Head,
+        contents: bool,
+    ) -> StoreResult<Self> {
+        let mut rows = Self {
+            head,
+            metas: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+            broken: None,
+        };
+        let mut before = Some(head.seq.next());
+        while head.seq > Seq::default() {
+            let page = database.history(tenant, stream, before, PAGE).await?;
+            before = page.last().map(|meta| meta.seq);
+            let full = page.len() == PAGE as usize;
+            rows.metas
+                .extend(page.into_iter().map(|meta| (meta.seq, meta)));
+            if !full {
+                break;
+            }
+        }
+        rows.broken = rows.first_broken(tenant, stream);
+        if contents {
+            rows.check_contents(database, tenant, stream).await?;
+        }
+        Ok(rows)
+    }
+
+    /// Where a row is missing nothing can be said of the one after it.
+    fn first_broken(&self, tenant: &TenantId, stream: Stream) -> Option<Seq> {
+        let mut before = Some((Seq::default(), genesis(tenant, stream)));
+        for (seq, meta) in &self.metas {
+            if let Some((_, chain)) = before.filter(|(last, _)| last.next() == *seq)
+                && meta.expected_chain(chain) != meta.chain
+            {
+                return Some(*seq);
+            }
+            before = Some((*seq, meta.chain));
+        }
+        let (last, chain) = before?;
+        (last == self.head.seq && chain != self.head.chain).then_some(last)
+    }
+
+    async fn check_contents(
+        &mut self,
+        database: &dyn Database,
+        tenant: &TenantId,
+        stream: Stream,
+    ) -> StoreResult<()> {
+        // A run of rows ends before one that is missing: the next begins behind it.
+        let starts: Vec<Seq> = (self.metas.keys())
+            .filter(|seq| {
+                let before = Seq::new(seq.get() - 1);
+                !self.metas.contains_key(&before)
+            })
+            .map(|seq| Seq::new(seq.get() - 1))
+            .collect();
+        for start in starts {
+            let mut after = start;
+            while self.metas.contains_key(&after.next()) {
+                let run = database
+                    .pending(tenant, stream, after, PAGE, PAGE_BYTES)
+                    .await?;
+                let Some(last) = run.last() else { break };
+                after = last.meta.seq;
+                for row in run {
+                    let actual = Content::from_stored(row.content.bytes().clone()).checksum();
+                    if actual != row.meta.checksum {
+                        self.damaged.insert(row.meta.seq, actual);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers up to the head without a row.
+    pub(super) fn missing(&self) -> BTreeSet<Seq> {
+        (1..=self.head.seq.get())
+            .map(Seq::new)
+            .filter(|seq| !self.metas.contains_key(seq))
+            .collect()
+    }
+
+    /// The chain at a number, if it can be told.
+    pub(super) fn chain_at(&self, tenant: &TenantId, stream: Stream, seq: Seq) -> Option<Digest> {
+        if seq == Seq::default() {
+            return Some(genesis(tenant, stream));
+        }
+        if seq == self.head.seq {
+            return Some(self.head.chain);
+        }
+        self.metas.get(&seq).map(|meta| meta.chain)
+    }
+}
+
+/// One row with its content.
+pub(super) async fn row(
+    database: &dyn Database,
+    tenant: &TenantId,
+    stream: Stream,
+    seq: Seq,
+) -> StoreResult<Option<Entry>> {
+    let stored = database.entry(tenant, stream, seq).await?;
+    Ok(stored.map(|stored| stored.entry))
+}

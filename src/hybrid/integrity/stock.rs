@@ -1,0 +1,134 @@
+//! What the index, the pages and the listing say of a stream. Nothing is concluded here, and no snapshot is read.
+
+use std::collections::BTreeMap;
+
+use crate::domain::format::{
+    Damage, Index, IndexEntry, PAGE_SIZE, index_key, page_key, parse_snapshot_key, stream_of,
+};
+use crate::domain::{Epoch, Seq, Stream, TenantId};
+use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
+use crate::ports::ETag;
+
+/// A stream as its bucket shows it.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    /// The index; `None` when there is none or it is damaged.
+    pub(super) index: Option<Index>,
+    /// The version of the index object, damaged or not.
+    pub(super) etag: Option<ETag>,
+    /// What is wrong with the index.
+    pub(super) index_damage: Option<Damage>,
+    /// What is wrong with pages.
+    pub(super) page_damage: Vec<(u64, Damage)>,
+    /// What the index and the readable pages name.
+    pub(super) named: BTreeMap<Seq, IndexEntry>,
+    /// Snapshots in the listing.
+    pub(super) objects: BTreeMap<(Seq, Epoch), String>,
+    /// Keys in the stream's places that are none of its objects.
+    pub(super) foreign: Vec<String>,
+}
+
+impl Stock {
+    /// Reads the index and the pages. `keys` is a listing of the tenant; what it lacks is not believed to be missing.
+    pub(super) async fn take(
+        bucket: &Bucket,
+        tenant: &TenantId,
+        stream: Stream,
+        keys: &[String],
+    ) -> BucketResult<Self> {
+        let mut stock = Self::default();
+        let mut pages = Vec::new();
+        for key in keys.iter().filter(|key| stream_of(key) == Some(stream)) {
+            match parse_snapshot_key(key) {
+                Some((_, seq, epoch)) => {
+                    stock.objects.insert((seq, epoch), key.clone());
+                }
+                None if *key == index_key(tenant, stream) => {}
+                None => pages.push(key.clone()),
+            }
+        }
+        match bucket.index(tenant, stream).await {
+            Ok(Some((index, etag))) => {
+                stock.etag = Some(etag);
+                stock.pages(bucket, &index).await?;
+                for entry in &index.entries {
+                    stock.named.insert(entry.meta.seq, entry.clone());
+                }
+                stock.index = Some(index);
+            }
+            Ok(None) => {}
+            Err(BucketError::Damage(damage)) => {
+                stock.index_damage = Some(damage);
+                stock.etag = bucket.index_etag(tenant, stream).await?;
+            }
+            Err(error) => return Err(error),
+        }
+        let sealed = stock.index.as_ref().map_or(u64::MAX, |it| it.sealed_pages);
+        stock.foreign = pages
+            .into_iter()
+            .filter(|key| !is_page(tenant, stream, key, sealed))
+            .collect();
+        Ok(stock)
+    }
+
+    async fn pages(&mut self, bucket: &Bucket, index: &Index) -> BucketResult<()> {
+        let (tenant, stream) = (&index.tenant, index.stream);
+        let mut chain = Some(crate::domain::genesis(tenant, stream));
+        for number in 1..=index.sealed_pages {
+            let key = page_key(tenant, stream, number);
+            match bucket.page(tenant, stream, number).await {
+                Ok(page) => {
+                    if let Some(before) = chain
+                        && let Err(damage) =
+                            Damage::check(&key, "prevChain", before, page.prev_chain)
+                    {
+                        self.page_damage.push((number, damage));
+                        chain = None;
+                        continue;
+                    }
+                    chain = Some(page.latest_chain());
+                    for entry in page.entries {
+                        self.named.insert(entry.meta.seq, entry);
+                    }
+                }
+                Err(BucketError::Damage(damage)) => {
+                    self.page_damage.push((number, damage));
+                    chain = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(before) = chain
+            && let Err(damage) = Damage::check(
+                &index_key(tenant, stream),
+                "prevChain",
+                index.prev_chain,
+                before,
+            )
+        {
+            self.index_damage = Some(damage);
+        }
+        Ok(())
+    }
+
+    /// The newest number that the index names; 0 without a readable one.
+    pub(super) fn latest(&self) -> Seq {
+        self.index.as_ref().map_or(Seq::default(), Index::latest)
+    }
+
+    /// The entry should be named by a page that cannot be read.
+    pub(super) fn is_on_damaged_page(&self, seq: Seq) -> bool {
+        let page = seq.get().saturating_sub(1) / PAGE_SIZE + 1;
+        self.page_damage.iter().any(|(number, _)| *number == page)
+    }
+}
+
+/// A page of this stream: sealed ones, and one that was sealed by whoever did not get to write the index.
+fn is_page(tenant: &TenantId, stream: Stream, key: &str, sealed: u64) -> bool {
+    let number = key
+        .rsplit_once("/p")
+        .and_then(|(_, name)| name.strip_suffix(".json")?.parse().ok());
+    number.is_some_and(|number: u64| {
+        number <= sealed.saturating_add(1) && page_key(tenant, stream, number) == key
+    })
+}

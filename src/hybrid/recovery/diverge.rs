@@ -1,0 +1,356 @@
+//! Two histories become one: the bucket's numbers stand, and what only the database has comes after them.
+//!
+//! Per stream, up to the last number at which both chains agree nothing changes. Behind it the bucket's entries are restored
+//! as they are, and the database's get new numbers, chains and the new epoch; id, content, author and times stay (a commit time
+//! never goes back). What moved is a decision of its own, so that whoever recovers later follows the references too.
+
+use crate::domain::content::Content;
+use crate::domain::{
+    Decision, Entry, EntryId, EntryMeta, Epoch, Head, Moved, PerStream, Seq, ShortText, Stream,
+    TenantState, Timestamp, genesis,
+};
+use crate::ports::{Error, ErrorKind, Restore, Result};
+
+use super::Context;
+use super::plan::{Plan, place, read};
+use super::restore::{fence, unmoved};
+use super::target::RECOVERER;
+use crate::hybrid::crash;
+
+/// What one decision names at most: it has to stay a document of sensible size.
+const MOVED_AT_ONCE: usize = 10_000;
+/// Rows read at once, and their content in bytes.
+const ROWS: u32 = 512;
+const BYTES: u64 = 8 * 1024 * 1024;
+
+/// One stream of both histories.
+#[derive(Debug, Default)]
+struct Merge {
+    /// Entries of the bucket that the database lacks.
+    restore: Vec<Seq>,
+    /// The database's entries that move, with their new numbers and chains.
+    moved: Vec<(EntryMeta, EntryMeta)>,
+    /// The stream afterwards.
+    head: Option<Head>,
+    last_committed_at: Option<Timestamp>,
+}
+
+/// What became of two histories, or would.
+pub(super) struct Resolved {
+    /// The tenant's state afterwards.
+    pub(super) state: TenantState,
+    /// The database's entries under their new numbers.
+    pub(super) moved: Vec<Moved>,
+    /// Entries of the bucket that the database lacked.
+    pub(super) restored: u64,
+}
+
+/// Resolves a divergence, or with a dry run tells what would move.
+pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Resolved> {
+    let seen = plan.seen.clone().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("recover {}: the database does not know it", plan.tenant),
+        )
+    })?;
+    let epoch = if context.request.dry_run {
+        plan.epoch().next()
+    } else {
+        let tenant = Some(&plan.tenant);
+        context.takeover.epoch(tenant, plan.epoch()).await?
+    };
+    let mut merges = PerStream::from_fn(|_| Merge::default());
+    for stream in Stream::ALL {
+        merges[stream] = merge(context, plan, &seen, stream, epoch).await?;
+    }
+    let moved: Vec<Moved> = merges
+        .iter()
+        .flat_map(|(_, merge)| merge.moved.iter().map(moved_of))
+        .collect();
+    let (state, decisions) = after(context, plan, &seen, epoch, &merges, &moved).await?;
+    let restored = merges.iter().map(|(_, merge)| merge.restore.len() as u64);
+    let resolved = Resolved {
+        state: state.clone(),
+        moved,
+        restored: restored.sum(),
+    };
+    plan.failures.clear();
+    if context.request.dry_run {
+        return Ok(resolved);
+    }
+    // Everything that is to be restored is read once before anything moves: damage ends here.
+    for (stream, merge) in merges.iter() {
+        for seq in &merge.restore {
+            let entry = read(context, &plan.streams[stream].entries[place(*seq)]).await?;
+            context.progress.entry(entry.meta.size_bytes);
+        }
+    }
+    fence(context, plan, epoch).await?;
+    crash::point("diverge-fenced");
+    let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
+    if !unmoved(Some(&seen), restore.state()) {
+        return Err(Error::new(
+            ErrorKind::Stale,
+            format!("recover {}: it was written to meanwhile", plan.tenant),
+        )
+        .hint("run the recovery again"));
+    }
+    for (stream, merge) in merges.iter() {
+        let seqs: Vec<_> = merge.moved.iter().map(|(old, _)| old.seq).collect();
+        if !seqs.is_empty() {
+            restore.remove(stream, &seqs).await?;
+        }
+    }
+    for (stream, merge) in merges.iter() {
+        for seq in &merge.restore {
+            let entry = read(context, &plan.streams[stream].entries[place(*seq)]).await?;
+            restore.insert(std::slice::from_ref(&entry)).await?;
+        }
+        insert_moved(context, restore.as_mut(), &merge.moved).await?;
+    }
+    restore.insert(&decisions).await?;
+    let bucket = context.takeover.bucket().await.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Stale,
+            format!("recover {}: the bucket is nobody's", plan.tenant),
+        )
+    })?;
+    let named = PerStream::from_fn(|stream| plan.streams[stream].head(&plan.tenant, stream).seq);
+    restore.commit(&state, bucket, &named).await?;
+    crash::point("diverge-committed");
+    Ok(resolved)
+}
+
+fn moved_of((old, new): &(EntryMeta, EntryMeta)) -> Moved {
+    Moved {
+        stream: old.stream,
+        from: old.seq,
+        from_chain: old.chain,
+        to: new.seq,
+        to_chain: new.chain,
+    }
+}
+
+async fn merge(
+    context: &Context<'_>,
+    plan: &Plan,
+    seen: &TenantState,
+    stream: Stream,
+    epoch: Epoch,
+) -> Result<Merge> {
+    let inventory = &plan.streams[stream];
+    let rows = rows(context, plan, stream, seen.heads[stream].seq).await?;
+    let theirs = |seq: Seq| inventory.chain_at(seq);
+    // A row below the first difference may be lost, and comes back; one above it would leave a hole in what moves.
+    let differs = |row: &&EntryMeta| theirs(row.seq).is_some_and(|chain| chain != row.chain);
+    let first = rows.iter().find(differs).map(|row| row.seq);
+    let mut merge = Merge {
+        last_committed_at: inventory
+            .entries
+            .last()
+            .map(|it| it.named.meta.committed_at),
+        ..Merge::default()
+    };
+    let has_row = |seq: Seq| rows.binary_search_by_key(&seq, |row| row.seq).is_ok();
+    let bucket_head = inventory.head(&plan.tenant, stream);
+    let Some(first) = first else {
+        let lacks = |seq: &Seq| !has_row(*seq);
+        merge.restore = (1..=bucket_head.seq.get())
+            .map(Seq::new)
+            .filter(lacks)
+            .collect();
+        let ours = seen.heads[stream];
+        merge.head = Some(if ours.seq > bucket_head.seq {
+            ours
+        } else {
+            bucket_head
+        });
+        return Ok(merge);
+    };
+    merge.restore = (1..=bucket_head.seq.get())
+        .map(Seq::new)
+        .filter(|seq| *seq >= first || !has_row(*seq))
+        .collect();
+    let (mut seq, mut chain) = (bucket_head.seq, bucket_head.chain);
+    let mut at = merge.last_committed_at;
+    let mut expected = first;
+    for row in rows.iter().filter(|row| row.seq >= first) {
+        if row.seq != expected {
+            return Err(Error::new(
+                ErrorKind::Damaged,
+                format!(
+                    "recover {}: the row of {stream}/{expected} is lost, and what follows it cannot be renumbered",
+                    plan.tenant
+                ),
+            )
+            .hint("restore the database from its own backup first; nothing was changed"));
+        }
+        expected = row.seq.next();
+        let mut new = row.clone();
+        seq = seq.next();
+        new.seq = seq;
+        new.epoch = epoch;
+        new.committed_at = at.map_or(row.committed_at, |at| at.max(row.committed_at));
+        new.chain = new.expected_chain(chain);
+        (chain, at) = (new.chain, Some(new.committed_at));
+        merge.moved.push((row.clone(), new));
+    }
+    merge.last_committed_at = at;
+    merge.head = Some(Head { seq, chain });
+    Ok(merge)
+}
+
+/// The rows of a stream, oldest first.
+async fn rows(
+    context: &Context<'_>,
+    plan: &Plan,
+    stream: Stream,
+    head: Seq,
+) -> Result<Vec<EntryMeta>> {
+    let (mut rows, mut before) = (Vec::new(), Some(head.next()));
+    while head > Seq::default() {
+        let database = &context.sides.database;
+        let page = database.history(&plan.tenant, stream, before, 1000).await?;
+        before = page.last().map(|meta| meta.seq);
+        let full = page.len() == 1000;
+        rows.extend(page);
+        if !full {
+            break;
+        }
+    }
+    rows.reverse();
+    Ok(rows)
+}
+
+/// The tenant's state afterwards, and the decisions that say what moved.
+async fn after(
+    context: &Context<'_>,
+    plan: &Plan,
+    seen: &TenantState,
+    epoch: Epoch,
+    merges: &PerStream<Merge>,
+    moved: &[Moved],
+) -> Result<(TenantState, Vec<Entry>)> {
+    let mut state = TenantState::new(plan.tenant.clone(), epoch);
+    for (stream, merge) in merges.iter() {
+        state.heads[stream] = merge.head.unwrap_or(seen.heads[stream]);
+        state.last_committed_at = state.last_committed_at.max(merge.last_committed_at);
+    }
+    state.last_committed_at = state.last_committed_at.max(seen.last_committed_at);
+    // The fold of all decisions in their new order.
+    let merge = &merges[Stream::Decisions];
+    let renumbered = |meta: &EntryMeta| {
+        let found = merge.moved.iter().find(|(old, _)| old.seq == meta.seq);
+        found.map(|(_, new)| new.clone())
+    };
+    let mut all = std::collections::BTreeMap::new();
+    let mut from = Seq::default();
+    loop {
+        let database = &context.sides.database;
+        let run = database
+            .pending(&plan.tenant, Stream::Decisions, from, ROWS, BYTES)
+            .await?;
+        let Some(last) = run.last() else { break };
+        from = last.meta.seq;
+        for mut entry in run {
+            entry.meta = renumbered(&entry.meta).unwrap_or(entry.meta);
+            all.insert(entry.meta.seq, entry);
+        }
+    }
+    for seq in &merge.restore {
+        let entry = &plan.streams[Stream::Decisions].entries[place(*seq)];
+        all.insert(*seq, read(context, entry).await?);
+    }
+    for decision in all.values() {
+        state.decide(decision);
+    }
+    let mut decisions = Vec::new();
+    for moved in moved.chunks(MOVED_AT_ONCE) {
+        let decision = renumber(context, &state, moved)?;
+        state.decide(&decision);
+        state.push(&decision.meta, None, None);
+        decisions.push(decision);
+    }
+    Ok((state, decisions))
+}
+
+fn renumber(context: &Context<'_>, state: &TenantState, moved: &[Moved]) -> Result<Entry> {
+    let text = |text: &str| {
+        text.parse::<ShortText>()
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))
+    };
+    let by = &context.request.by;
+    let created_by = by.clone().map_or_else(|| text(RECOVERER), Ok)?;
+    let content = Decision::Renumber {
+        moved: moved.to_vec(),
+    }
+    .to_content()?;
+    let head = state.heads[Stream::Decisions];
+    let now = context.sides.now();
+    let message = format!("{} entries moved behind the bucket's history", moved.len());
+    let mut meta = EntryMeta {
+        tenant: state.tenant.clone(),
+        stream: Stream::Decisions,
+        seq: head.seq.next(),
+        id: EntryId(context.sides.entropy.uuid()),
+        epoch: state.epoch,
+        checksum: content.checksum(),
+        chain: genesis(&state.tenant, Stream::Decisions),
+        created_at: now,
+        committed_at: state.last_committed_at.map_or(now, |last| last.max(now)),
+        created_by: Some(created_by),
+        message: Some(text(&message)?),
+        size_bytes: content.len() as u64,
+    };
+    meta.chain = meta.expected_chain(head.chain);
+    Ok(Entry { meta, content })
+}
+
+/// Inserts the database's own entries under their new numbers. They are read as they were committed: the removal is not.
+async fn insert_moved(
+    context: &Context<'_>,
+    restore: &mut dyn Restore,
+    moved: &[(EntryMeta, EntryMeta)],
+) -> Result<()> {
+    let mut rest = moved;
+    while let Some((old, _)) = rest.first() {
+        let before = Seq::new(old.seq.get() - 1);
+        let database = &context.sides.database;
+        let run = database
+            .pending(&old.tenant, old.stream, before, ROWS, BYTES)
+            .await?;
+        let (now, later) = rest.split_at(run.len().min(rest.len()));
+        if now.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Damaged,
+                format!(
+                    "recover {}: the row of {}/{} is lost",
+                    old.tenant, old.stream, old.seq
+                ),
+            ));
+        }
+        let mut entries = Vec::with_capacity(now.len());
+        for ((old, new), row) in now.iter().zip(run) {
+            let content = Content::from_stored(row.content.bytes().clone());
+            if row.meta.chain != old.chain || content.checksum() != new.checksum {
+                return Err(Error::new(
+                    ErrorKind::Damaged,
+                    format!(
+                        "recover {}: the row of {}/{} is damaged",
+                        old.tenant, old.stream, old.seq
+                    ),
+                )
+                .hint(
+                    "restore the database from its own backup first; its rows were not changed",
+                ));
+            }
+            entries.push(Entry {
+                meta: new.clone(),
+                content,
+            });
+        }
+        restore.insert(&entries).await?;
+        rest = later;
+    }
+    Ok(())
+}

@@ -1,0 +1,415 @@
+//! Every kind of damage is found, named, and mended without touching what is well.
+
+use std::sync::Arc;
+
+use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::format::{index_key, page_key};
+use driftline::domain::integrity::{Finding, Mend, Verdict};
+use driftline::domain::{Seq, Stream, TenantId};
+use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyReport};
+use driftline::ports::{ErrorKind, SnapshotStore};
+
+use crate::support::faults::{Flaw, On};
+use crate::support::world::*;
+
+const V2: &str = "acme/versions/v000002.json";
+
+struct Scene {
+    world: World,
+    database: Arc<MemoryDatabase>,
+    repository: Repository,
+    acme: TenantId,
+}
+
+impl Scene {
+    /// A tenant with so many versions, an apply, and everything shadowed.
+    async fn with(versions: usize) -> Self {
+        let world = World::new();
+        let (database, repository) = world.claimed().await;
+        let acme = tenant("acme");
+        create_many(&repository, &acme, versions).await;
+        apply(&repository, &acme, 1).await;
+        drain(&repository).await;
+        Self {
+            world,
+            database,
+            repository,
+            acme,
+        }
+    }
+
+    async fn verify(&self, read: ReadData) -> VerifyReport {
+        self.repository.verify(&self.acme, read).await.unwrap()
+    }
+
+    /// The only damage there is.
+    async fn only(&self, read: ReadData) -> Finding {
+        let report = self.verify(read).await;
+        let [finding] = &report.findings[..] else {
+            panic!("one finding is expected: {:#?}", report.findings)
+        };
+        finding.clone()
+    }
+
+    async fn plan(&self) -> RepairPlan {
+        self.repository.plan_repair(Some(&self.acme)).await.unwrap()
+    }
+
+    /// Repairs, and sees that all is well and that every version is what it was.
+    async fn repair(&self, versions: usize) {
+        let plan = self.plan().await;
+        assert!(plan.actions() > 0, "{plan:#?}");
+        let report = self.repository.apply_repair(&plan).await.unwrap();
+        for (_, outcome) in report.tenants {
+            outcome.unwrap();
+        }
+        drain(&self.repository).await;
+        let after = self.verify(ReadData::All).await;
+        assert_eq!(after.findings, [], "{plan:#?}");
+        self.world.assert_settled(&self.database, &self.acme).await;
+        // What the bucket holds brings the very same history back.
+        let other = self.world.database();
+        let fresh = self.world.repository(&other);
+        recover_all(&fresh).await;
+        for version in 1..=versions as u64 {
+            let read = async |repository: &Repository| {
+                use driftline::ports::ManifestProvider as _;
+                let found = repository.manifest_by_version(&self.acme, Seq::new(version));
+                found.await.unwrap().unwrap().entry
+            };
+            assert_eq!(read(&fresh).await, read(&self.repository).await);
+        }
+    }
+
+    fn flip(&self, key: &str) {
+        let mut bytes = self.world.memory.remove(key).unwrap().to_vec();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        self.world.memory.insert(key, bytes);
+    }
+
+    async fn quarantined(&self) -> Vec<String> {
+        self.world.keys("_driftline/quarantine/").await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_well_is_counted_and_nothing_is_written() {
+    let scene = Scene::with(3).await;
+    scene.world.bucket.take_calls();
+    for read in [ReadData::Nothing, ReadData::All] {
+        let report = scene.verify(read).await;
+        assert_eq!(report.findings, []);
+        assert_eq!(report.summary.by_verdict[&Verdict::Ok], 4);
+        assert_eq!(report.summary.versions, 4);
+        assert_eq!(report.summary.bytes > 0, read == ReadData::All);
+        let all = scene.repository.verify_all(read, &Default::default()).await;
+        assert_eq!(all.unwrap().summary, report.summary);
+    }
+    let counts = scene.world.bucket.counts();
+    assert_eq!(counts.puts + counts.deletes, 0, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_shadowed_yet_is_no_damage() {
+    let scene = Scene::with(1).await;
+    create(&scene.repository, &scene.acme, "new").await;
+    let report = scene.verify(ReadData::Nothing).await;
+    assert_eq!(report.findings[0].verdict, Verdict::DbOnly);
+    assert_eq!(report.findings[0].repair, Mend::Shadowing);
+    assert!(!report.has_damage());
+    assert_eq!(scene.plan().await.actions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_snapshot_is_written_again_from_its_row() {
+    let scene = Scene::with(3).await;
+    let bytes = scene.world.memory.remove(V2).unwrap();
+    let finding = scene.only(ReadData::Nothing).await;
+    assert_eq!(finding.verdict, Verdict::ShadowMissing);
+    assert_eq!(finding.object.as_deref(), Some(V2));
+    assert_eq!(finding.repair, Mend::Reshadow);
+    scene.repair(3).await;
+    assert_eq!(
+        scene.world.memory.get(V2).await.unwrap().unwrap().bytes,
+        bytes
+    );
+    assert!(scene.quarantined().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_snapshot_goes_to_the_quarantine_and_is_written_again() {
+    let scene = Scene::with(3).await;
+    scene.flip(V2);
+    let damaged = scene.world.memory.get(V2).await.unwrap().unwrap().bytes;
+    assert_eq!(scene.verify(ReadData::Nothing).await.findings, []);
+    let finding = scene.only(ReadData::All).await;
+    assert_eq!(finding.verdict, Verdict::ChecksumMismatch);
+    assert_eq!(finding.seq, Some(Seq::new(2)));
+    scene.repair(3).await;
+    let kept = scene.quarantined().await;
+    assert_eq!(kept.len(), 1);
+    let kept = scene.world.memory.get(&kept[0]).await.unwrap().unwrap();
+    assert_eq!(kept.bytes, damaged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_object_is_in_just_one_part() {
+    let scene = Scene::with(20).await;
+    for version in 1..=20 {
+        scene.flip(&format!("acme/versions/v{version:06}.json"));
+    }
+    let mut found = 0;
+    for part in 1..=7 {
+        let report = scene.verify(ReadData::Subset { part, of: 7 }).await;
+        assert!(report.findings.len() < 20);
+        found += report.findings.len();
+    }
+    assert_eq!(found, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_row_comes_back_from_its_snapshot() {
+    let scene = Scene::with(3).await;
+    let seq = Seq::new(2);
+    scene.database.lose_row(&scene.acme, Stream::Manifests, seq);
+    let finding = scene.only(ReadData::Nothing).await;
+    assert_eq!(
+        (finding.verdict, finding.seq),
+        (Verdict::IndexOnly, Some(seq))
+    );
+    scene.repair(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_row_is_replaced_from_its_snapshot() {
+    let scene = Scene::with(3).await;
+    let (acme, seq) = (&scene.acme, Seq::new(2));
+    scene
+        .database
+        .damage_row(acme, Stream::Manifests, seq, r#"{"schemaVersion":"9"}"#);
+    let finding = scene.only(ReadData::All).await;
+    assert_eq!(finding.verdict, Verdict::ChecksumMismatch);
+    assert_eq!((finding.object, finding.repair), (None, Mend::RestoreRow));
+    scene.repair(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_row_that_only_the_chain_can_tell_comes_back_with_the_index() {
+    let scene = Scene::with(3).await;
+    scene
+        .database
+        .lose_row(&scene.acme, Stream::Manifests, Seq::new(2));
+    scene
+        .world
+        .memory
+        .remove(&index_key(&scene.acme, Stream::Manifests));
+    scene.repair(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_index_is_made_up_again() {
+    let scene = Scene::with(300).await;
+    scene
+        .world
+        .memory
+        .remove(&index_key(&scene.acme, Stream::Manifests))
+        .unwrap();
+    let finding = scene.only(ReadData::Nothing).await;
+    assert_eq!(
+        (finding.verdict, finding.repair),
+        (Verdict::ShadowMissing, Mend::RebuildIndex)
+    );
+    scene.repair(300).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_index_is_copied_away_and_made_up_again() {
+    let scene = Scene::with(3).await;
+    scene.flip(&index_key(&scene.acme, Stream::Manifests));
+    let finding = scene.only(ReadData::Nothing).await;
+    assert_eq!(finding.repair, Mend::RebuildIndex);
+    scene.repair(3).await;
+    assert_eq!(scene.quarantined().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_and_damaged_pages_are_made_up_again() {
+    for lose in [true, false] {
+        let scene = Scene::with(300).await;
+        create(&scene.repository, &scene.acme, "one more").await;
+        drain(&scene.repository).await;
+        let key = page_key(&scene.acme, Stream::Manifests, 1);
+        let before = scene.world.memory.get(&key).await.unwrap().unwrap().bytes;
+        if lose {
+            scene.world.memory.remove(&key);
+        } else {
+            scene.flip(&key);
+        }
+        let finding = scene.only(ReadData::Nothing).await;
+        assert_eq!(finding.repair, Mend::RebuildPage, "{finding:?}");
+        scene.repair(301).await;
+        let after = scene.world.memory.get(&key).await.unwrap().unwrap().bytes;
+        assert_eq!(after, before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn foreign_objects_and_orphans_are_moved_away() {
+    let scene = Scene::with(2).await;
+    put_strangers_snapshot(&scene.world, 7).await;
+    for key in [
+        "acme/notes.txt",
+        "acme/versions/v000001.json.bak",
+        "acme/other/x",
+    ] {
+        scene.world.memory.insert(key, "mine");
+    }
+    let report = scene.verify(ReadData::Nothing).await;
+    assert_eq!(report.findings.len(), 4);
+    for finding in &report.findings {
+        assert_eq!(
+            (finding.verdict, finding.repair),
+            (Verdict::BucketOnly, Mend::Quarantine)
+        );
+    }
+    scene.repair(2).await;
+    assert_eq!(scene.quarantined().await.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_on_both_sides_is_named_and_can_be_accepted_once() {
+    let scene = Scene::with(3).await;
+    let (acme, seq) = (&scene.acme, Seq::new(2));
+    let accept = async |seq: u64| {
+        let lost = (Stream::Manifests, Seq::new(seq));
+        let reason = "both disks".parse().unwrap();
+        let accepted = scene.repository.accept_loss(acme, lost, None, reason).await;
+        accepted.map_err(|error| error.kind())
+    };
+    assert_eq!(accept(2).await.unwrap_err(), ErrorKind::Refused);
+    scene.database.lose_row(acme, Stream::Manifests, seq);
+    assert_eq!(
+        accept(2).await.unwrap_err(),
+        ErrorKind::Refused,
+        "a repair brings it back"
+    );
+    scene.world.memory.remove(V2);
+    let finding = scene.only(ReadData::All).await;
+    assert_eq!(finding.repair, Mend::Lost);
+    let plan = scene.plan().await;
+    assert_eq!((plan.actions(), plan.left().count()), (0, 1));
+    let decision = accept(2).await.unwrap();
+    drain(&scene.repository).await;
+    let report = scene.verify(ReadData::All).await;
+    assert!(!report.has_damage());
+    let accepted = report.findings[0].accepted.as_ref().unwrap();
+    assert_eq!(accepted.decision, decision.seq);
+    assert_eq!(accepted.reason.as_ref().unwrap().as_str(), "both disks");
+    assert_eq!(accept(2).await.unwrap_err(), ErrorKind::Refused);
+    assert_eq!(scene.plan().await.left().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_histories_are_told_and_repaired_by_neither() {
+    let world = World::new();
+    let (primary, repository) = world.claimed().await;
+    let acme = tenant("acme");
+    create_many(&repository, &acme, 2).await;
+    drain(&repository).await;
+    let replica = Arc::new(primary.fork());
+    create(&repository, &acme, "primary").await;
+    drain(&repository).await;
+    let mut settings = world.settings.clone();
+    settings.on_failover = driftline::hybrid::OnFailover::Trust;
+    let world = World { settings, ..world };
+    let promoted = world.repository(&replica);
+    promoted.check_ownership().await.unwrap();
+    create(&promoted, &acme, "replica").await;
+    let report = promoted.verify(&acme, ReadData::All).await.unwrap();
+    assert_eq!(report.findings[0].verdict, Verdict::Divergent);
+    assert_eq!(report.findings[0].seq, Some(Seq::new(3)));
+    assert_eq!(report.findings[0].repair, Mend::ResolveDivergence);
+    let plan = promoted.plan_repair(None).await.unwrap();
+    assert_eq!(plan.actions(), 0);
+    assert!(plan.left().count() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_behind_is_told_to_recover() {
+    let world = World::new();
+    let (primary, repository) = world.claimed().await;
+    let acme = tenant("acme");
+    create(&repository, &acme, "1").await;
+    drain(&repository).await;
+    let behind = world.repository(&Arc::new(primary.fork()));
+    create(&repository, &acme, "2").await;
+    drain(&repository).await;
+    let report = behind.verify(&acme, ReadData::Nothing).await.unwrap();
+    assert_eq!(report.findings[0].verdict, Verdict::IndexOnly);
+    assert_eq!(report.findings[0].repair, Mend::Recover);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_lacks_objects_makes_none_of_them_missing() {
+    let scene = Scene::with(3).await;
+    scene
+        .world
+        .bucket
+        .fail(On::list("").times(100), Flaw::StaleList);
+    let report = scene
+        .repository
+        .verify_all(ReadData::Nothing, &Default::default())
+        .await;
+    assert_eq!(report.unwrap().findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_is_refused_when_anything_moved_and_nothing_changes() {
+    let scene = Scene::with(3).await;
+    scene.flip(V2);
+    let plan = scene.plan().await;
+    scene.flip("acme/versions/v000003.json");
+    let before = scene.world.memory.snapshot();
+    let error = scene.repository.apply_repair(&plan).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert_eq!(scene.world.memory.snapshot(), before);
+    // Writes that go on are none of the plan's business.
+    let plan = scene.plan().await;
+    create(&scene.repository, &scene.acme, "more").await;
+    assert!(
+        plan.tenants[0]
+            .actions
+            .iter()
+            .any(|it| matches!(it, Action::Reshadow { .. }))
+    );
+    scene.repair(4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_survives_its_file() {
+    let scene = Scene::with(3).await;
+    scene.flip(V2);
+    scene
+        .database
+        .lose_row(&scene.acme, Stream::Applies, Seq::new(1));
+    let plan = scene.plan().await;
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<RepairPlan>(&text).unwrap(), plan);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_cannot_be_reached_leaves_its_tenant_unseen() {
+    let scene = Scene::with(1).await;
+    scene
+        .world
+        .bucket
+        .fail(On::get("acme/index.json").times(10), Flaw::Unavailable);
+    let report = scene
+        .repository
+        .verify_all(ReadData::Nothing, &Default::default())
+        .await;
+    let report = report.unwrap();
+    assert_eq!(report.unseen.len(), 1);
+    assert!(!report.has_damage());
+}
