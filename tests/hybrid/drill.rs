@@ -13,7 +13,7 @@ use driftline::ports::{
     SnapshotStore as _,
 };
 
-use crate::support::faults::{Flaw, Moment, On};
+use crate::support::faults::{Flaw, Method, Moment, On};
 use crate::support::world::{
     Repository, World, apply, create, create_many, drain, overwrite, tenant,
 };
@@ -477,12 +477,18 @@ async fn a_sample_draws_some_and_at_least_one() {
 async fn one_tenant_is_drilled_alone() {
     let world = World::new();
     let (database, repository) = shadowed(&world).await;
-    let reads = world.bucket.counts();
+    world.bucket.take_calls();
     let scope = |name: &str| DrillScope::Tenants(vec![tenant(name)]);
     let report = try_drill(&world, &repository, scope("beta")).await.unwrap();
     assert!(matches!(report.tenants[..], [(_, Drilled::Proven { .. })]));
     assert_eq!(proof(&database, &tenant("acme")).await, None);
-    assert_eq!(world.bucket.counts().lists, reads.lists + 1);
+    let calls = world.bucket.calls();
+    let lists = calls.iter().filter(|call| call.method == Method::List);
+    assert!(lists.clone().any(|call| call.key == "beta/"));
+    assert!(
+        lists.clone().all(|call| !call.key.is_empty()),
+        "nothing else is listed"
+    );
     let error = try_drill(&world, &repository, scope("nobody"))
         .await
         .unwrap_err();

@@ -11,3 +11,4 @@ mod interleavings;
 mod invariants;
 mod legacy;
 mod overlay;
+mod retire;
