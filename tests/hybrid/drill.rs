@@ -238,7 +238,7 @@ async fn a_changed_row_is_named_by_what_changed() {
         "{found:?}"
     );
     tamper(&database, 1, |entry| {
-        entry.meta.message = Some("forged".parse().unwrap())
+        entry.meta.message = Some("forged".parse().unwrap());
     })
     .await;
     let found = differences(&world, &database, &repository).await;
@@ -249,28 +249,35 @@ async fn a_changed_row_is_named_by_what_changed() {
     );
 }
 
+/// A field, and what forges it.
+type Change = (&'static str, fn(&mut Entry));
+
 #[tokio::test(start_paused = true)]
 async fn every_field_of_an_entry_is_compared() {
-    let changes: [(&str, fn(&mut Entry)); 8] = [
-        ("id", |entry| entry.meta.id.0 = uuid::Uuid::from_u128(99)),
-        ("epoch", |entry| entry.meta.epoch = Epoch::new(7)),
+    let changes: [Change; 8] = [
+        ("id", |entry| {
+            entry.meta.id.0 = uuid::Uuid::from_u128(99);
+        }),
+        ("epoch", |entry| {
+            entry.meta.epoch = Epoch::new(7);
+        }),
         ("checksum", |entry| {
-            entry.meta.checksum = driftline::domain::Digest::of(b"x")
+            entry.meta.checksum = driftline::domain::Digest::of(b"x");
         }),
         ("chain", |entry| {
-            entry.meta.chain = driftline::domain::Digest::of(b"x")
+            entry.meta.chain = driftline::domain::Digest::of(b"x");
         }),
         ("createdAt", |entry| {
-            entry.meta.created_at = "2020-01-01T00:00:00Z".parse().unwrap()
+            entry.meta.created_at = "2020-01-01T00:00:00Z".parse().unwrap();
         }),
         ("committedAt", |entry| {
-            entry.meta.committed_at = "2020-01-01T00:00:00Z".parse().unwrap()
+            entry.meta.committed_at = "2020-01-01T00:00:00Z".parse().unwrap();
         }),
         ("createdBy", |entry| {
-            entry.meta.created_by = Some("x".parse().unwrap())
+            entry.meta.created_by = Some("x".parse().unwrap());
         }),
         ("message", |entry| {
-            entry.meta.message = Some("x".parse().unwrap())
+            entry.meta.message = Some("x".parse().unwrap());
         }),
     ];
     for (name, change) in changes {

@@ -71,7 +71,9 @@ impl PostgresDatabase {
             .execute(&mut connection)
             .await
         {
-            let refused = error.as_database_error().and_then(|error| error.code());
+            let refused = error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code);
             if refused.as_deref() != Some("42501") {
                 return Err(opened(error));
             }
