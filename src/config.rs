@@ -41,6 +41,7 @@ struct File {
     concurrent_tenants: Option<usize>,
     concurrent_requests: Option<usize>,
     lease_seconds: Option<u64>,
+    proof_max_age_days: Option<u64>,
     #[serde(default)]
     audit: audit::AuditFile,
 }
@@ -63,6 +64,8 @@ pub struct Config {
     pub s3: S3,
     /// How the repository behaves.
     pub settings: Settings,
+    /// How old a proof of being restorable may be before `doctor` fails; `None` lets it be any age.
+    pub proof_max_age: Option<Duration>,
     /// How tenants are audited.
     pub audit: AuditConfig,
 }
@@ -137,6 +140,15 @@ impl Config {
                 path_style: file.path_style,
             },
             settings,
+            proof_max_age: match file.proof_max_age_days {
+                None | Some(0) => None,
+                Some(days @ 1..=36_500) => Some(Duration::from_hours(24 * days)),
+                Some(_) => {
+                    return Err(Failure::misuse(
+                        "read the configuration: proof-max-age-days must be 0 to 36500",
+                    ));
+                }
+            },
             audit: file.audit.try_into()?,
         })
     }

@@ -1,27 +1,32 @@
 //! `doctor`
 
+mod proofs;
+
 use std::time::Duration;
 
+use driftline::adapters::system::System;
 use driftline::domain::format::{BUCKET_KEY, BucketIdentity};
 use driftline::hybrid::probe::{ProbeLevel, ProbeReport};
 use driftline::ports::{
-    DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
+    Clock as _, DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::proofs::Proofs;
 use super::open::Opened;
 use super::status::DatabaseDocument;
-use super::{Context, Exit, Ui, ui};
+use super::{Context, Exit, Ui, args, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   driftline doctor
   driftline --snapshots s3://shadow/prod doctor --race
+  driftline doctor --proof-max-age 7d
 
-Exit code 10 when a side does not answer, writes are refused, or the bucket does not keep \
-what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
+Exit code 10 when a side does not answer, writes are refused, a tenant was not proven \
+restorable for too long, or the bucket does not keep what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
 what it wrote.")]
 pub struct Arguments {
     /// Race writers on the bucket: are its conditional writes to be trusted?
@@ -35,6 +40,15 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 10, requires = "race")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
+    /// Fail when a tenant was not proven restorable for so long, like 12h, 7d or 2w [default: proof-max-age-days of the
+    /// configuration, or else any age is good]
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    proof_max_age: Option<Duration>,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let expected = || "a duration is expected, like 12h, 7d or 2w".to_owned();
+    args::duration(text).ok_or_else(expected)
 }
 
 #[derive(Serialize)]
@@ -47,6 +61,7 @@ struct Document {
     identity: Option<DatabaseDocument>,
     owner: Owner,
     refusal: Option<String>,
+    proofs: Option<Value>,
     checks: Option<Vec<Value>>,
 }
 
@@ -94,10 +109,16 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     } else {
         None
     };
+    let max_age = arguments.proof_max_age.or(context.config.proof_max_age);
+    let proofs = match &identity {
+        Some(_) => Some(Proofs::read(opened, max_age, System.now()).await?),
+        None => None,
+    };
     let healthy = health.database.reachable
         && health.bucket.reachable
         && refusal.is_none()
         && owner != Owner::Another
+        && proofs.as_ref().is_none_or(Proofs::are_recent)
         && probe.as_ref().is_none_or(ProbeReport::passed);
     if ui.is_text() {
         side(ui, "database", &health.database)?;
@@ -109,6 +130,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             (None, false) => "taken".to_owned(),
         };
         ui.line(format_args!("{:<10} {writes}", "writes"))?;
+        if let Some(proofs) = &proofs {
+            proofs.show(ui)?;
+        }
         if let Some(probe) = &probe {
             show(ui, probe)?;
         }
@@ -121,6 +145,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             identity: identity.as_ref().map(DatabaseDocument::from),
             owner,
             refusal,
+            proofs: proofs.as_ref().map(Proofs::document),
             checks: probe
                 .as_ref()
                 .map(|probe| probe.checks.iter().map(check_document).collect()),

@@ -21,6 +21,9 @@ pub struct ManifestDocument<'a> {
     message: Option<&'a ShortText>,
     size_bytes: u64,
     active: Option<bool>,
+    /// Told of a tenant that a decision ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired: Option<bool>,
     shadowed: bool,
     source: &'static str,
 }
@@ -42,11 +45,20 @@ impl<'a> ManifestDocument<'a> {
             message: meta.message.as_ref(),
             size_bytes: meta.size_bytes,
             active,
+            retired: None,
             shadowed,
             source: match source {
                 Source::Database => "database",
                 Source::Bucket => "bucket",
             },
+        }
+    }
+
+    /// The same, of a tenant that a decision ended if this is `Some(true)`.
+    pub fn of_retired(self, retired: Option<bool>) -> Self {
+        Self {
+            retired: retired.filter(|retired| *retired),
+            ..self
         }
     }
 
@@ -58,6 +70,7 @@ impl<'a> ManifestDocument<'a> {
             manifest.shadowed,
             manifest.source,
         )
+        .of_retired(manifest.retired)
     }
 
     /// Which side answered.

@@ -54,6 +54,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     };
     if !arguments.meta {
         ui.raw(manifest.content().as_bytes())?;
+        if manifest.retired == Some(true) {
+            ui.note(format_args!("{tenant} is retired"));
+        }
     } else if ui.is_text() {
         show(ui, &manifest)?;
     } else {
@@ -72,6 +75,10 @@ fn show(ui: &Ui, manifest: &Manifest) -> anyhow::Result<()> {
         (
             "active",
             manifest.active.map_or_else(|| "unknown".to_owned(), yes),
+        ),
+        (
+            "retired",
+            manifest.retired.map_or_else(|| "unknown".to_owned(), yes),
         ),
         ("shadowed", yes(manifest.shadowed)),
         ("id", meta.id.to_string()),

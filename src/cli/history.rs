@@ -33,6 +33,7 @@ pub struct Arguments {
 struct Document<'a> {
     schema: &'static str,
     items: &'a [ManifestDocument<'a>],
+    retired: bool,
     next: Option<Seq>,
 }
 
@@ -68,11 +69,15 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             ui.json(&Document {
                 schema: "driftline.history.v1",
                 items: &items,
+                retired: pages.iter().any(|page| page.retired == Some(true)),
                 next: before,
             })?;
         }
         ui::Format::Text => {
             table(ui, &pages)?;
+            if pages.iter().any(|page| page.retired == Some(true)) {
+                ui.line(format_args!("{tenant} is retired"))?;
+            }
             if let Some(next) = before {
                 ui.note(format_args!("there are more: add --before {next}"));
             }
@@ -85,6 +90,7 @@ fn documents(page: &HistoryPage) -> impl Iterator<Item = ManifestDocument<'_>> {
     page.items.iter().map(|meta| {
         let active = page.active.map(|active| active == meta.seq);
         ManifestDocument::new(meta, active, meta.seq <= page.watermark, Source::Database)
+            .of_retired(page.retired)
     })
 }
 

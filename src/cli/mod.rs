@@ -12,6 +12,7 @@ mod diff;
 mod doctor;
 mod documents;
 mod drift;
+mod drill;
 mod exit;
 mod get;
 mod history;
@@ -92,7 +93,7 @@ struct Global {
     )]
     snapshots: Option<String>,
     /// A TOML file with the keys database, snapshots, on-failover, sse, endpoint, region, path-style, content-limit,
-    /// concurrent-tenants, concurrent-requests, lease-seconds and the table audit [default: driftline.toml, if it is there]
+    /// concurrent-tenants, concurrent-requests, lease-seconds, proof-max-age-days and the table audit [default: driftline.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// In which form data is printed; with json and ndjson, errors are JSON too
@@ -142,6 +143,8 @@ enum Command {
     Replicate(replicate::Arguments),
     /// Bring the database back from the bucket
     Recover(recover::Arguments),
+    /// Prove that tenants can be restored from the bucket
+    Drill(drill::Arguments),
     /// Compare the database, the index and the objects, entry by entry
     Verify(verify::Arguments),
     /// Mend what verify found, by plan
@@ -203,7 +206,9 @@ impl Command {
     fn heeds_signals(&self) -> bool {
         match self {
             Self::Audit(command) => command.heeds_signals(),
-            Self::Replicate(_) | Self::Manifest(Manifest::Create(_) | Manifest::Import(_)) => true,
+            Self::Drill(_)
+            | Self::Replicate(_)
+            | Self::Manifest(Manifest::Create(_) | Manifest::Import(_)) => true,
             _ => false,
         }
     }
@@ -227,6 +232,7 @@ impl Command {
             Self::Drift(command) => drift::run(context, command).await,
             Self::Replicate(arguments) => replicate::run(context, &arguments).await,
             Self::Recover(arguments) => recover::run(context, arguments).await,
+            Self::Drill(arguments) => drill::run(context, &arguments).await,
             Self::Verify(arguments) => verify::run(context, arguments).await,
             Self::Repair(arguments) => repair::run(context, arguments).await,
             Self::Audit(command) => audit::run(context, command).await,

@@ -1,6 +1,7 @@
 //! The one place where URLs become adapters.
 
 mod reading;
+mod scratch;
 mod unusable;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
 use driftline::ports::{AuditLog, Database, Error, Fault, Side, SnapshotStore};
 
 pub use self::reading::{Reading, reading};
+pub use self::scratch::Scratch;
 use self::unusable::Unusable;
 use super::Ui;
 use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};
@@ -118,17 +120,21 @@ impl Opened {
         if let Err(error) = self.repository.shutdown(SHUTDOWN).await {
             tracing::error!(%error, "the background replicator failed");
         }
-        let closed = tokio::time::timeout(SHUTDOWN, async {
-            match &self.connection {
-                Connection::None => {}
-                #[cfg(feature = "sqlite")]
-                Connection::Sqlite(database) => database.close().await,
-                #[cfg(feature = "postgres")]
-                Connection::Postgres(database) => database.close().await,
-            }
-        });
+        let closed = tokio::time::timeout(SHUTDOWN, self.connection.close());
         if closed.await.is_err() {
             tracing::debug!("the database did not close in time");
+        }
+    }
+}
+
+impl Connection {
+    async fn close(&self) {
+        match self {
+            Self::None => {}
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(database) => database.close().await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.close().await,
         }
     }
 }

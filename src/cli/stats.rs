@@ -22,6 +22,7 @@ struct Document<'a> {
     total_versions: u64,
     latest_version: Seq,
     active_version: Seq,
+    retired: bool,
     shadowed_versions: u64,
     bucket_bytes: Option<u64>,
 }
@@ -46,6 +47,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             total_versions: stats.total_versions,
             latest_version: stats.latest_version,
             active_version: stats.active_version,
+            retired: stats.retired,
             shadowed_versions: stats.shadowed_versions,
             bucket_bytes: stats.bucket_bytes,
         })?;
@@ -64,7 +66,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
                 .map_or_else(|| "unknown: it could not be asked".to_owned(), ui::bytes),
         ),
     ];
-    for (name, value) in rows {
+    let retired = stats.retired.then(|| ("state", "retired".to_owned()));
+    for (name, value) in rows.into_iter().chain(retired) {
         ui.line(format_args!("{name:<15} {value}"))?;
     }
     Ok(Exit::Done)

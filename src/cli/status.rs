@@ -5,8 +5,8 @@ mod document;
 use driftline::domain::{Stream, TenantId};
 use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus};
 
-pub use self::document::{DatabaseDocument, TenantDocument};
-use self::document::{Document, total};
+use self::document::Document;
+pub use self::document::{DatabaseDocument, TenantDocument, Total, is_shadowed, total};
 use super::open::Opened;
 use super::{Context, Exit, Ui, args, shadowing, ui};
 
@@ -19,7 +19,8 @@ Examples:
   driftline status --at-risk -o json
 
 At risk is what would be lost with the database: committed, and not in the bucket yet, over \
-all streams.")]
+all streams. Proven is up to which version, and when, a drill restored the tenant from the \
+bucket and found it the same.")]
 pub struct Arguments {
     /// Only this tenant
     #[arg(long, value_name = "TENANT")]
@@ -119,17 +120,40 @@ fn show(
         "AT RISK",
         "BYTES",
         "OLDEST",
+        "PROVEN",
+        "PROVEN AT",
         "STATE",
     ];
-    ui.table(&header, &[1, 2, 3, 4], found.iter().map(row).collect())?;
+    ui.table(&header, &[1, 2, 3, 4, 6], found.iter().map(row).collect())?;
     let total = total(found);
     let at_risk = ui::count(total.at_risk.entries, "entry");
     let size = ui::bytes(total.at_risk.bytes);
     let tenants = ui::count(u64::try_from(total.tenants)?, "tenant");
-    Ok(ui.line(format_args!(
+    ui.line(format_args!(
         "{tenants}; at risk {at_risk}, {size}; halted {}",
         total.halted
-    ))?)
+    ))?;
+    Ok(ui.line(proofs(&total))?)
+}
+
+/// What is proven to be restorable, in a line.
+pub fn proofs(total: &Total) -> String {
+    let never = total.never_proven as u64;
+    let told = match (&total.oldest_proof, never) {
+        (Some(oldest), 0) => format!("the oldest proof is of {}, {}", oldest.tenant, oldest.at),
+        (Some(oldest), _) => format!(
+            "the oldest proof is of {}, {}; {} without any",
+            oldest.tenant,
+            oldest.at,
+            ui::count(never, "tenant")
+        ),
+        (None, 0) => "there is nothing to prove yet".to_owned(),
+        (None, _) => format!(
+            "nothing of {} yet; `driftline drill` proves it",
+            ui::count(never, "tenant")
+        ),
+    };
+    format!("proven restorable: {told}")
 }
 
 fn row(status: &TenantStatus) -> Vec<String> {
@@ -143,13 +167,27 @@ fn row(status: &TenantStatus) -> Vec<String> {
         at_risk
             .oldest_at
             .map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        shadowing::why(status).unwrap_or_else(|| {
-            if at_risk.entries > 0 {
-                "pending"
-            } else {
-                "shadowed"
-            }
-            .to_owned()
-        }),
+        status
+            .proof
+            .map_or_else(|| "-".to_owned(), |proof| proof.version.to_string()),
+        status
+            .proof
+            .map_or_else(|| "-".to_owned(), |proof| proof.at.to_string()),
+        state(status),
     ]
+}
+
+fn state(status: &TenantStatus) -> String {
+    let shadowed = shadowing::why(status).unwrap_or_else(|| {
+        if status.at_risk.entries > 0 {
+            "pending"
+        } else {
+            "shadowed"
+        }
+        .to_owned()
+    });
+    if status.state.retired.is_some() {
+        return format!("retired, {shadowed}");
+    }
+    shadowed
 }

@@ -1,4 +1,6 @@
-//! `tenant list`
+//! `tenant`
+
+mod retire;
 
 use driftline::domain::{Stream, TenantState};
 use serde::Serialize;
@@ -13,6 +15,10 @@ pub enum Command {
     /// List the tenants that the database knows
     #[command(after_help = "Example:\n  driftline tenant list -o ndjson | jq -r .tenant")]
     List,
+    /// End a tenant: its writes are refused, its history stays
+    Retire(retire::Retire),
+    /// Take the end of a tenant back
+    Reinstate(retire::Reinstate),
 }
 
 #[derive(Serialize)]
@@ -22,7 +28,14 @@ struct Document<'a> {
 }
 
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
-    let Command::List = command;
+    match command {
+        Command::List => list(context).await,
+        Command::Retire(arguments) => arguments.run(context).await,
+        Command::Reinstate(arguments) => arguments.run(context).await,
+    }
+}
+
+async fn list(context: &Context) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let opened = context.open().await?;
     let (mut after, mut states) = (None, Vec::new());
@@ -67,6 +80,7 @@ fn document(state: &TenantState) -> Value {
         "epoch": state.epoch,
         "lastCommittedAt": state.last_committed_at,
         "awaitingRecovery": state.awaiting_recovery,
+        "retired": state.retired.is_some(),
     })
 }
 
@@ -79,10 +93,10 @@ fn row(state: &TenantState) -> Vec<String> {
         state
             .last_committed_at
             .map_or_else(|| "-".to_owned(), |at| at.to_string()),
-        if state.awaiting_recovery {
-            "awaits recovery"
-        } else {
-            "writable"
+        match (state.awaiting_recovery, state.retired) {
+            (true, _) => "awaits recovery",
+            (false, Some(_)) => "retired",
+            (false, None) => "writable",
         }
         .to_owned(),
     ]

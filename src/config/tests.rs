@@ -59,7 +59,7 @@ fn a_url_is_not_shown_for_debugging_either() {
 fn the_file_stands_behind_the_flags() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("driftline.toml");
-    let text = "database = \"memory:\"\nsnapshots = \"memory:\"\non-failover = \"trust\"\nsse = \"sse-s3\"\npath-style = true\nlease-seconds = 5\n";
+    let text = "database = \"memory:\"\nsnapshots = \"memory:\"\non-failover = \"trust\"\nsse = \"sse-s3\"\npath-style = true\nlease-seconds = 5\nproof-max-age-days = 7\n";
     std::fs::write(&file, text).unwrap();
     let config = Config::load(None, Some("file://elsewhere"), Some(&file)).unwrap();
     assert_eq!(config.database, DatabaseUrl::Memory);
@@ -69,6 +69,7 @@ fn the_file_stands_behind_the_flags() {
     );
     assert_eq!(config.settings.on_failover, OnFailover::Trust);
     assert_eq!(config.settings.lease.as_secs(), 5);
+    assert_eq!(config.proof_max_age, Some(Duration::from_hours(7 * 24)));
     assert_eq!(
         (config.s3.sse.as_deref(), config.s3.path_style),
         (Some("sse-s3"), Some(true))
@@ -88,6 +89,7 @@ fn a_bad_file_is_refused_by_the_name_of_its_key_and_without_its_values() {
         ("concurrent-tenants = 0", "concurrent-tenants"),
         ("lease-seconds = 0", "lease-seconds"),
         ("lease-seconds = 3601", "lease-seconds"),
+        ("proof-max-age-days = 36501", "proof-max-age-days"),
         ("database = \"secret", "TOML"),
     ];
     for (text, key) in cases {

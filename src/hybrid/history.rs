@@ -74,7 +74,9 @@ pub(crate) async fn renumbering(sides: &Sides, tenant: &TenantId) -> Result<Renu
             .await?;
         let Some(last) = run.last() else { break };
         after = last.meta.seq;
-        run.iter().for_each(|decision| renumbering.extend(decision));
+        for decision in &run {
+            renumbering.extend(decision);
+        }
     }
     Ok(renumbering)
 }

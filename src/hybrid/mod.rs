@@ -4,6 +4,7 @@ pub mod audit;
 mod bucket;
 mod crash;
 mod drift;
+pub mod drill;
 mod fallback;
 mod handbook;
 mod history;
@@ -15,6 +16,7 @@ mod provider;
 mod recovery;
 mod replicator;
 mod repository;
+mod retire;
 mod settings;
 
 pub use ownership::Standing;

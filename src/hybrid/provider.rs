@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::inspection::Question;
 use super::repository::HybridManifestRepository;
-use super::{drift, fallback, history, recovery};
+use super::{drift, fallback, history, recovery, retire};
 use crate::domain::content::Content;
 use crate::domain::drift::{ActualState, DriftReport, DriftRules};
 use crate::domain::{
-    Apply, Entry, EntryId, EntryMeta, Seq, Stream, TenantId, Timestamp, VersionRef,
+    Apply, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, TenantState, Timestamp,
+    VersionRef,
 };
 use crate::ports::{
     Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
@@ -30,6 +31,22 @@ impl HybridManifestRepository {
             self.replicator.wake();
         }
         Ok(appended)
+    }
+
+    /// Ends a tenant by decision, or takes that back. Its writes are refused from then on, its history stays and can be read.
+    /// `NotFound` for an unknown tenant; `Refused` when it is as it should become already, or awaits recovery.
+    pub async fn set_retired(
+        &self,
+        tenant: &TenantId,
+        retired: bool,
+        by: Option<ShortText>,
+        reason: ShortText,
+    ) -> Result<EntryMeta> {
+        let entry = retire::entry(&self.sides, tenant, retired, by, reason).await?;
+        match self.append(tenant, &entry).await? {
+            Appended::Committed { meta, .. } => Ok(meta),
+            other => Err(history::refused(tenant, &other)),
+        }
     }
 
     /// Waits until the entry is proven to be in the bucket, or until the deadline.
@@ -290,7 +307,8 @@ impl ManifestProvider for HybridManifestRepository {
         Ok(HistoryPage {
             items,
             next,
-            active: state.map(|state| state.active_version()),
+            active: state.as_ref().map(TenantState::active_version),
+            retired: state.map(|state| state.retired.is_some()),
             watermark,
         })
     }
@@ -448,6 +466,7 @@ impl ManifestProvider for HybridManifestRepository {
             items,
             next,
             active: None,
+            retired: None,
             watermark,
         })
     }
@@ -490,7 +509,8 @@ impl ManifestProvider for HybridManifestRepository {
             latest_version: latest,
             active_version: state
                 .as_ref()
-                .map_or(Seq::default(), crate::domain::TenantState::active_version),
+                .map_or(Seq::default(), TenantState::active_version),
+            retired: state.is_some_and(|state| state.retired.is_some()),
             shadowed_versions: watermarks[Stream::Manifests].get(),
             bucket_bytes: index
                 .ok()

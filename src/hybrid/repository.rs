@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::drill::{self, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeReport};
@@ -14,7 +15,7 @@ use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
 use crate::domain::recovery::RecoveryPlan;
 use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId, TenantState};
-use crate::ports::{Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
+use crate::ports::{Database, Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
 
 /// A repository of desired state on a database and a bucket. Cheap to share behind an [`Arc`].
 ///
@@ -144,6 +145,19 @@ impl HybridManifestRepository {
         progress: &Progress,
     ) -> Result<RecoveryReport> {
         recovery::apply_plan(&self.sides, &self.settings, plan, by, progress).await
+    }
+
+    /// Restores tenants from the bucket into `scratch`, an empty database that nobody uses, compares what came back with this
+    /// repository's database, and puts on record which were the same. The bucket is only read, and so is the database but
+    /// for that record; writers go on. Fails with `Refused` when `scratch` is in use, or the bucket is another one than the
+    /// database shadows to. `progress` can be read while it runs.
+    pub async fn drill(
+        &self,
+        scratch: Arc<dyn Database>,
+        scope: &DrillScope,
+        progress: &Progress,
+    ) -> Result<DrillReport> {
+        drill::run(&self.sides, &self.settings, scratch, scope, progress).await
     }
 
     /// Compares the database, the index and the objects of one tenant. Writes nothing.

@@ -90,6 +90,8 @@ pub struct HistoryPage {
     pub next: Option<Seq>,
     /// The active version when the page was read. `None` when the bucket answered.
     pub active: Option<Seq>,
+    /// Whether a decision ended the tenant. `None` like the active version, and when the database knows no such tenant.
+    pub retired: Option<bool>,
     /// The newest version that is proven to be in the bucket when the page was read.
     pub watermark: Seq,
 }
@@ -160,6 +162,10 @@ pub enum RecoverTarget {
 
 /// What to recover, and how.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own, and none excludes another"
+)]
 pub struct RecoveryRequest {
     /// Which version becomes active.
     pub target: RecoverTarget,
@@ -296,6 +302,8 @@ pub struct Stats {
     pub latest_version: Seq,
     /// The active version; 0 when there is none.
     pub active_version: Seq,
+    /// Whether a decision ended the tenant.
+    pub retired: bool,
     /// Versions proven to be in the bucket.
     pub shadowed_versions: u64,
     /// The size of the snapshots that the bucket's index names, in bytes; `None` when the bucket could not be asked.

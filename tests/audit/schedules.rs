@@ -390,3 +390,31 @@ async fn no_more_tenants_are_observed_at_once_than_allowed() {
     bench.audit().await;
     assert_eq!(*bench.live.most.lock().unwrap(), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_slots_of_a_retired_tenant_pass_without_audit_or_alarm() {
+    let bench = Bench::new().await;
+    bench.tenant("acme").await;
+    let acme = tenant("acme");
+    let set = async |retired| {
+        let reason = "x".parse().unwrap();
+        let repository = &bench.repository;
+        repository
+            .set_retired(&acme, retired, None, reason)
+            .await
+            .unwrap();
+    };
+    set(true).await;
+    let results = bench.audit().await;
+    assert!(matches!(results[&tenant("acme")], Audited::Retired));
+    let serving = bench.serve();
+    sleep(120 * MINUTE).await;
+    assert_eq!(bench.live.begun("acme"), 0, "nothing of it is observed");
+    assert!(bench.times("acme").await.is_empty());
+    let audited = bench.database.audited(None, 9).await.unwrap();
+    assert!(!audited[0].stale && audited[0].last_error.is_none());
+    set(false).await;
+    sleep(16 * MINUTE).await;
+    serving.stop().await;
+    assert!(bench.live.begun("acme") > 0, "its next slot is as before");
+}

@@ -7,6 +7,7 @@ mod create;
 mod decisions;
 mod demo;
 mod drift;
+mod drill;
 mod help;
 mod import;
 mod legacy;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use driftline::adapters::filesystem::DirectorySnapshotStore;
 use driftline::adapters::memory::MemorySnapshotStore;
+use driftline::hybrid::drill::Overlay;
 use driftline::ports::{ETag, Precondition, PutOutcome, SnapshotStore};
 use tokio::task::JoinSet;
 
@@ -30,6 +31,19 @@ async fn memory() -> Place {
         twin: Arc::new(store.clone()),
         beside: Arc::new(store.with_prefix("one-more")),
         store: Arc::new(store),
+        _directory: None,
+    }
+}
+
+/// What a drill puts over a bucket is a bucket to whoever uses it.
+async fn overlay() -> Place {
+    let below = MemorySnapshotStore::new().with_prefix("one");
+    let beside = below.with_prefix("one-more");
+    let store = Arc::new(Overlay::new(Arc::new(below)));
+    Place {
+        twin: store.clone(),
+        beside: Arc::new(Overlay::new(Arc::new(beside))),
+        store,
         _directory: None,
     }
 }
@@ -61,6 +75,7 @@ async fn localstack() -> Place {
 macro_rules! contract {
     ($($case:ident,)*) => {
         contract!(@ memory: $($case)*);
+        contract!(@ overlay: $($case)*);
         contract!(@ directory: $($case)*);
         #[cfg(feature = "s3")]
         contract!(@ localstack: $($case)*);

@@ -221,3 +221,26 @@ mod postgres {
 
     database_contract!(open);
 }
+
+/// A schema of its own beside the live one, as drills restore into.
+#[cfg(feature = "postgres")]
+mod postgres_scratch {
+    use std::sync::Arc;
+
+    use driftline::adapters::postgres::{PostgresDatabase, PostgresScratch};
+    use driftline::ports::Database;
+
+    use crate::support::postgres::{Database as Place, claimed};
+
+    async fn open() -> (
+        Arc<dyn Database>,
+        (Place, PostgresDatabase, PostgresScratch),
+    ) {
+        let (place, _) = claimed().await;
+        let owner = place.adapter(&place.owner()).await;
+        let scratch = owner.scratch().await.expect("the owner may make a schema");
+        (Arc::new(scratch.database()), (place, owner, scratch))
+    }
+
+    database_contract!(open);
+}

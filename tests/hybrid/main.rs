@@ -4,9 +4,12 @@
 mod support;
 
 mod divergence;
+mod drill;
 mod faults;
 mod handbook;
 mod integrity;
 mod interleavings;
 mod invariants;
 mod legacy;
+mod overlay;
+mod retire;

@@ -8,6 +8,7 @@ mod faults;
 mod isolation;
 mod reading;
 mod schema;
+mod scratch;
 
 use driftline::adapters::system::System;
 use driftline::domain::content::Content;

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Connection, PgConnection, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
 
 use super::PostgresDatabase;
 use super::error::{Action, Phase, translate, translate_migration};
+use super::scratch::Schema;
 use crate::ports::StoreResult;
 
 const ACTION: &str = "migrate the schema driftline";
@@ -43,8 +44,8 @@ impl PostgresDatabase {
         let mut connection = PgConnection::connect_with(&self.connections.pool().connect_options())
             .await
             .map_err(|error| translate(action, Phase::Open, error))?;
-        let migrator = migrator();
-        if is_current(&migrator, &mut connection).await {
+        let migrator = migrator(self.schema.as_ref());
+        if self.schema.is_none() && is_current(&migrator, &mut connection).await {
             let _ = connection.close().await;
             return Ok(());
         }
@@ -75,19 +76,32 @@ async fn is_current(migrator: &Migrator, connection: &mut PgConnection) -> bool 
     })
 }
 
-fn migrator() -> Migrator {
+fn migrator(schema: Option<&Schema>) -> Migrator {
     let migrations = MIGRATIONS.map(|(version, name, text)| {
+        let text = match schema {
+            None => text.into_sql_str(),
+            Some(schema) => AssertSqlSafe(schema.rewrite(text)).into_sql_str(),
+        };
         Migration::new(
             version,
             Cow::Borrowed(name),
             MigrationType::Simple,
-            text.into_sql_str(),
+            text,
             false,
         )
     });
     let mut migrator = Migrator::with_migrations(migrations.into());
-    migrator.dangerous_set_table_name("driftline._migrations");
-    migrator.create_schema("driftline");
+    match schema {
+        None => {
+            migrator.dangerous_set_table_name("driftline._migrations");
+            migrator.create_schema("driftline");
+        }
+        Some(schema) => {
+            migrator.dangerous_set_table_name(format!("{}._migrations", schema.name()));
+            // Nobody else knows the schema; the lock would need a session that a pooler does not give.
+            migrator.set_locking(false);
+        }
+    }
     // A newer driftline may have been here: what it added does not hinder this one.
     migrator.set_ignore_missing(true);
     migrator

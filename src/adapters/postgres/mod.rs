@@ -20,7 +20,8 @@
 //! ```
 //! An auditor that keeps its results elsewhere needs only to read: see [`PostgresReader`]. The tables of audits (`audited`,
 //! `report`, `event`) stand apart: no statement needs them together with the others.
-//! A role with `SUPERUSER` or `BYPASSRLS` works but is not confined. Dumps need such a role.
+//! A drill restores into a schema of its own ([`PostgresDatabase::scratch`]), for which its role needs `CREATE` on the
+//! database as well. A role with `SUPERUSER` or `BYPASSRLS` works but is not confined. Dumps need such a role.
 //!
 //! **Poolers.** PgBouncer's transaction mode works: from 1.21 with `max_prepared_statements` above 0, before that with
 //! `?statement-cache-capacity=0` in the URL (or [`PostgresOptions::statement_cache`] 0), which wraps every statement in a
@@ -41,6 +42,7 @@ mod reader;
 mod recovery_store;
 mod restore;
 mod rows;
+mod scratch;
 mod session;
 mod shadow_ledger;
 mod state_reader;
@@ -56,6 +58,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use self::connections::{Connections, TRUSTED_IDLE};
 pub use self::reader::PostgresReader;
+pub use self::scratch::PostgresScratch;
+use self::scratch::Schema;
 use crate::ports::StoreResult;
 
 /// How a [`PostgresDatabase`] connects.
@@ -86,6 +90,8 @@ pub struct PostgresDatabase {
     connections: Arc<Connections>,
     /// Statements are prepared by name and kept.
     prepared: bool,
+    /// Where everything stands instead of the schema `driftline`.
+    schema: Option<Schema>,
 }
 
 impl PostgresDatabase {
@@ -127,6 +133,7 @@ impl PostgresDatabase {
         Ok(Self {
             connections: Arc::new(Connections::new(pool)),
             prepared: capacity != Some(0),
+            schema: None,
         })
     }
 

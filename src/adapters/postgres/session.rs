@@ -8,6 +8,7 @@ use sqlx::query::Query;
 use super::PostgresDatabase;
 use super::connections::Open;
 use super::error::{Action, Phase, translate};
+use super::scratch::Schema;
 use crate::domain::TenantId;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
 
@@ -27,6 +28,7 @@ pub(super) enum Scope<'a> {
 pub(super) struct Session {
     open: Open,
     prepared: bool,
+    schema: Option<Schema>,
 }
 
 impl PostgresDatabase {
@@ -51,6 +53,7 @@ impl PostgresDatabase {
         if !self.prepared {
             return self.ask_in_transaction(action, phase, statement).await;
         }
+        let statement = place(self.schema.as_ref(), action, statement)?;
         let lane = self.connections.take().await;
         let mut lane = lane.map_err(|error| translate(action, Phase::Open, error))?;
         let mut rows = statement.fetch(&mut *lane.connection);
@@ -102,10 +105,15 @@ impl PostgresDatabase {
     }
 
     async fn open(&self, action: Action<'_>, begin: String) -> StoreResult<Session> {
+        let begin = match &self.schema {
+            None => begin,
+            Some(schema) => schema.rewrite(&begin),
+        };
         let open = self.connections.begin(begin).await;
         Ok(Session {
             open: open.map_err(|error| translate(action, Phase::Open, error))?,
             prepared: self.prepared,
+            schema: self.schema.clone(),
         })
     }
 }
@@ -116,7 +124,7 @@ impl Session {
         action: Action<'_>,
         statement: Statement<'_>,
     ) -> StoreResult<Vec<PgRow>> {
-        let rows = statement
+        let rows = place(self.schema.as_ref(), action, statement)?
             .persistent(self.prepared)
             .fetch_all(&mut *self.open.transaction)
             .await;
@@ -128,7 +136,7 @@ impl Session {
         action: Action<'_>,
         statement: Statement<'_>,
     ) -> StoreResult<Option<PgRow>> {
-        let row = statement
+        let row = place(self.schema.as_ref(), action, statement)?
             .persistent(self.prepared)
             .fetch_optional(&mut *self.open.transaction)
             .await;
@@ -151,7 +159,7 @@ impl Session {
         action: Action<'_>,
         statement: Statement<'_>,
     ) -> StoreResult<u64> {
-        let result = statement
+        let result = place(self.schema.as_ref(), action, statement)?
             .persistent(self.prepared)
             .execute(&mut *self.open.transaction)
             .await;
@@ -166,6 +174,20 @@ impl Session {
             .commit()
             .await
             .map_err(|error| translate(action, Phase::Committing, error))
+    }
+}
+
+/// The statement as it is, or about the schema of a scratch database.
+fn place<'q>(
+    schema: Option<&Schema>,
+    action: Action<'_>,
+    statement: Statement<'q>,
+) -> StoreResult<Statement<'q>> {
+    match schema {
+        None => Ok(statement),
+        Some(schema) => schema
+            .redirect(statement)
+            .map_err(|error| translate(action, Phase::Open, error)),
     }
 }
 

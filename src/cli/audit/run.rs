@@ -135,6 +135,11 @@ impl Outcome<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let told = match audited {
             Audited::Stored(report) => self.stored(&mut state, *report),
+            Audited::Retired => {
+                self.ui
+                    .note(format_args!("{tenant} is retired, and is not audited"));
+                Ok(())
+            }
             Audited::Busy => {
                 self.failed(&mut state, &tenant, &busy("another process audits it now"))
             }

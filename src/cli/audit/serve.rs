@@ -47,7 +47,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
                 tracing::error!(%tenant, %error, "a report was stored and could not be printed");
             }
         }
-        Audited::Busy => {}
+        Audited::Busy | Audited::Retired => {}
         Audited::TakenOver => tracing::warn!(%tenant, "another process took the audit over"),
         Audited::Failed(error) => tracing::error!(%tenant, %error, "the audit failed"),
     };

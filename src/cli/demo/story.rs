@@ -37,6 +37,7 @@ impl<'a> Story<'a> {
             database: DatabaseUrl::Sqlite(database.clone()),
             snapshots: SnapshotsUrl::Directory(snapshots.clone()),
             s3: S3::default(),
+            proof_max_age: None,
             settings: Settings {
                 // Nobody wants to watch a demonstration back off.
                 max_backoff: Duration::from_millis(200),

@@ -1,7 +1,9 @@
 //! Decisions: committed like a version, and told like one.
 
 use driftline::domain::drift::Acknowledgement;
-use driftline::domain::{Digest, EntryId, Epoch, Seq, ShortText, Stream, TenantId, Timestamp};
+use driftline::domain::{
+    Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp,
+};
 use driftline::ports::{DecideDrift, DriftDecision, Durability, ManifestProvider as _};
 use serde::Serialize;
 
@@ -18,9 +20,10 @@ pub struct Decision {
     pub wait: WaitShadowed,
 }
 
+/// A decision as documents show it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub struct Document<'a> {
     schema: &'static str,
     tenant: &'a TenantId,
     seq: Seq,
@@ -34,6 +37,26 @@ struct Document<'a> {
     message: Option<&'a ShortText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledgement: Option<&'a Acknowledgement>,
+}
+
+impl<'a> Document<'a> {
+    /// The document of a decision that was committed.
+    pub fn of(meta: &'a EntryMeta, kind: &'static str) -> Self {
+        Self {
+            schema: "driftline.decision.v1",
+            tenant: &meta.tenant,
+            seq: meta.seq,
+            id: meta.id,
+            epoch: meta.epoch,
+            chain: meta.chain,
+            kind,
+            created_at: meta.created_at,
+            committed_at: meta.committed_at,
+            created_by: meta.created_by.as_ref(),
+            message: meta.message.as_ref(),
+            acknowledgement: None,
+        }
+    }
 }
 
 /// Commits a decision. `told` says in words what was decided.
@@ -65,18 +88,8 @@ pub async fn decide(context: &Context, decision: Decision, told: &str) -> anyhow
             DriftDecision::Acknowledge(acknowledgement) => ("acknowledge", Some(acknowledgement)),
         };
         ui.json(&Document {
-            schema: "driftline.decision.v1",
-            tenant: &tenant,
-            seq,
-            id: meta.id,
-            epoch: meta.epoch,
-            chain: meta.chain,
-            kind,
-            created_at: meta.created_at,
-            committed_at: meta.committed_at,
-            created_by: meta.created_by.as_ref(),
-            message: meta.message.as_ref(),
             acknowledgement,
+            ..Document::of(&meta, kind)
         })?;
     }
     let what = format!("decision {seq}");

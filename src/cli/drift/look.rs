@@ -30,12 +30,17 @@ impl Look<'_> {
     /// One tenant that has to be there.
     pub async fn at(&self, tenant: &TenantId) -> Result<DriftReport, Error> {
         match self.inspector.read_one(tenant).await? {
-            Some(inspected) => self.compare(&inspected).await,
+            Some(inspected) => {
+                if inspected.is_retired {
+                    tracing::warn!(%tenant, "the tenant is retired");
+                }
+                self.compare(&inspected).await
+            }
             None => Err(args::unknown(tenant)),
         }
     }
 
-    /// Every tenant in byte order. `each` is given what came of it, and tells whether to go on.
+    /// Every tenant in byte order but those that are retired. `each` is given what came of it, and tells whether to go on.
     pub async fn at_all(
         &self,
         mut each: impl FnMut(&TenantId, Result<DriftReport, Error>) -> anyhow::Result<bool>,
@@ -49,7 +54,10 @@ impl Look<'_> {
             after = Some(last.clone());
             for chunk in names.chunks(CHUNK) {
                 let read = self.read(chunk).await?;
-                let looks = read.into_iter().map(|(tenant, inspected)| async {
+                let is_retired =
+                    |read: &Result<Inspected, Error>| matches!(read, Ok(read) if read.is_retired);
+                let live = read.into_iter().filter(|(_, read)| !is_retired(read));
+                let looks = live.map(|(tenant, inspected)| async {
                     let report = match inspected {
                         Ok(inspected) => self.compare(&inspected).await,
                         Err(error) => Err(error),

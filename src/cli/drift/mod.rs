@@ -17,6 +17,7 @@ pub mod words;
 use driftline::domain::Timestamp;
 
 pub use self::check::ExitOn;
+pub use self::decision::Document as DecisionDocument;
 pub use self::text::summary;
 pub use self::words::{plain, since, time};
 use super::{Context, Exit, Ui};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use driftline::domain::Timestamp;
 
+use crate::cli::args;
+
 /// A time, or how long from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -28,27 +30,14 @@ impl FromStr for Until {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || {
-            "a time is expected, like 2026-01-31T08:00:00Z, or a duration, like 90m, 12h, 7d or 2w"
-                .to_owned()
-        };
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        let digits = text.find(|c: char| !c.is_ascii_digit());
-        let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-        let seconds = match unit {
-            "m" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            "w" => 604_800,
-            _ => return Err(expected()),
-        };
-        let number: u64 = number.parse().map_err(|_| expected())?;
-        let duration = number.checked_mul(seconds).filter(|seconds| *seconds > 0);
-        Ok(Self::In(Duration::from_secs(
-            duration.ok_or_else(expected)?,
-        )))
+        let expected =
+            "a time is expected, like 2026-01-31T08:00:00Z, or a duration, like 90m, 12h, 7d or 2w";
+        args::duration(text)
+            .map(Self::In)
+            .ok_or_else(|| expected.to_owned())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The JSON documents of `status`.
 
 use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
-use driftline::ports::{AtRisk, DatabaseIdentity, Ownership, TenantStatus};
+use driftline::ports::{AtRisk, DatabaseIdentity, Ownership, RestoreProof, TenantStatus};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -35,8 +35,26 @@ pub struct TenantDocument<'a> {
     last_error: Option<&'a str>,
     retry_at: Option<Timestamp>,
     awaiting_recovery: bool,
+    retired: bool,
+    proof: Option<ProofDocument>,
     halt: Option<&'a Halt>,
     streams: Streams,
+}
+
+/// Up to which version a tenant was proven to be restorable, and when.
+#[derive(Clone, Copy, Serialize)]
+pub struct ProofDocument {
+    version: Seq,
+    at: Timestamp,
+}
+
+impl From<RestoreProof> for ProofDocument {
+    fn from(proof: RestoreProof) -> Self {
+        Self {
+            version: proof.version,
+            at: proof.at,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -66,6 +84,27 @@ pub struct Total {
     pub tenants: usize,
     pub halted: usize,
     pub at_risk: AtRiskDocument,
+    /// The oldest proof of all tenants that have one.
+    pub oldest_proof: Option<OldestProof>,
+    /// Tenants with something in the bucket that were never proven to be restorable.
+    pub never_proven: usize,
+    pub retired: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OldestProof {
+    pub tenant: TenantId,
+    #[serde(flatten)]
+    pub proof: ProofDocument,
+    #[serde(skip)]
+    pub at: Timestamp,
+}
+
+/// Whether the database says that anything of the tenant is in the bucket.
+pub fn is_shadowed(status: &TenantStatus) -> bool {
+    let mut watermarks = status.watermarks.iter();
+    watermarks.any(|(_, watermark)| *watermark > Seq::default())
 }
 
 impl From<&DatabaseIdentity> for DatabaseDocument {
@@ -104,6 +143,8 @@ impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
             last_error: status.last_error.as_deref(),
             retry_at: status.retry_at,
             awaiting_recovery: status.state.awaiting_recovery,
+            retired: status.state.retired.is_some(),
+            proof: status.proof.map(ProofDocument::from),
             halt: status.halted.as_ref(),
             streams: Streams {
                 manifests: progress(Stream::Manifests),
@@ -139,5 +180,22 @@ pub fn total(found: &[TenantStatus]) -> Total {
                 .filter_map(|status| status.at_risk.oldest_at)
                 .min(),
         },
+        oldest_proof: found
+            .iter()
+            .filter_map(|status| Some((status.proof?, &status.state.tenant)))
+            .min_by_key(|(proof, tenant)| (proof.at, *tenant))
+            .map(|(proof, tenant)| OldestProof {
+                tenant: tenant.clone(),
+                proof: proof.into(),
+                at: proof.at,
+            }),
+        never_proven: found
+            .iter()
+            .filter(|status| status.proof.is_none() && is_shadowed(status))
+            .count(),
+        retired: found
+            .iter()
+            .filter(|status| status.state.retired.is_some())
+            .count(),
     }
 }

@@ -21,11 +21,16 @@ impl Auditor {
         claim: AuditClaim,
         inspected: Option<Result<Inspected>>,
         proof: &Proof,
-    ) -> (AuditOutcome, Result<AuditReport>) {
+    ) -> (AuditOutcome, Result<Option<AuditReport>>) {
         let started_at = self.clock.now();
         let plan = self.plan.of(&claim.tenant);
+        let is_retired = matches!(&inspected, Some(Ok(inspected)) if inspected.is_retired);
         let report = match inspected {
-            Some(Ok(inspected)) => self.compare(&claim, &inspected, proof, started_at).await,
+            Some(Ok(_)) if is_retired => Ok(None),
+            Some(Ok(inspected)) => {
+                let compared = self.compare(&claim, &inspected, proof, started_at).await;
+                compared.map(Some)
+            }
             Some(Err(error)) => Err(error),
             None => drift::known(&claim.tenant, None),
         };
@@ -41,7 +46,8 @@ impl Auditor {
             events: Vec::new(),
         };
         let (report, memory, to_tell) = match report {
-            Ok(report) => report,
+            Ok(Some(report)) => report,
+            Ok(None) => return (outcome, Ok(None)),
             Err(error) => {
                 outcome.error = Some(error.to_string());
                 return (outcome, Err(error));
@@ -75,7 +81,7 @@ impl Auditor {
                 return (outcome, Err(error));
             }
         }
-        (outcome, Ok(report))
+        (outcome, Ok(Some(report)))
     }
 
     /// Why an audit that has a report does not count as a success: it did not see what is live, or not as it is now.

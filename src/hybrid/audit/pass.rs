@@ -30,6 +30,8 @@ const LANES: usize = 3;
 pub enum Audited {
     /// Its report is kept.
     Stored(Box<AuditReport>),
+    /// A decision ended the tenant: there is nothing to audit, and its slot passes.
+    Retired,
     /// Another process audits it now.
     Busy,
     /// Another process took it over before the report could be kept.
@@ -308,7 +310,7 @@ impl Auditor {
     /// Keeps results. A lost answer is asked again: either the report is there, or it was kept by nobody.
     async fn keep(
         &self,
-        audited: Vec<(AuditOutcome, Result<AuditReport>)>,
+        audited: Vec<(AuditOutcome, Result<Option<AuditReport>>)>,
         results: &Results,
     ) -> Result<()> {
         if audited.is_empty() {
@@ -338,7 +340,8 @@ impl Auditor {
         for ((outcome, report), kept) in outcomes.into_iter().zip(reports).zip(kept) {
             let audited = match report {
                 Err(error) => Audited::Failed(error),
-                Ok(report) => {
+                Ok(None) => Audited::Retired,
+                Ok(Some(report)) => {
                     let is_there =
                         kept || (lost_an_answer && self.log.report(report.id).await?.is_some());
                     if is_there {

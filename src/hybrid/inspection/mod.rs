@@ -52,6 +52,8 @@ pub struct Inspected {
     recorded: Option<Ledger>,
     /// What its decisions say.
     pub rules: DriftRules,
+    /// A decision ended the tenant.
+    pub is_retired: bool,
 }
 
 /// What was recorded as applied.
@@ -170,7 +172,9 @@ impl Inspector {
             Some(apply) if apply.meta.seq == newest => {
                 let desired = desired.as_ref();
                 let mut moved = Renumbering::default();
-                decisions.iter().for_each(|decision| moved.extend(decision));
+                for decision in &decisions {
+                    moved.extend(decision);
+                }
                 let versions = (applied, desired);
                 Some(self.ledger(&tenant, &apply, versions, &moved).await?)
             }
@@ -190,6 +194,7 @@ impl Inspector {
             desired,
             recorded,
             rules,
+            is_retired: state.retired.is_some(),
         })
     }
 
@@ -304,6 +309,7 @@ impl Inspector {
             desired,
             recorded,
             rules,
+            ..
         } = inspected;
         let other = match question.version {
             Some(version)

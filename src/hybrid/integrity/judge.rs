@@ -309,8 +309,9 @@ impl Judge<'_> {
                             if self.look.is_committed(&object.entry.meta).await? {
                                 continue;
                             }
-                            detail = "it continues the database's history, which ends before it"
-                                .to_owned();
+                            detail = String::from(
+                                "it continues the database's history, which ends before it",
+                            );
                             repair = Mend::Recover;
                         } else if is_divergent {
                             repair = Mend::ResolveDivergence;

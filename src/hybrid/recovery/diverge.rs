@@ -293,7 +293,7 @@ fn renumber(context: &Context<'_>, state: &TenantState, moved: &[Moved]) -> Resu
     };
     let by = &context.request.by;
     let created_by = by.clone().map_or_else(|| text(RECOVERER), Ok)?;
-    let content = Decision::Renumber {
+    let body = Decision::Renumber {
         moved: moved.to_vec(),
     }
     .to_content()?;
@@ -306,16 +306,19 @@ fn renumber(context: &Context<'_>, state: &TenantState, moved: &[Moved]) -> Resu
         seq: head.seq.next(),
         id: EntryId(context.sides.entropy.uuid()),
         epoch: state.epoch,
-        checksum: content.checksum(),
+        checksum: body.checksum(),
         chain: genesis(&state.tenant, Stream::Decisions),
         created_at: now,
         committed_at: state.last_committed_at.map_or(now, |last| last.max(now)),
         created_by: Some(created_by),
         message: Some(text(&message)?),
-        size_bytes: content.len() as u64,
+        size_bytes: body.len() as u64,
     };
     meta.chain = meta.expected_chain(head.chain);
-    Ok(Entry { meta, content })
+    Ok(Entry {
+        meta,
+        content: body,
+    })
 }
 
 /// Inserts the database's own entries under their new numbers. They are read as they were committed: the removal is not.
@@ -343,8 +346,8 @@ async fn insert_moved(
         }
         let mut entries = Vec::with_capacity(now.len());
         for ((old, new), row) in now.iter().zip(run) {
-            let content = Content::from_stored(row.content.bytes().clone());
-            if row.meta.chain != old.chain || content.checksum() != new.checksum {
+            let bytes = Content::from_stored(row.content.bytes().clone());
+            if row.meta.chain != old.chain || bytes.checksum() != new.checksum {
                 return Err(Error::new(
                     ErrorKind::Damaged,
                     format!(
@@ -358,7 +361,7 @@ async fn insert_moved(
             }
             entries.push(Entry {
                 meta: new.clone(),
-                content,
+                content: bytes,
             });
         }
         restore.insert(&entries).await?;

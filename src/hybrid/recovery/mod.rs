@@ -113,7 +113,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    async fn new(
+    pub(super) async fn new(
         sides: &'a Sides,
         settings: &'a Settings,
         request: &'a RecoveryRequest,
@@ -290,7 +290,11 @@ pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result
     }
 }
 
-async fn one(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Recovery> {
+pub(super) async fn one(
+    context: &Context<'_>,
+    tenant: &TenantId,
+    keys: &[String],
+) -> Result<Recovery> {
     let outcome = recover(context, tenant, keys).await;
     context.progress.tenants.fetch_add(1, Ordering::Relaxed);
     outcome

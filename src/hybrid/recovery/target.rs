@@ -81,13 +81,13 @@ async fn active_at(context: &Context<'_>, plan: &Plan, at: Timestamp) -> Result<
     let newest = latest(context, plan, Stream::Decisions, at).await?;
     let mut seq = newest.map_or(Seq::default(), |newest| newest.seq);
     while seq > Seq::default() {
-        let decision = match plan.streams[Stream::Decisions].entries.get(place(seq)) {
-            Some(entry) => Some(read(context, entry).await?),
-            None => {
-                let database = &context.sides.database;
-                let stored = database.entry(&plan.tenant, Stream::Decisions, seq).await?;
-                stored.map(|stored| stored.entry)
-            }
+        let known = plan.streams[Stream::Decisions].entries.get(place(seq));
+        let decision = if let Some(entry) = known {
+            Some(read(context, entry).await?)
+        } else {
+            let database = &context.sides.database;
+            let stored = database.entry(&plan.tenant, Stream::Decisions, seq).await?;
+            stored.map(|stored| stored.entry)
         };
         if let Some(activation) = decision.as_ref().and_then(Activation::of) {
             let holds = activation.head_chain == head.chain;

@@ -1,0 +1,200 @@
+//! Recovery is proven before it is needed, and tenants end by decision.
+
+use std::time::Duration;
+
+use crate::session::Session;
+
+fn two_tenants() -> Session {
+    let session = Session::new();
+    for roles in 1..=3 {
+        session.manifest(roles);
+        session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    }
+    session.must("manifest create --tenant beta --file m.json --wait-shadowed");
+    session.write("r.json", r#"{"roles":{"role-1":"r-1"}}"#);
+    session.must("apply record --tenant acme --version 2 --file r.json --wait-shadowed");
+    session
+}
+
+/// Every file of the bucket with its bytes and its time.
+fn bucket(session: &Session) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    let mut left = vec![session.path(".driftline/snapshots")];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+                continue;
+            }
+            let modified = path.metadata().unwrap().modified().unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            found.push((path.display().to_string(), bytes, modified));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn assert_nothing_is_left(session: &Session) {
+    let left: Vec<_> = std::fs::read_dir(session.path(".driftline"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("drill"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_drill_proves_what_status_shows_and_doctor_insists_on() {
+    let mut session = two_tenants();
+    let before = bucket(&session);
+    session.run("status --tenant acme -o json");
+    session.run("doctor");
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(session.run("doctor --proof-max-age 1s").code, 10);
+    session.run("drill --all-tenants");
+    session.run("drill --sample 100% -o json");
+    session.run("drill --tenant beta -o ndjson");
+    session.run("status");
+    session.run("status -o json");
+    session.run("doctor --proof-max-age 7d");
+    session.run("doctor --proof-max-age 7d -o json");
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(session.run("doctor --proof-max-age 1s").code, 10);
+    session.write("driftline.toml", "proof-max-age-days = 1\n");
+    session.run("doctor");
+    session.assert("drill");
+    assert!(
+        bucket(&session) == before,
+        "a drill writes nothing to the bucket"
+    );
+    assert_nothing_is_left(&session);
+}
+
+#[test]
+fn what_differs_is_named_and_proves_nothing() {
+    let mut session = two_tenants();
+    let snapshot = session.path(".driftline/snapshots/acme/versions/v000002.json");
+    let text = std::fs::read_to_string(&snapshot).unwrap();
+    std::fs::write(&snapshot, text.replace("role-1", "role-X")).unwrap();
+    assert_eq!(session.run("drill --all-tenants").code, 9);
+    session.run("drill --tenant acme -o json");
+    std::fs::write(&snapshot, text).unwrap();
+    let index = session.path(".driftline/snapshots/acme/applies/index.json");
+    std::fs::remove_file(index).unwrap();
+    session.run("drill --all-tenants");
+    for name in ["acme/applies", "beta"] {
+        std::fs::remove_dir_all(session.path(".driftline/snapshots").join(name)).unwrap();
+    }
+    session.run("drill --all-tenants");
+    session.run("status --at-risk");
+    session.assert("drill_different");
+    assert_nothing_is_left(&session);
+}
+
+#[test]
+fn a_drill_into_a_database_of_ones_own_leaves_it_there() {
+    let mut session = two_tenants();
+    session.run("drill --all-tenants --into sqlite://copy.db");
+    session.run("--database sqlite://copy.db status");
+    session.run("--database sqlite://copy.db manifest get --tenant acme --version 1");
+    session.run("--database sqlite://copy.db manifest create --tenant acme --file m.json");
+    for line in [
+        "drill --all-tenants --into sqlite://copy.db",
+        "drill --all-tenants --into sqlite://.driftline/driftline.db",
+        "drill --all-tenants --into redis://u:secret@h",
+        "drill --all-tenants --sample 5%",
+        "drill --sample 0%",
+        "drill",
+        "drill --tenant nobody",
+    ] {
+        let run = session.run(line);
+        assert_ne!(run.code, 0, "{line}");
+        assert!(!run.stderr.contains("secret"));
+    }
+    session.must("drill --tenant acme");
+    session.run("status");
+    session.assert("drill_into");
+}
+
+#[test]
+fn a_drill_without_anything_to_prove_says_so() {
+    let mut session = Session::new();
+    session.run("drill --all-tenants");
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    session.lose_database();
+    session.run("drill --all-tenants");
+    session.assert("drill_nothing");
+}
+
+#[test]
+fn an_interrupted_drill_leaves_nothing_behind() {
+    let session = two_tenants();
+    let snapshot = session.path(".driftline/snapshots/acme/versions/v000002.json");
+    std::fs::remove_file(&snapshot).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&snapshot).status();
+    assert!(made.unwrap().success());
+    let mut drill = session
+        .command(&["drill", "--all-tenants"])
+        .spawn()
+        .unwrap();
+    let began = || {
+        let names = std::fs::read_dir(session.path(".driftline")).unwrap();
+        let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+        names.into_iter().any(|name| name.contains("drill-"))
+    };
+    for _ in 0..500 {
+        if began() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(began(), "the drill waits at an object that never comes");
+    let id = drill.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(sent.unwrap().success());
+    assert_eq!(drill.wait().unwrap().code(), Some(130));
+    assert_nothing_is_left(&session);
+}
+
+#[test]
+fn a_retired_tenant_is_read_and_not_written() {
+    let mut session = two_tenants();
+    session.run("tenant retire --tenant acme --reason 'contract ended' --by alice");
+    for line in [
+        "tenant retire --tenant acme --reason again",
+        "tenant retire --tenant nobody --reason x",
+        "tenant reinstate --tenant beta --reason x",
+        "manifest create --tenant acme --file m.json",
+        "apply record --tenant acme --version 2 --file r.json",
+        "recover --tenant acme --to-version 1",
+    ] {
+        assert_ne!(session.run(line).code, 0, "{line}");
+    }
+    session.run("tenant list");
+    session.run("tenant list -o ndjson");
+    session.run("status");
+    session.run("status --tenant acme -o ndjson");
+    session.run("stats --tenant acme");
+    session.run("stats --tenant acme -o json");
+    session.run("manifest get --tenant acme");
+    session.run("manifest get --tenant acme --meta");
+    session.run("manifest get --tenant acme --meta -o json");
+    session.run("manifest history --tenant acme");
+    session.run("manifest history --tenant beta -o json");
+    session.run("drift check --tenant acme");
+    session.run("drift check --all-tenants");
+    let audits = session
+        .quietly("audit run --exit-code never -o json")
+        .json();
+    assert_eq!(audits["audits"].as_array().unwrap().len(), 1, "beta alone");
+    session.run("audit run --tenant acme");
+    session.run("tenant reinstate --tenant acme --reason 'they came back' -o json");
+    session.run("manifest create --tenant acme --file m.json");
+    session.run("tenant list");
+    session.assert("retire");
+}
