@@ -492,3 +492,19 @@ async fn whatever_recovery_would_adopt_is_left_to_it() {
     recover_all(&scene.repository).await;
     assert_eq!(scene.verify(ReadData::All).await.findings, []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_lost_before_it_was_shadowed_makes_its_tenant_back_off() {
+    let scene = Scene::with(2).await;
+    create(&scene.repository, &scene.acme, "3").await;
+    scene
+        .database
+        .lose_row(&scene.acme, Stream::Manifests, Seq::new(3));
+    scene.world.bucket.take_calls();
+    let drained = drain(&scene.repository).await;
+    assert_eq!(drained.left.backing_off, 1);
+    let calls = scene.world.bucket.take_calls().len();
+    assert!(calls < 10, "{calls} requests");
+    let finding = scene.only(ReadData::Nothing).await;
+    assert_eq!(finding.repair, Mend::Lost);
+}
