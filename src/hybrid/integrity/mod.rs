@@ -252,8 +252,14 @@ async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) ->
         Some(status) => (Some(status.state), status.watermarks),
         None => (None, PerStream::default()),
     };
-    let seen = Some(known);
-    let examined = examine(look, tenant, watermarks, seen, &keys).await?;
+    let examined = examine(
+        look,
+        tenant,
+        watermarks,
+        StateIs::Known(Box::new(known)),
+        &keys,
+    )
+    .await?;
     if !examined.findings.iter().any(Finding::is_damage) {
         return Ok(examined);
     }
@@ -264,15 +270,23 @@ async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) ->
 async fn alone(look: &Look<'_>, tenant: &TenantId) -> Result<Examined> {
     let watermarks = look.sides.database.watermarks(tenant).await?;
     let keys = Lister::of(look.sides.snapshots.as_ref(), tenant).await?;
-    examine(look, tenant, watermarks, None, &keys).await
+    examine(look, tenant, watermarks, StateIs::ReadLast, &keys).await
 }
 
-/// Compares the three sides of one tenant. Without a state that was `seen` it is read after the bucket.
+/// Where the tenant's state on its lock row comes from.
+enum StateIs {
+    /// It was read before the bucket.
+    Known(Box<Option<TenantState>>),
+    /// It is read after the bucket.
+    ReadLast,
+}
+
+/// Compares the three sides of one tenant.
 async fn examine(
     look: &Look<'_>,
     tenant: &TenantId,
     watermarks: PerStream<Seq>,
-    seen: Option<Option<TenantState>>,
+    when: StateIs,
     keys: &[String],
 ) -> Result<Examined> {
     let mut examined = Examined {
@@ -302,9 +316,9 @@ async fn examine(
             older = older::is_in_older_layout(look, tenant, stock, keys).await?;
         }
     }
-    let state = match seen {
-        Some(state) => state,
-        None => look.sides.database.tenant(tenant).await?,
+    let state = match when {
+        StateIs::Known(state) => *state,
+        StateIs::ReadLast => look.sides.database.tenant(tenant).await?,
     };
     for stream in Stream::ALL {
         let head = state.as_ref().map_or_else(
