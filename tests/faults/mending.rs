@@ -75,7 +75,8 @@ impl Operation for Repair {
         let drained = process.drain(tokio_util::sync::CancellationToken::new());
         let left = drained.await.map_err(text)?.left;
         if left.backing_off + left.stopped + left.ready + left.leased > 0 {
-            return Err("something is left".to_owned());
+            let status = process.status(None, None, 10).await.map_err(text)?;
+            return Err(format!("something is left: {status:#?}"));
         }
         Ok(())
     }
@@ -85,7 +86,8 @@ impl Operation for Repair {
             return Err("the rows are not those of before".to_owned());
         }
         let all = site.process(&Calls::default());
-        let report = all.verify_all(ReadData::All, &VerifyProgress::default());
+        let progress = VerifyProgress::default();
+        let report = all.verify_all(ReadData::All, &progress);
         let report = report.await.unwrap();
         if report.has_damage() {
             return Err(format!("there is damage: {:#?}", report.findings));

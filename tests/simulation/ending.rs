@@ -95,11 +95,19 @@ async fn look_after(
         world.watch(|model| told(model, world, &node, &report));
         let damage = || report.findings.iter().filter(|it| it.is_damage());
         let losses = || damage().filter(|it| it.repair == Mend::Lost);
-        // An index is not made up anew while one of its entries is lost.
+        let is_both = |tenant: &TenantId| {
+            let of = |it: &&Finding| it.tenant == *tenant;
+            losses().any(|it| of(&it))
+                && damage()
+                    .filter(of)
+                    .any(|it| it.verdict == Verdict::Divergent)
+        };
+        // An index is not made up anew while one of its entries is lost, and two histories of which one lost something stay two.
         let is_left = |finding: &Finding| {
             let place = |it: &Finding| (it.tenant.clone(), it.stream);
             let mut losses = losses();
             finding.repair == Mend::Lost
+                || (round > 3 && is_both(&finding.tenant))
                 || (finding.repair == Mend::RebuildIndex
                     && losses.any(|it| place(it) == place(finding)))
         };
@@ -109,7 +117,11 @@ async fn look_after(
                 losses.try_for_each(|it| model.justifies_loss(&world.bucket, &node, it))
             });
             let mut lost = Losses::new();
-            for finding in losses() {
+            for finding in damage() {
+                // Of one that stays two histories nothing is mended.
+                if finding.repair != Mend::Lost && !is_both(&finding.tenant) {
+                    continue;
+                }
                 let place = finding.stream.zip(finding.seq);
                 lost.entry(finding.tenant.clone())
                     .or_default()
@@ -306,8 +318,8 @@ fn dense(
             .into_iter()
             .filter(|row| !is_lost(row.meta.seq))
             .collect();
-        let lost = (1..10_000).filter(|seq| is_lost(Seq::new(*seq))).count();
         let head = state(node, tenant).map_or(0, |status| status.state.heads[stream].seq.get());
+        let lost = (1..=head).filter(|seq| is_lost(Seq::new(*seq))).count();
         if head != (rows.len() + lost) as u64 {
             return broken(format!(
                 "{stream} of {tenant} end at {head}, but {} rows are there",

@@ -8,7 +8,7 @@ use driftline::domain::format::{
     tenant_of,
 };
 use driftline::domain::integrity::Finding;
-use driftline::domain::{Decision, Digest, Entry, EntryId, Seq, Stream, TenantId};
+use driftline::domain::{Decision, Digest, Entry, EntryId, EntryMeta, Seq, Stream, TenantId};
 use driftline::ports::SnapshotStore as _;
 
 use super::bucket::object;
@@ -50,6 +50,17 @@ impl Model {
         }
         self.forgive(bucket, node);
         Ok(())
+    }
+
+    /// Its row or its snapshot rotted at any time.
+    pub fn is_rotten(&self, tenant: &TenantId, stream: Stream, seq: Seq) -> bool {
+        let place = (tenant.clone(), stream, seq);
+        self.rotten_rows.contains(&place) || self.rotten_objects.contains(&place)
+    }
+
+    pub fn has_rotten_object(&self, meta: &EntryMeta) -> bool {
+        let place = (meta.tenant.clone(), meta.stream, meta.seq);
+        self.rotten_objects.contains(&place)
     }
 
     /// An object is deleted: only a copy of what is in the quarantine, byte by byte, and nothing that an index names and that is
