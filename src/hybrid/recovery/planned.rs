@@ -11,7 +11,7 @@ use crate::domain::recovery::{
     Deactivated, Lost, PlannedMove, PlannedRow, PlannedTarget, RECOVERY_PLAN_SCHEMA, RecoveryPlan,
     SeenStream, TenantPlan, Unplanned,
 };
-use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId};
+use crate::domain::{EntryMeta, PerStream, Seq, ShortText, Stream, TenantId};
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, RecoverTarget, RecoveryRequest, RecoveryState, Result};
 
@@ -146,12 +146,15 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
             deactivates = later(context, plan, version, head).await?;
         }
     }
-    let diverged = plan.state == RecoveryState::Diverged && context.request.resolve_divergence;
-    let renumbers = if diverged {
-        diverge::moves(context, plan).await?
-    } else {
-        Vec::new()
-    };
+    let mut rows = PerStream::from_fn(|stream| plan.restore[stream].clone());
+    let mut renumbers = Vec::new();
+    if plan.state == RecoveryState::Diverged && context.request.resolve_divergence {
+        let resolved = diverge::preview(context, plan).await?;
+        active_version = resolved.state.active_version();
+        (rows, renumbers) = (resolved.rows, resolved.moved);
+    }
+    let is_lost =
+        |damage: &&Damage| !(context.request.resolve_divergence && diverge::is_divergence(damage));
     Ok(TenantPlan {
         tenant: plan.tenant.clone(),
         state: plan.state.name().to_owned(),
@@ -159,7 +162,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
         seen: Stream::ALL.map(|stream| see(plan, stream)).to_vec(),
         rows: Stream::ALL
             .into_iter()
-            .flat_map(|stream| plan.restore[stream].iter().map(move |seq| (stream, *seq)))
+            .flat_map(|stream| rows[stream].iter().map(move |seq| (stream, *seq)))
             .map(|(stream, seq)| row(plan, stream, seq))
             .collect(),
         active_version,
@@ -174,7 +177,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
                 to: moved.to,
             })
             .collect(),
-        lost: plan.failures.iter().map(lost).collect(),
+        lost: plan.failures.iter().filter(is_lost).map(lost).collect(),
     })
 }
 
