@@ -508,3 +508,14 @@ async fn a_row_that_is_lost_before_it_was_shadowed_makes_its_tenant_back_off() {
     let finding = scene.only(ReadData::Nothing).await;
     assert_eq!(finding.repair, Mend::Lost);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_shadowing_would_not_adopt_is_damaged_also_without_an_index() {
+    let scene = Scene::with(3).await;
+    scene.flip(V2);
+    scene.flip(&index_key(&scene.acme, Stream::Manifests));
+    let report = scene.verify(ReadData::Nothing).await;
+    let mends: Vec<_> = report.findings.iter().map(|it| it.repair).collect();
+    assert_eq!(mends, [Mend::RebuildIndex, Mend::Reshadow]);
+    scene.repair(3).await;
+}

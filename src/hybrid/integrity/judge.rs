@@ -276,7 +276,12 @@ impl Judge<'_> {
             // The index or a page is at fault, and said so: here only the object itself is of interest.
             let excused = stock.index.is_none() || stock.is_on_damaged_page(*seq);
             let there = match self.look.unnamed(self.tenant, self.stream, &key).await {
-                Ok(Some(found)) if found.entry.meta.is_same_as(meta) => Ok(()),
+                Ok(Some(found)) if found.entry.meta == *meta => Ok(()),
+                // Shadowing does not adopt it: an index that named it would be one that nobody can read.
+                Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
+                    let detail = "its members are not those of its chain".to_owned();
+                    Err((Verdict::Malformed, detail))
+                }
                 Ok(Some(_)) => Err((Verdict::Malformed, "it is another entry's".to_owned())),
                 Ok(None) => Err((Verdict::ShadowMissing, "the object is missing".to_owned())),
                 Err(BucketError::Damage(damage)) => Err(words(&damage)),

@@ -260,7 +260,7 @@ async fn rebuild_page(
         let row = row.ok_or_else(|| moved(key))?;
         let object = snapshot_key(tenant, stream, seq, row.meta.epoch);
         let found = look.unnamed(tenant, stream, &object).await?;
-        let found = found.filter(|found| found.entry.meta.is_same_as(&row.meta));
+        let found = found.filter(|found| found.entry.meta == row.meta);
         let found = found.ok_or_else(|| moved(&object))?;
         entries.push(IndexEntry::of(look.bucket.store().prefix(), &found));
     }
