@@ -519,3 +519,24 @@ async fn a_snapshot_that_shadowing_would_not_adopt_is_damaged_also_without_an_in
     assert_eq!(mends, [Mend::RebuildIndex, Mend::Reshadow]);
     scene.repair(3).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_lost_right_after_an_index_was_made_up_loses_nothing() {
+    let scene = Scene::with(300).await;
+    // In a later epoch than the snapshots: beyond an index they would be no history.
+    let second = scene.world.database();
+    let repository = scene.world.repository(&second);
+    recover_all(&repository).await;
+    for stream in [Stream::Manifests, Stream::Applies] {
+        let index = index_key(&scene.acme, stream);
+        scene.world.memory.remove(&index).unwrap();
+    }
+    let plan = repository.plan_repair(Some(&scene.acme)).await.unwrap();
+    for (_, outcome) in repository.apply_repair(&plan).await.unwrap().tenants {
+        outcome.unwrap();
+    }
+    let third = scene.world.database();
+    let recovered = recover_all(&scene.world.repository(&third)).await;
+    assert_eq!(recovered[0].head, Seq::new(300));
+    assert_eq!(recovered[0].restored, 301);
+}
