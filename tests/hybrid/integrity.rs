@@ -662,3 +662,35 @@ async fn an_index_that_claims_pages_without_end_is_named_and_ends_the_look() {
     assert!(report.has_damage());
     assert!(report.findings.len() < 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_shadowing_would_not_adopt_is_damaged_also_without_an_index() {
+    let scene = Scene::with(3).await;
+    scene.flip(V2);
+    scene.flip(&index_key(&scene.acme, Stream::Manifests));
+    let report = scene.verify(ReadData::Nothing).await;
+    let mends: Vec<_> = report.findings.iter().map(|it| it.repair).collect();
+    assert_eq!(mends, [Mend::RebuildIndex, Mend::Reshadow]);
+    scene.repair(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_lost_right_after_an_index_was_made_up_loses_nothing() {
+    let scene = Scene::with(300).await;
+    // In a later epoch than the snapshots: beyond an index they would be no history.
+    let second = scene.world.database();
+    let repository = scene.world.repository(&second);
+    recover_all(&repository).await;
+    for stream in [Stream::Manifests, Stream::Applies] {
+        let index = index_key(&scene.acme, stream);
+        scene.world.memory.remove(&index).unwrap();
+    }
+    let plan = repository.plan_repair(Some(&scene.acme)).await.unwrap();
+    for (_, outcome) in repository.apply_repair(&plan).await.unwrap().tenants {
+        outcome.unwrap();
+    }
+    let third = scene.world.database();
+    let recovered = recover_all(&scene.world.repository(&third)).await;
+    assert_eq!(recovered[0].head, Seq::new(300));
+    assert_eq!(recovered[0].restored, 301);
+}
