@@ -121,16 +121,36 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
     Ok(resolved)
 }
 
-/// What a resolution would move. The chains are those of an epoch that is not taken yet.
-pub(super) async fn moves(context: &Context<'_>, plan: &Plan) -> Result<Vec<Moved>> {
-    let (mut moved, epoch) = (Vec::new(), plan.epoch().next());
-    if let Some(seen) = &plan.seen {
-        for stream in Stream::ALL {
-            let merge = merge(context, plan, seen, stream, epoch).await?;
-            moved.extend(merge.moved.iter().map(moved_of));
-        }
+/// What a resolution would do.
+pub(super) struct Intended {
+    /// Entries of the bucket that the database lacks.
+    pub(super) restore: PerStream<Vec<Seq>>,
+    /// The database's entries under their new numbers.
+    pub(super) moved: Vec<Moved>,
+    /// The version that is active afterwards.
+    pub(super) active_version: Seq,
+}
+
+/// What a resolution would do. The chains are those of an epoch that is not taken yet.
+pub(super) async fn intend(context: &Context<'_>, plan: &Plan) -> Result<Option<Intended>> {
+    let Some(seen) = &plan.seen else {
+        return Ok(None);
+    };
+    let epoch = plan.epoch().next();
+    let mut merges = PerStream::from_fn(|_| Merge::default());
+    for stream in Stream::ALL {
+        merges[stream] = merge(context, plan, seen, stream, epoch).await?;
     }
-    Ok(moved)
+    let moved: Vec<Moved> = merges
+        .iter()
+        .flat_map(|(_, merge)| merge.moved.iter().map(moved_of))
+        .collect();
+    let (state, _) = after(context, plan, seen, epoch, &merges, &moved).await?;
+    Ok(Some(Intended {
+        restore: PerStream::from_fn(|stream| std::mem::take(&mut merges[stream].restore)),
+        moved,
+        active_version: state.active_version(),
+    }))
 }
 
 fn moved_of((old, new): &(EntryMeta, EntryMeta)) -> Moved {

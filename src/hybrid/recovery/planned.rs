@@ -147,11 +147,22 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
         }
     }
     let diverged = plan.state == RecoveryState::Diverged && context.request.resolve_divergence;
-    let renumbers = if diverged {
-        diverge::moves(context, plan).await?
+    let intended = if diverged {
+        diverge::intend(context, plan).await?
     } else {
-        Vec::new()
+        None
     };
+    // What disagrees is kept, so that nothing is lost.
+    let lost = match &intended {
+        Some(_) => Vec::new(),
+        None => plan.failures.iter().map(lost).collect(),
+    };
+    let mut restore = &plan.restore;
+    let mut renumbers = Vec::new();
+    if let Some(intended) = &intended {
+        (restore, active_version) = (&intended.restore, intended.active_version);
+        renumbers.clone_from(&intended.moved);
+    }
     Ok(TenantPlan {
         tenant: plan.tenant.clone(),
         state: plan.state.name().to_owned(),
@@ -159,7 +170,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
         seen: Stream::ALL.map(|stream| see(plan, stream)).to_vec(),
         rows: Stream::ALL
             .into_iter()
-            .flat_map(|stream| plan.restore[stream].iter().map(move |seq| (stream, *seq)))
+            .flat_map(|stream| restore[stream].iter().map(move |seq| (stream, *seq)))
             .map(|(stream, seq)| row(plan, stream, seq))
             .collect(),
         active_version,
@@ -173,7 +184,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
                 to: moved.to,
             })
             .collect(),
-        lost: plan.failures.iter().map(lost).collect(),
+        lost,
     })
 }
 
