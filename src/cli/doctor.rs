@@ -26,7 +26,7 @@ Examples:
   driftline --snapshots s3://shadow/prod doctor --race
   driftline doctor --proof-max-age 7d
 
-Exit code 10 when a side does not answer, writes are refused, a tenant is halted or was not \
+Exit code 10 when a side does not answer, the bucket is not this database's, writes are refused, a tenant is halted or was not \
 proven restorable for too long, or the bucket does not keep what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
 what it wrote.")]
 pub struct Arguments {
@@ -81,6 +81,9 @@ enum Owner {
     Former,
     /// Nobody's yet.
     Nobody,
+    /// Nobody's, although the database shadows already: it is another bucket, or an emptied one.
+    #[serde(rename = "nobody")]
+    Gone,
     /// A side could not be asked.
     Unknown,
 }
@@ -124,7 +127,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let healthy = health.database.reachable
         && health.bucket.reachable
         && refusal.is_none()
-        && !matches!(owner, Owner::Another | Owner::Former)
+        && !matches!(owner, Owner::Another | Owner::Former | Owner::Gone)
         && halted.is_empty()
         && proofs.as_ref().is_none_or(Proofs::are_recent)
         && probe.as_ref().is_none_or(ProbeReport::passed);
@@ -176,6 +179,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 
 async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
     match (opened.sides.snapshots.get(BUCKET_KEY).await, identity) {
+        (Ok(None), Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
         (Ok(None), _) => Owner::Nobody,
         (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse(&object.bytes) {
             Ok(found) if found.database_id == identity.id => Owner::This,
@@ -198,6 +202,9 @@ const fn describe(owner: Owner) -> &'static str {
         Owner::Another => "the bucket belongs to another database",
         Owner::Former => "the bucket belongs to this database, before it failed over",
         Owner::Nobody => "the bucket belongs to nobody yet",
+        Owner::Gone => {
+            "the bucket belongs to nobody, and this database shadowed to one: is it the right one? `driftline replicate --drain` fills a new one"
+        }
         Owner::Unknown => "unknown",
     }
 }

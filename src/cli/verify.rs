@@ -156,9 +156,28 @@ fn row(finding: &Finding) -> Vec<String> {
         finding.tenant.to_string(),
         entry(finding),
         finding.verdict.name().to_owned(),
-        finding.detail.clone(),
+        shortened(&finding.detail),
         repair,
     ]
+}
+
+/// Digests as people compare them: the document has them whole.
+fn shortened(detail: &str) -> String {
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let (mut text, mut rest) = (String::new(), detail);
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| !is_hex(c)).unwrap_or(rest.len());
+        if end == 64 {
+            text.push_str(&rest[..12]);
+            text.push('…');
+            rest = &rest[end..];
+        } else {
+            let end = end.max(first.len_utf8());
+            text.push_str(&rest[..end]);
+            rest = &rest[end..];
+        }
+    }
+    text
 }
 
 /// What mends a finding, as a person would do it.

@@ -10,6 +10,8 @@
 //! - `take-replica` and `promote-replica`: a physical copy of the server as it is now, and its promotion
 //! - `stop-bucket` and `start-bucket`: the endpoint of S3 takes no connections, and takes them again
 //!
+//! LocalStack looks at no credentials: that a new key of the bucket works is for the store's operator to see.
+//!
 //! `RUNBOOKS=write cargo test --test runbooks` puts what commands print now into the pages, with what differs from run to run
 //! left out. Read the difference before you commit it.
 

@@ -64,8 +64,7 @@ fn end_of(lines: &[&str], from: usize, mark: &str) -> usize {
 
 fn command(lines: &[&str], at: usize) -> Command {
     let first = lines[at].strip_prefix("$ ");
-    let first =
-        first.unwrap_or_else(|| panic!("line {}: a block begins with a command", at + 1));
+    let first = first.unwrap_or_else(|| panic!("line {}: a block begins with a command", at + 1));
     let (mut command, mut next) = (first.to_owned(), at + 1);
     while command.ends_with('\\') {
         command.push('\n');
@@ -84,7 +83,10 @@ fn command(lines: &[&str], at: usize) -> Command {
         line: at + 1,
         command,
         code: code.unwrap_or(0),
-        expected: lines[output..next].iter().map(|&line| line.to_owned()).collect(),
+        expected: lines[output..next]
+            .iter()
+            .map(|&line| line.to_owned())
+            .collect(),
         outcome: begin..next,
     }
 }

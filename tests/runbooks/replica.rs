@@ -18,10 +18,13 @@ impl Replica {
         let mut owner = String::new();
         let service = Service::start("replica", |directory| {
             let (bin, directory) = (programs().display().to_string(), directory.display());
-            let user = unprivileged(directory.to_string().as_ref()).map_or_else(String::new, |(uid, gid)| {
-                owner = format!("{uid}:{gid}");
-                format!("setpriv --reuid={uid} --regid={gid} --clear-groups")
-            });
+            let user = unprivileged(directory.to_string().as_ref()).map_or_else(
+                String::new,
+                |(uid, gid)| {
+                    owner = format!("{uid}:{gid}");
+                    format!("setpriv --reuid={uid} --regid={gid} --clear-groups")
+                },
+            );
             let script = format!(
                 "until [ -e {directory}/promote ]; do sleep 0.1; done
                  exec {user} {bin}/postgres -D {directory}/data -k {directory}/data -p {port} \

@@ -19,7 +19,10 @@ pub fn page(name: &str) {
             Part::Hidden { line, script } => {
                 let outcome = site.run(&format!("set -e\n{script}"));
                 let (code, output) = (outcome.code, outcome.lines.join("\n"));
-                assert_eq!(code, 0, "{name}:{line}: what is not shown failed:\n{output}");
+                assert_eq!(
+                    code, 0,
+                    "{name}:{line}: what is not shown failed:\n{output}"
+                );
             }
             Part::Command(command) => {
                 let outcome = site.run(&command.command);

@@ -31,8 +31,14 @@ pub struct Outcome {
 
 impl Site {
     pub fn new(page: &str) -> Self {
-        let directory = tempfile::Builder::new().prefix("driftline-runbook-").tempdir().unwrap();
-        let (state, work) = (directory.path().join("state"), directory.path().join("work"));
+        let directory = tempfile::Builder::new()
+            .prefix("driftline-runbook-")
+            .tempdir()
+            .unwrap();
+        let (state, work) = (
+            directory.path().join("state"),
+            directory.path().join("work"),
+        );
         std::fs::create_dir(&state).unwrap();
         std::fs::create_dir(&work).unwrap();
         let replica = (page == "failover-behind").then(Replica::prepare);
@@ -56,15 +62,31 @@ impl Site {
         let endpoint = proxy::start(upstream.clone(), path("state/bucket-is-down"));
         let fresh = || format!("s3://{}/driftline/", localstack().fresh_bucket());
         let driftline = PathBuf::from(env!("CARGO_BIN_EXE_driftline"));
-        let binaries = [root().join("tests/runbooks/bin"), programs(), "/usr/bin".into(), "/bin".into()];
-        let binaries = [driftline.parent().unwrap().to_owned()].into_iter().chain(binaries);
+        let binaries = [
+            root().join("tests/runbooks/bin"),
+            programs(),
+            "/usr/bin".into(),
+            "/bin".into(),
+        ];
+        let binaries = [driftline.parent().unwrap().to_owned()]
+            .into_iter()
+            .chain(binaries);
         let mut variables = vec![
-            ("PATH", std::env::join_paths(binaries).unwrap().into_string().unwrap()),
+            (
+                "PATH",
+                std::env::join_paths(binaries)
+                    .unwrap()
+                    .into_string()
+                    .unwrap(),
+            ),
             ("HOME", path("work").display().to_string()),
             ("LC_ALL", "C".to_owned()),
             ("STATE", path("state").display().to_string()),
             ("DRIFTLINE_BY", "oncall".to_owned()),
-            ("DRIFTLINE_DATABASE_URL", format!("postgres://driftline@127.0.0.1:{port}/{database}")),
+            (
+                "DRIFTLINE_DATABASE_URL",
+                format!("postgres://driftline@127.0.0.1:{port}/{database}"),
+            ),
             ("DRIFTLINE_SNAPSHOTS_URL", fresh()),
             ("NEW_SNAPSHOTS_URL", fresh()),
             ("PGHOST", "127.0.0.1".to_owned()),
@@ -108,7 +130,10 @@ impl Site {
         let text = String::from_utf8(output.stdout).expect("text in UTF-8");
         Outcome {
             code: output.status.code().unwrap_or(-1),
-            lines: text.lines().map(|line| line.trim_end().to_owned()).collect(),
+            lines: text
+                .lines()
+                .map(|line| line.trim_end().to_owned())
+                .collect(),
         }
     }
 }
@@ -119,7 +144,11 @@ fn server() -> u16 {
     *READY.get_or_init(|| {
         let url = Cluster::shared().admin();
         let made = Command::new(program("psql"))
-            .args([&url, "-qc", "CREATE ROLE driftline LOGIN NOSUPERUSER NOBYPASSRLS"])
+            .args([
+                &url,
+                "-qc",
+                "CREATE ROLE driftline LOGIN NOSUPERUSER NOBYPASSRLS",
+            ])
             .status()
             .unwrap();
         assert!(made.success());

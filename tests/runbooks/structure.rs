@@ -25,12 +25,18 @@ fn read(name: &str) -> String {
 
 /// The pages that are run.
 fn run() -> BTreeSet<String> {
-    crate::PAGES.iter().map(|name| page::file_name(name)).collect()
+    crate::PAGES
+        .iter()
+        .map(|name| page::file_name(name))
+        .collect()
 }
 
 /// The files that a page links to, without what is elsewhere.
 fn links(text: &str) -> BTreeSet<String> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let targets = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
     let targets = targets.map(|target| target.split('#').next().unwrap_or_default());
     targets
         .filter(|target| !target.is_empty() && !target.contains("://"))
@@ -41,8 +47,9 @@ fn links(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_page_is_run() {
     let files = std::fs::read_dir(directory()).unwrap();
-    let mut names: BTreeSet<_> =
-        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: BTreeSet<_> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert!(names.remove("README.md"));
     assert_eq!(names, run());
 }
@@ -59,7 +66,10 @@ fn every_page_is_in_the_tree() {
 fn every_link_leads_somewhere() {
     for name in run().iter().map(String::as_str).chain(["README.md"]) {
         for target in links(&read(name)) {
-            assert!(directory().join(&target).exists(), "{name} links to {target}");
+            assert!(
+                directory().join(&target).exists(),
+                "{name} links to {target}"
+            );
         }
     }
 }
@@ -68,7 +78,10 @@ fn every_link_leads_somewhere() {
 fn every_page_has_the_same_sections() {
     for name in run() {
         let text = read(&name);
-        let sections: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let sections: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .collect();
         assert_eq!(sections, SECTIONS, "{name}");
         for section in text.split("\n## ").skip(1) {
             let body = section.split_once('\n').unwrap().1.trim();
@@ -97,9 +110,14 @@ fn pages_show_every_command_that_they_run() {
     // What is shown in another kind of block would not be run.
     for name in run() {
         let text = read(&name);
-        let fences = text.lines().filter(|line| line.starts_with("```") && *line != "```");
+        let fences = text
+            .lines()
+            .filter(|line| line.starts_with("```") && *line != "```");
         for fence in fences {
-            assert!(["```console", "```text", "```toml"].contains(&fence), "{name}: {fence}");
+            assert!(
+                ["```console", "```text", "```toml"].contains(&fence),
+                "{name}: {fence}"
+            );
         }
     }
 }
