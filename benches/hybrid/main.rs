@@ -10,6 +10,7 @@ mod history;
 mod read;
 mod recover;
 mod shadow;
+mod verify;
 mod write;
 
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
@@ -30,6 +31,7 @@ fn main() -> std::process::ExitCode {
         read::rows(),
         shadow::rows(),
         recover::rows(),
+        verify::rows(),
         content::rows(),
     ]
     .concat();

@@ -1,4 +1,4 @@
-//! Recovering 100 tenants of 50 versions of 4 KiB into an empty database.
+//! Recovering 100 tenants of 50 versions of 4 KiB into an empty database, and 2,000 of 20.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -15,13 +15,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bucket;
 use crate::database::{cluster, content, tenant};
-use crate::harness::{Comparison, Row, Unit, interleave};
+use crate::harness::{Comparison, Row, Unit, interleave, take_turns};
 use crate::history;
 use crate::support::localstack::{localstack, options};
 use crate::support::postgres::{Database as TestDatabase, run};
 
 const TENANTS: usize = 100;
 const VERSIONS: u64 = 50;
+
+/// Many small histories, and how often each side has its turn with them.
+pub const MANY: (usize, u64) = (2_000, 20);
+pub const TURNS: usize = 3;
 
 /// What a process that recovers may take, in MiB.
 const MEMORY: f64 = 256.0;
@@ -56,7 +60,21 @@ pub fn rows() -> Vec<Row> {
             aim: 1.0,
             measure: || Box::pin(memory()),
         },
+        Row {
+            name: "recover 2,000 tenants × 20 versions",
+            unit: Unit::PerSecond,
+            aim: 0.80,
+            measure: || Box::pin(many()),
+        },
     ]
+}
+
+/// A database and a bucket that hold the same.
+pub struct Held {
+    _database: TestDatabase,
+    pub store: PostgresDatabase,
+    pub bucket: String,
+    pub entries: Vec<Entry>,
 }
 
 /// A bucket whose database is lost, and what was in it.
@@ -65,9 +83,10 @@ struct Lost {
     entries: Vec<Entry>,
 }
 
-impl Lost {
-    async fn make() -> Self {
-        let (_database, store) = fresh().await;
+impl Held {
+    /// So many tenants of so many versions.
+    pub async fn make((tenants, versions): (usize, u64)) -> Self {
+        let (database, store) = fresh().await;
         let bucket = localstack().fresh_bucket();
         let repository = bucket::repository(
             Arc::new(store.clone()),
@@ -78,14 +97,62 @@ impl Lost {
             panic!("{standing:?}");
         };
         let (mut entries, content) = (Vec::new(), content());
-        for number in 0..TENANTS {
-            let tenant = history::history(&tenant(number), VERSIONS, &content);
+        for number in 0..tenants {
+            let tenant = history::history(&tenant(number), versions, &content);
             history::store(&store, owned.bucket_id, &tenant).await;
             entries.extend(tenant);
         }
         let drained = repository.drain(CancellationToken::new()).await;
         let drained = drained.expect("everything is shadowed");
         assert_eq!(drained.shadowed, entries.len() as u64);
+        Self {
+            _database: database,
+            store,
+            bucket,
+            entries,
+        }
+    }
+
+    /// Reads every object.
+    pub async fn read_all(&self) {
+        read_all(&self.bucket, &self.entries).await;
+    }
+
+    /// Entries a second since then.
+    pub fn per_second(&self, begin: Instant) -> f64 {
+        per_second(&self.entries, begin)
+    }
+}
+
+async fn read_all(bucket: &str, entries: &[Entry]) {
+    let store = bucket::open(bucket).await;
+    let keys = entries.iter().map(|entry| {
+        let meta = &entry.meta;
+        let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);
+        (key, entry.content.len())
+    });
+    let keys = keys.collect();
+    bucket::each(keys, move |(key, size)| {
+        let store = Arc::clone(&store);
+        async move {
+            let object = store.get(&key).await;
+            let object = object.expect("the store answers").expect("it is there");
+            assert!(object.bytes.len() > size);
+        }
+    })
+    .await;
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn per_second(entries: &[Entry], begin: Instant) -> f64 {
+    entries.len() as f64 / begin.elapsed().as_secs_f64()
+}
+
+impl Lost {
+    async fn make(size: (usize, u64)) -> Self {
+        let Held {
+            bucket, entries, ..
+        } = Held::make(size).await;
         Self { bucket, entries }
     }
 
@@ -96,25 +163,10 @@ impl Lost {
         run(&mut owner, TABLE.to_owned()).await;
         let pool = PgPool::connect(&database.url(&database.owner())).await;
         let pool = pool.expect("the server answers");
-        let store = bucket::open(&self.bucket).await;
-        let keys = self.entries.iter().map(|entry| {
-            let meta = &entry.meta;
-            let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);
-            (key, entry.content.len())
-        });
-        let keys = keys.collect();
         let begin = Instant::now();
-        bucket::each(keys, move |(key, size)| {
-            let store = Arc::clone(&store);
-            async move {
-                let object = store.get(&key).await;
-                let object = object.expect("the store answers").expect("it is there");
-                assert!(object.bytes.len() > size);
-            }
-        })
-        .await;
+        read_all(&self.bucket, &self.entries).await;
         insert(&pool, &self.entries).await;
-        let rate = self.per_second(begin);
+        let rate = per_second(&self.entries, begin);
         pool.close().await;
         rate
     }
@@ -125,15 +177,10 @@ impl Lost {
         let repository = bucket::repository(Arc::new(store.clone()), bucket);
         let begin = Instant::now();
         let restored = recover(&repository).await;
-        let rate = self.per_second(begin);
+        let rate = per_second(&self.entries, begin);
         assert_eq!(restored, self.entries.len() as u64);
         store.close().await;
         rate
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    fn per_second(&self, begin: Instant) -> f64 {
-        self.entries.len() as f64 / begin.elapsed().as_secs_f64()
     }
 }
 
@@ -189,13 +236,18 @@ async fn recover(repository: &HybridManifestRepository) -> u64 {
 }
 
 async fn throughput() -> Comparison {
-    let lost = Lost::make().await;
+    let lost = Lost::make((TENANTS, VERSIONS)).await;
     interleave(|| lost.floor(), || lost.recover()).await
+}
+
+async fn many() -> Comparison {
+    let lost = Lost::make(MANY).await;
+    take_turns(TURNS, || lost.floor(), || lost.recover()).await
 }
 
 /// The peak of a process that does nothing else.
 async fn memory() -> Comparison {
-    let lost = Lost::make().await;
+    let lost = Lost::make((TENANTS, VERSIONS)).await;
     let (database, _) = fresh().await;
     let this = std::env::current_exe().expect("this program has a name");
     let output = Command::new(this)

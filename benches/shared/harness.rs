@@ -141,8 +141,21 @@ where
     // One round each to warm up.
     floor().await;
     driftline().await;
+    take_turns(ROUNDS, floor, driftline).await
+}
+
+/// The same for sides that take minutes, with so many rounds.
+pub async fn take_turns<F, D>(
+    rounds: usize,
+    mut floor: impl FnMut() -> F,
+    mut driftline: impl FnMut() -> D,
+) -> Comparison
+where
+    F: Future<Output = f64>,
+    D: Future<Output = f64>,
+{
     let (mut floors, mut driftlines) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         // Whoever goes second may find the disk busy with what the first left behind.
         if round % 2 == 0 {
             floors.push(floor().await);

@@ -75,7 +75,7 @@ pub struct Arguments {
     apply: Option<PathBuf>,
     /// Where two histories disagree keep both: the bucket's numbers stand, and the database's
     /// versions come after them under new ones
-    #[arg(long, requires = "tenant", conflicts_with_all = ["target", "as_new_version"])]
+    #[arg(long, conflicts_with_all = ["target", "as_new_version"])]
     resolve_divergence: bool,
     #[command(flatten)]
     by: By,

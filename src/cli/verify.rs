@@ -114,12 +114,13 @@ async fn all(opened: &Opened, ui: &Ui, read: ReadData) -> anyhow::Result<VerifyR
 fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
     if !report.findings.is_empty() {
         let rows = report.findings.iter().map(row).collect();
-        ui.table(&["TENANT", "ENTRY", "VERDICT", "WHAT", "REPAIR"], &[], rows)?;
+        ui.table(&["TENANT", "ENTRY", "VERDICT", "REPAIR"], &[], rows)?;
     }
-    for finding in report.findings.iter().filter(|it| it.object.is_some()) {
-        if let Some(object) = &finding.object {
-            ui.line(format_args!("{}: {object}", entry(finding)))?;
-        }
+    for finding in &report.findings {
+        let (tenant, entry) = (&finding.tenant, entry(finding));
+        let object = finding.object.as_ref();
+        let object = object.map_or_else(String::new, |object| format!("{object}: "));
+        ui.line(format_args!("{tenant} {entry}: {object}{}", finding.detail))?;
     }
     let summary = &report.summary;
     let verdicts: Vec<_> = (summary.by_verdict.iter())
@@ -156,28 +157,8 @@ fn row(finding: &Finding) -> Vec<String> {
         finding.tenant.to_string(),
         entry(finding),
         finding.verdict.name().to_owned(),
-        shortened(&finding.detail),
         repair,
     ]
-}
-
-/// Digests as people compare them: the document has them whole.
-fn shortened(detail: &str) -> String {
-    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    let (mut text, mut rest) = (String::new(), detail);
-    while let Some(first) = rest.chars().next() {
-        let end = rest.find(|c| !is_hex(c)).unwrap_or(rest.len());
-        if end == 64 {
-            text.push_str(&rest[..12]);
-            text.push('…');
-            rest = &rest[end..];
-        } else {
-            let end = end.max(first.len_utf8());
-            text.push_str(&rest[..end]);
-            rest = &rest[end..];
-        }
-    }
-    text
 }
 
 /// What mends a finding, as a person would do it.

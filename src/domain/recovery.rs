@@ -101,6 +101,8 @@ pub struct TenantPlan {
     pub rows: Vec<PlannedRow>,
     /// The active version afterwards.
     pub active_version: Seq,
+    /// No version was active at the time asked for: what is active would be left as it is.
+    pub inactive_then: bool,
     /// The version that would be appended.
     pub new_version: Option<Seq>,
     /// Later versions that would no longer be active, newest first.

@@ -10,6 +10,7 @@ mod drift;
 mod drill;
 mod help;
 mod import;
+mod integrity;
 mod legacy;
 mod outage;
 #[cfg(feature = "postgres")]

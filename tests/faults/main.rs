@@ -10,6 +10,7 @@ mod support;
 mod bucket;
 mod calls;
 mod database;
+mod mending;
 mod operations;
 mod site;
 mod sweep;

@@ -42,6 +42,15 @@ pub enum End {
 
 /// Runs the operation with each flaw at each call, and says how many cases there were.
 pub async fn sweep(name: &str, operation: &dyn Operation) {
+    sweep_where(name, operation, |_, _| true).await;
+}
+
+/// The same at some of the calls.
+pub async fn sweep_where(
+    name: &str,
+    operation: &dyn Operation,
+    mut is_swept: impl FnMut(Class, &str) -> bool,
+) {
     let clean = Calls::default();
     let site = operation.site().await;
     operation.run(&site.process(&clean)).await.unwrap();
@@ -50,6 +59,9 @@ pub async fn sweep(name: &str, operation: &dyn Operation) {
     let seen = clean.seen();
     let mut ends = BTreeMap::<(Flaw, End), u32>::new();
     for (place, (class, what)) in seen.iter().enumerate() {
+        if !is_swept(*class, what) {
+            continue;
+        }
         for flaw in class.flaws() {
             let case = format!("{name}, call {place} ({what}), {flaw:?}");
             let end = one(operation, place, (*class, what), *flaw, &case).await;

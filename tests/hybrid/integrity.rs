@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use driftline::adapters::memory::MemoryDatabase;
-use driftline::domain::format::{index_key, page_key};
+use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyReport};
@@ -412,4 +412,99 @@ async fn a_side_that_cannot_be_reached_leaves_its_tenant_unseen() {
     let report = report.unwrap();
     assert_eq!(report.unseen.len(), 1);
     assert!(!report.has_damage());
+}
+
+/// The database goes back to an earlier moment without telling; a snapshot that was written meanwhile lies beyond the index,
+/// where the next history has another entry.
+async fn gone_back(left: &[usize]) -> Scene {
+    let Scene {
+        world,
+        database,
+        repository,
+        acme,
+    } = Scene::with(2).await;
+    let backup = Arc::new(database.backup());
+    for tag in ["lost 3", "lost 4"] {
+        create(&repository, &acme, tag).await;
+    }
+    let rows = (database.as_ref() as &dyn driftline::ports::Database)
+        .pending(&acme, Stream::Manifests, Seq::new(2), 10, u64::MAX)
+        .await
+        .unwrap();
+    for row in left {
+        let meta = &rows[*row].meta;
+        let key = snapshot_key(&acme, meta.stream, meta.seq, meta.epoch);
+        world.memory.insert(&key, Snapshot::write(&rows[*row]));
+    }
+    let repository = world.repository(&backup);
+    Scene {
+        world,
+        database: backup,
+        repository,
+        acme,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_in_the_way_beyond_the_index_is_moved_away_and_shadowing_goes_on() {
+    let scene = gone_back(&[1]).await;
+    for tag in ["3", "4"] {
+        create(&scene.repository, &scene.acme, tag).await;
+    }
+    let halted = drain(&scene.repository).await;
+    assert_eq!(halted.left.stopped, 1);
+    // A recovery finds nothing to bring back, and the next batch halts again.
+    recover_all(&scene.repository).await;
+    assert_eq!(drain(&scene.repository).await.left.stopped, 1);
+    let report = scene.verify(ReadData::All).await;
+    let found: Vec<_> = report.findings.iter().filter(|it| it.is_damage()).collect();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let told = (found[0].verdict, found[0].seq, found[0].repair);
+    assert_eq!(
+        told,
+        (Verdict::BucketOnly, Some(Seq::new(4)), Mend::Quarantine)
+    );
+    scene.repair(4).await;
+    assert_eq!(scene.quarantined().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_history_that_continues_the_index_is_no_stranger() {
+    let scene = gone_back(&[0, 1]).await;
+    for tag in ["3", "4"] {
+        create(&scene.repository, &scene.acme, tag).await;
+    }
+    let halted = drain(&scene.repository).await;
+    assert_eq!(halted.left.stopped, 1);
+    let report = scene.verify(ReadData::All).await;
+    assert_eq!(report.findings[0].verdict, Verdict::Divergent);
+    assert_eq!(report.findings[0].repair, Mend::ResolveDivergence);
+    assert_eq!(scene.plan().await.actions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_recovery_would_adopt_is_left_to_it() {
+    let scene = gone_back(&[0, 1]).await;
+    let report = scene.verify(ReadData::All).await;
+    let mends: Vec<_> = report.findings.iter().map(|it| it.repair).collect();
+    assert_eq!(mends, [Mend::Recover; 2], "{:#?}", report.findings);
+    assert_eq!(scene.plan().await.actions(), 0);
+    recover_all(&scene.repository).await;
+    assert_eq!(scene.verify(ReadData::All).await.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_is_lost_before_it_was_shadowed_makes_its_tenant_back_off() {
+    let scene = Scene::with(2).await;
+    create(&scene.repository, &scene.acme, "3").await;
+    scene
+        .database
+        .lose_row(&scene.acme, Stream::Manifests, Seq::new(3));
+    scene.world.bucket.take_calls();
+    let drained = drain(&scene.repository).await;
+    assert_eq!(drained.left.backing_off, 1);
+    let calls = scene.world.bucket.take_calls().len();
+    assert!(calls < 10, "{calls} requests");
+    let finding = scene.only(ReadData::Nothing).await;
+    assert_eq!(finding.repair, Mend::Lost);
 }

@@ -31,6 +31,10 @@ async fn call<T>(
     writes: bool,
     run: impl FnOnce(&Arc<Node>) -> StoreResult<T>,
 ) -> StoreResult<T> {
+    let what = what.to_string();
+    if writes {
+        process.writes(&what);
+    }
     let course = process.leave().await;
     let node = process.node();
     let answer = match course.flaw {

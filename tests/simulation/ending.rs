@@ -1,15 +1,20 @@
 //! The end of a seed: nothing goes wrong any more, and everything has to settle, or be stopped for a reason.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use driftline::domain::{EntryMeta, Stream, TenantId};
+use driftline::domain::integrity::{Finding, Mend, Verdict};
+use driftline::domain::{EntryId, EntryMeta, Seq, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{CreateManifest, ManifestProvider as _, RecordApply, TenantStatus};
+use driftline::hybrid::integrity::{ReadData, VerifyReport};
+use driftline::ports::{
+    CreateManifest, ManifestProvider as _, RecordApply, RecoveryRequest, TenantStatus,
+};
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::actors::{act, content, recover_all};
-use crate::model::{Checked, Model, broken, rows, state};
+use crate::actors::{act, content, mend, recover_all, verify};
+use crate::model::{Checked, Model, all_rows, broken, rows, state};
 use crate::process::Process;
 use crate::world::{Node, World};
 
@@ -19,6 +24,12 @@ pub struct Ends {
     pub settled: u32,
     pub stopped: u32,
     pub unknown: u32,
+    /// Of two histories, and then settled.
+    pub resolved: u32,
+    /// Settled but for what both sides lost.
+    pub lost: u32,
+    /// What repairs did.
+    pub mended: u64,
 }
 
 pub async fn settle(world: &Arc<World>) -> Ends {
@@ -44,19 +55,168 @@ pub async fn settle(world: &Arc<World>) -> Ends {
         }
         sleep(Duration::from_secs(30)).await;
     }
-    let node = world.current();
     let mut ends = Ends::default();
+    let lost = look_after(world, &process, &repository, &mut ends).await;
+    if world.has_failed() {
+        return ends;
+    }
+    ends.mended = world.mended_so_far();
+    let node = world.current();
     for tenant in &world.tenants {
-        let judged = world.watch(|model| judge(model, world, &node, tenant));
+        let judged = world.watch(|model| judge(model, world, &node, tenant, &lost));
         match judged {
             Some(End::Settled) => ends.settled += 1,
             Some(End::Stopped) => ends.stopped += 1,
+            Some(End::Lost) => ends.lost += 1,
             Some(End::Unknown) => ends.unknown += 1,
             None => return ends,
         }
     }
-    bring_back(world).await;
+    bring_back(world, &lost).await;
     ends
+}
+
+/// What both sides lost, by tenant.
+type Losses = BTreeMap<TenantId, BTreeSet<(Stream, Seq)>>;
+
+/// Verifies, mends, and makes one of two histories, until nothing is left but what both sides lost.
+async fn look_after(
+    world: &Arc<World>,
+    process: &Process,
+    repository: &HybridManifestRepository,
+    ends: &mut Ends,
+) -> Losses {
+    for round in 0.. {
+        let Some(report) = verify(process, repository, ReadData::All).await else {
+            world.watch(|_| broken::<()>("nothing goes wrong, and it cannot be verified"));
+            break;
+        };
+        let node = world.current();
+        world.watch(|model| told(model, world, &node, &report));
+        let damage = || report.findings.iter().filter(|it| it.is_damage());
+        let losses = || damage().filter(|it| it.repair == Mend::Lost);
+        let is_both = |tenant: &TenantId| {
+            let of = |it: &&Finding| it.tenant == *tenant;
+            losses().any(|it| of(&it))
+                && damage()
+                    .filter(of)
+                    .any(|it| it.verdict == Verdict::Divergent)
+        };
+        // An index is not made up anew while one of its entries is lost, and two histories of which one lost something stay two.
+        let is_left = |finding: &Finding| {
+            let place = |it: &Finding| (it.tenant.clone(), it.stream);
+            let mut losses = losses();
+            finding.repair == Mend::Lost
+                || (round > 3 && is_both(&finding.tenant))
+                || (finding.repair == Mend::RebuildIndex
+                    && losses.any(|it| place(it) == place(finding)))
+        };
+        if damage().all(is_left) && report.unseen.is_empty() {
+            world.watch(|model| {
+                let mut losses = losses();
+                losses.try_for_each(|it| model.justifies_loss(&world.bucket, &node, it))
+            });
+            let mut lost = Losses::new();
+            for finding in damage() {
+                // Of one that stays two histories nothing is mended.
+                if finding.repair != Mend::Lost && !is_both(&finding.tenant) {
+                    continue;
+                }
+                let place = finding.stream.zip(finding.seq);
+                lost.entry(finding.tenant.clone())
+                    .or_default()
+                    .extend(place);
+            }
+            return lost;
+        }
+        if round == 6 {
+            let what = format!(
+                "what was found is not mended: {:#?}, {:?}",
+                damage().collect::<Vec<_>>(),
+                report.unseen
+            );
+            world.watch(|_| broken::<()>(what));
+            break;
+        }
+        mend(process, repository).await;
+        act(process, repository).await;
+        for tenant in &world.tenants {
+            let is_told = |it: &Finding| it.tenant == *tenant && it.verdict == Verdict::Divergent;
+            let is_halted = state(&node, tenant).is_some_and(|it| it.halted.is_some());
+            if (is_halted || report.findings.iter().any(is_told))
+                && resolve(world, process, repository, tenant).await
+            {
+                ends.resolved += 1;
+            }
+        }
+        let _ = repository.drain(CancellationToken::new()).await;
+        // Whoever backs off comes back.
+        sleep(Duration::from_secs(30)).await;
+        let _ = repository.drain(CancellationToken::new()).await;
+    }
+    Losses::new()
+}
+
+/// Two histories are told, or halted.
+fn told(model: &Model, world: &World, node: &Node, report: &VerifyReport) -> Checked {
+    for tenant in &world.tenants {
+        let is_halted = state(node, tenant).is_some_and(|it| it.halted.is_some());
+        let mut findings = report.findings.iter().filter(|it| it.tenant == *tenant);
+        if let Some(what) = model.two_histories(node, tenant)
+            && !is_halted
+            && !findings.any(|it| it.verdict == Verdict::Divergent)
+            && !report.unseen.iter().any(|(of, _)| of == tenant)
+        {
+            return broken(format!("{what} of {tenant}, and nobody is told"));
+        }
+    }
+    Ok(())
+}
+
+/// Makes one history of two: nothing that either side holds is lost, and each entry is there once.
+async fn resolve(
+    world: &Arc<World>,
+    process: &Process,
+    repository: &HybridManifestRepository,
+    tenant: &TenantId,
+) -> bool {
+    let node = world.current();
+    let mut held = BTreeMap::new();
+    world.watch(|model| {
+        for stream in Stream::ALL {
+            let rows = all_rows(&node, tenant, stream).into_iter();
+            let named = model.named(tenant, stream).entries.into_iter();
+            let ids = rows.map(|row| row.meta.id).chain(named.map(|(id, _)| id));
+            held.extend(ids.map(|id| (id, stream)));
+        }
+        Ok(())
+    });
+    let request = RecoveryRequest {
+        resolve_divergence: true,
+        ..RecoveryRequest::default()
+    };
+    let outcome = repository.recover_from_s3(tenant, &request).await;
+    process.say(&format!("resolves {tenant}: {outcome:?}"));
+    let Ok(recovery) = outcome else {
+        return false;
+    };
+    world.watch(|_| {
+        let mut after = BTreeMap::<EntryId, u32>::new();
+        for stream in Stream::ALL {
+            for row in all_rows(&node, tenant, stream) {
+                *after.entry(row.meta.id).or_default() += 1;
+            }
+        }
+        let is_lost = |(id, _): &(&EntryId, &Stream)| after.get(*id) != Some(&1);
+        match held.iter().find(is_lost) {
+            Some((id, stream)) if recovery.failures.is_empty() => broken(format!(
+                "{tenant} became one history, in which {id} of {stream} is there {:?} times",
+                after.get(id)
+            )),
+            _ => Ok(()),
+        }
+    });
+    recovery.state == driftline::ports::RecoveryState::Diverged
 }
 
 /// Appends to every stream. `false` when the tenant takes no writes.
@@ -96,6 +256,8 @@ async fn write_on(
 enum End {
     Settled,
     Stopped,
+    /// Settled but for what both sides lost.
+    Lost,
     /// Nobody ever wrote to it, or both sides lost it.
     Unknown,
 }
@@ -105,8 +267,10 @@ fn judge(
     world: &World,
     node: &Node,
     tenant: &TenantId,
+    lost: &Losses,
 ) -> Result<End, crate::model::Broken> {
-    dense(model, node, tenant)?;
+    let losses = lost.get(tenant);
+    dense(model, node, tenant, losses)?;
     survived(model, node, tenant)?;
     let Some(status) = state(node, tenant) else {
         let named = Stream::ALL
@@ -134,16 +298,29 @@ fn judge(
             )),
         };
     }
+    if losses.is_some() {
+        return Ok(End::Lost);
+    }
     settled(model, node, tenant, &status)?;
     Ok(End::Settled)
 }
 
 /// Numbers are dense from 1, the chain links every row, and each entry is there once.
-fn dense(model: &Model, node: &Node, tenant: &TenantId) -> Checked {
+fn dense(
+    model: &Model,
+    node: &Node,
+    tenant: &TenantId,
+    lost: Option<&BTreeSet<(Stream, Seq)>>,
+) -> Checked {
     for stream in Stream::ALL {
-        let rows = rows(node, tenant, stream);
+        let is_lost = |seq: Seq| lost.is_some_and(|lost| lost.contains(&(stream, seq)));
+        let rows: Vec<_> = all_rows(node, tenant, stream)
+            .into_iter()
+            .filter(|row| !is_lost(row.meta.seq))
+            .collect();
         let head = state(node, tenant).map_or(0, |status| status.state.heads[stream].seq.get());
-        if head != rows.len() as u64 {
+        let lost = (1..=head).filter(|seq| is_lost(Seq::new(*seq))).count();
+        if head != (rows.len() + lost) as u64 {
             return broken(format!(
                 "{stream} of {tenant} end at {head}, but {} rows are there",
                 rows.len()
@@ -151,14 +328,15 @@ fn dense(model: &Model, node: &Node, tenant: &TenantId) -> Checked {
         }
         let mut chain = driftline::domain::genesis(tenant, stream);
         for row in &rows {
-            if row.meta.expected_chain(chain) != row.meta.chain {
+            let before = Seq::new(row.meta.seq.get() - 1);
+            if !is_lost(before) && row.meta.expected_chain(chain) != row.meta.chain {
                 return broken(format!(
                     "{stream} {} of {tenant} does not fit the chain",
                     row.meta.seq
                 ));
             }
             chain = row.meta.chain;
-            if model.entry(row.meta.id).is_none_or(|made| made != row) {
+            if !model.is_entry(row) {
                 return broken(format!(
                     "{stream} {} of {tenant} is not what was committed",
                     row.meta.seq
@@ -166,7 +344,9 @@ fn dense(model: &Model, node: &Node, tenant: &TenantId) -> Checked {
             }
         }
         let newest_first: Vec<EntryMeta> = rows.into_iter().rev().map(|row| row.meta).collect();
-        model.listed(&newest_first)?;
+        if lost == 0 {
+            model.listed(&newest_first)?;
+        }
     }
     Ok(())
 }
@@ -175,7 +355,7 @@ fn dense(model: &Model, node: &Node, tenant: &TenantId) -> Checked {
 fn survived(model: &Model, node: &Node, tenant: &TenantId) -> Checked {
     for owed in model.owed(tenant) {
         let in_bucket = model.named(tenant, owed.stream).chain_at(owed.seq) == Some(owed.chain);
-        let mut rows = rows(node, tenant, owed.stream).into_iter();
+        let mut rows = all_rows(node, tenant, owed.stream).into_iter();
         if !in_bucket && !rows.any(|row| row.meta.id == owed.id) {
             return broken(format!(
                 "{} {} of {tenant} was acknowledged and is lost",
@@ -206,7 +386,7 @@ fn settled(model: &Model, node: &Node, tenant: &TenantId, status: &TenantStatus)
 }
 
 /// An empty database gets back from the bucket all that the bucket names.
-async fn bring_back(world: &Arc<World>) {
+async fn bring_back(world: &Arc<World>, lost: &Losses) {
     world.replace_database(
         "an empty one, for the last recovery",
         world.fresh_database(),
@@ -214,9 +394,10 @@ async fn bring_back(world: &Arc<World>) {
     let process = Process::new(world, "restorer".to_owned());
     recover_all(&process, &process.repository()).await;
     let node = world.current();
-    for tenant in &world.tenants {
+    let whole = |tenant: &&TenantId| !lost.contains_key(*tenant);
+    for tenant in world.tenants.iter().filter(whole) {
         world.watch(|model| {
-            dense(model, &node, tenant)?;
+            dense(model, &node, tenant, None)?;
             survived(model, &node, tenant)?;
             for stream in Stream::ALL {
                 let named = model.named(tenant, stream);

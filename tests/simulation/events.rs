@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use driftline::domain::format::{parse_snapshot_key, snapshot_key};
+use driftline::domain::{Seq, Stream};
 use driftline::hybrid::OnFailover;
+use driftline::ports::{ManifestStore as _, SnapshotStore as _};
 use tokio::time::sleep;
 
-use crate::world::{Node, World};
+use crate::world::{Node, World, now};
 
 /// Lets a few of them happen, one after the other.
 pub async fn befall(world: Arc<World>) {
@@ -22,6 +25,69 @@ pub async fn befall(world: Arc<World>) {
             _ => cut_off(&world),
         }
     }
+}
+
+/// Disks rot: objects and rows are lost or damaged, now and then.
+pub async fn decay(world: Arc<World>) {
+    for _ in 0..world.draws.between(1, 3) {
+        sleep(world.draws.millis(500, 4000)).await;
+        rot(&world);
+    }
+}
+
+/// One object or one row is lost or damaged; sometimes an entry on both sides.
+pub fn rot(world: &Arc<World>) {
+    let (draws, node) = (&world.draws, world.current());
+    let tenant = draws.pick(&world.tenants);
+    let stream = *draws.pick(&Stream::ALL);
+    let state = crate::model::state(&node, tenant);
+    let head = state.map_or(0, |status| status.state.heads[stream].seq.get());
+    let seq = Seq::new(draws.between(1, head.max(1)));
+    let kind = draws.below(10);
+    if kind < 6 {
+        let listed = now(world.bucket.list(&format!("{tenant}/"), None, 1000));
+        let listed = listed.expect("a bucket in memory never fails").objects;
+        let is_index = |key: &String| parse_snapshot_key(key).is_none();
+        let indexes_only = draws.chance(0.4);
+        let keys: Vec<String> = (listed.into_iter().map(|it| it.key))
+            .filter(|key| !indexes_only || is_index(key))
+            .collect();
+        if !keys.is_empty() {
+            let key: &String = draws.pick(&keys);
+            rot_object(world, key, kind < 3);
+        }
+    } else if head > 0 {
+        world.say("world", &format!("{stream} {seq} of {tenant} rots"));
+        let row = now(node.database.entry(tenant, stream, seq));
+        let row = row.expect("a database in memory never fails");
+        if kind == 7 {
+            let content = r#"{"schemaVersion":"rotten"}"#;
+            node.database.damage_row(tenant, stream, seq, content);
+        } else {
+            node.database.lose_row(tenant, stream, seq);
+        }
+        world.watch(|model| model.row_rotten(&world.bucket, &node, tenant, stream, seq));
+        if let Some(row) = row.filter(|_| kind == 9) {
+            let key = snapshot_key(tenant, stream, seq, row.entry.meta.epoch);
+            rot_object(world, &key, draws.chance(0.5));
+        }
+    }
+}
+
+fn rot_object(world: &Arc<World>, key: &str, flip: bool) {
+    let Some(bytes) = world.bucket.remove(key) else {
+        return;
+    };
+    if flip {
+        let mut bytes = bytes.to_vec();
+        let last = u64::try_from(bytes.len()).expect("small");
+        let at = usize::try_from(world.draws.below(last)).expect("small");
+        bytes[at] ^= 1 << world.draws.below(7);
+        world.bucket.insert(key, bytes);
+    }
+    world.say("world", &format!("{key} rots; flipped: {flip}"));
+    let node = world.current();
+    world.watch(|model| model.object_rotten(&world.bucket, &node, key));
 }
 
 /// A replica that lagged is promoted. Where a failover is trusted it did not lag, and nobody writes to the old one any more.
@@ -82,12 +148,12 @@ fn leave_some_behind(world: &Arc<World>, old: &Arc<Node>) {
 
 /// The bucket is restored from an older copy, by somebody who stops everything first.
 async fn replace_bucket(world: &Arc<World>) {
-    let copy = world.bucket.snapshot();
+    let copy = world.copy_bucket();
     sleep(world.draws.millis(0, 2500)).await;
     for process in world.processes() {
         process.killed.cancel();
     }
-    world.replace_bucket(&copy);
+    world.replace_bucket(copy);
 }
 
 fn jump(world: &Arc<World>) {

@@ -1,5 +1,6 @@
 //! A process: it holds one repository, is killed, stalls, and may stay connected to a database that was replaced.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::SimDatabase;
 use crate::environment::SimClock;
+use crate::model::broken;
 use crate::store::SimStore;
 use crate::weather::Course;
 use crate::world::{Node, World, lock};
@@ -24,6 +26,8 @@ pub struct Process {
     stays_with: Mutex<Option<Arc<Node>>>,
     stalled_until: Mutex<Option<Instant>>,
     clock: Arc<SimClock>,
+    /// It is at something that must not write.
+    reads: AtomicBool,
 }
 
 impl Process {
@@ -36,6 +40,7 @@ impl Process {
             stays_with: Mutex::new(None),
             stalled_until: Mutex::new(None),
             clock: Arc::new(SimClock::new(world.start, skew)),
+            reads: AtomicBool::new(false),
         })
     }
 
@@ -62,6 +67,18 @@ impl Process {
 
     pub fn is_left_behind(&self) -> bool {
         lock(&self.stays_with).is_some()
+    }
+
+    pub fn only_reads(&self, only: bool) {
+        self.reads.store(only, Ordering::Relaxed);
+    }
+
+    /// It writes: the model breaks if it should not.
+    pub fn writes(&self, what: &str) {
+        if self.reads.load(Ordering::Relaxed) {
+            let what = format!("{} only verifies, and wrote: {what}", self.name);
+            self.world.watch(|_| broken::<()>(what));
+        }
     }
 
     pub fn stall(&self, pause: Duration) {

@@ -115,6 +115,7 @@ impl SnapshotStore for SimStore {
         bytes: Bytes,
         condition: Precondition,
     ) -> StoreResult<PutOutcome> {
+        self.0.writes(key);
         let course = self.0.leave().await;
         let how = match &condition {
             Precondition::Absent => "if none".to_owned(),
@@ -164,10 +165,21 @@ impl SnapshotStore for SimStore {
     }
 
     async fn delete(&self, key: &str) -> StoreResult<()> {
+        self.0.writes(key);
         let course = self.0.leave().await;
-        let answer = now(self.0.world.bucket.delete(key));
-        self.0.say(&format!("DELETE {key}"));
-        self.0.world.deleted(key);
+        let flaw = flaw(key, course.flaw);
+        let lost = matches!(flaw, Some(Flaw::AppliedUnknown | Flaw::OwnWrite));
+        let answer = match flaw {
+            Some(Flaw::Unavailable) => Err(error(Fault::Unavailable, "unavailable")),
+            Some(Flaw::DroppedUnknown) => Err(self::lost()),
+            _ => {
+                self.0.world.deleted(key);
+                now(self.0.world.bucket.delete(key))
+            }
+        };
+        let answer = if lost { Err(self::lost()) } else { answer };
+        let how = answer.as_ref().map_err(StoreError::fault);
+        self.0.say(&format!("DELETE {key}: {how:?}"));
         self.0.come_back(course).await;
         answer
     }

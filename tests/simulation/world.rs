@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use driftline::adapters::memory::{BucketCopy, MemoryDatabase, MemorySnapshotStore};
-use driftline::domain::{EntryMeta, Halt, PerStream, Seq, Stream, TenantId};
+use driftline::domain::{Entry, Halt, PerStream, Seq, Stream, TenantId};
 use driftline::hybrid::{OnFailover, Settings};
 use driftline::ports::{Appended, Clock, Entropy, NewEntry};
 use futures::FutureExt;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::{Draws, SimClock};
-use crate::model::{Broken, Model};
+use crate::model::{AllNamed, Broken, Model};
 use crate::process::Process;
 use crate::trace::Trace;
 use crate::weather::{Course, Weather};
@@ -42,6 +42,7 @@ pub struct World {
     nodes: AtomicU64,
     buckets: AtomicU64,
     tags: AtomicU64,
+    mended: AtomicU64,
     weather: Mutex<Weather>,
     processes: Mutex<Vec<Arc<Process>>>,
     tasks: Mutex<JoinSet<()>>,
@@ -98,6 +99,7 @@ impl World {
             nodes: AtomicU64::new(1),
             buckets: AtomicU64::new(0),
             tags: AtomicU64::new(0),
+            mended: AtomicU64::new(0),
             processes: Mutex::default(),
             tasks: Mutex::default(),
             model: Mutex::default(),
@@ -175,7 +177,7 @@ impl World {
         let node = Arc::new(Node { name, database });
         let before = std::mem::replace(&mut *lock(&self.current), Arc::clone(&node));
         self.watch(|model| {
-            model.forgive(&node);
+            model.forgive(&self.bucket, &node);
             Ok(())
         });
         before
@@ -186,12 +188,27 @@ impl World {
     }
 
     /// The bucket is that of an earlier moment again.
-    pub fn replace_bucket(&self, copy: &BucketCopy) {
+    pub fn replace_bucket(&self, (copy, named): (BucketCopy, AllNamed)) {
         self.say("world", "the bucket is replaced by a stale copy");
-        self.bucket.restore(copy);
+        self.bucket.restore(&copy);
         self.buckets.fetch_add(1, Ordering::Relaxed);
         let node = self.current();
-        self.watch(|model| model.bucket_replaced(&self.bucket, &node));
+        self.watch(|model| model.bucket_replaced(&self.bucket, &node, named));
+    }
+
+    /// The bucket as it is now, and what its indexes name.
+    pub fn copy_bucket(&self) -> (BucketCopy, AllNamed) {
+        (self.bucket.snapshot(), lock(&self.model).all_named())
+    }
+
+    /// So many things were repaired.
+    pub fn mended(&self, done: usize) {
+        let done = u64::try_from(done).expect("a few");
+        self.mended.fetch_add(done, Ordering::Relaxed);
+    }
+
+    pub fn mended_so_far(&self) -> u64 {
+        self.mended.load(Ordering::Relaxed)
     }
 
     // What the processes do, as the model sees it.
@@ -210,13 +227,9 @@ impl World {
         self.watch(|model| model.written(&self.bucket, &node, key, before, bytes));
     }
 
+    /// An object is about to be deleted.
     pub fn deleted(&self, key: &str) {
-        self.watch(|_| {
-            if key.starts_with("_driftline/probe/") {
-                return Ok(());
-            }
-            Err(Broken(format!("{key} was deleted")))
-        });
+        self.watch(|model| model.deleted(&self.bucket, key));
     }
 
     pub fn marked(&self, node: &Node, tenant: &TenantId, stream: Stream, seq: Seq) {
@@ -231,10 +244,10 @@ impl World {
         &self,
         node: &Node,
         tenant: &TenantId,
-        inserted: &[EntryMeta],
-        marks: &PerStream<Seq>,
+        rows: (&[Entry], &[Entry]),
+        marks: (&PerStream<Seq>, &PerStream<Seq>),
     ) {
-        self.watch(|model| model.restored(node, tenant, inserted, marks));
+        self.watch(|model| model.restored(node, tenant, rows, marks));
     }
 
     /// Lets the model look; the first violation ends the seed.

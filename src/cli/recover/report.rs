@@ -70,6 +70,11 @@ pub fn plan(ui: &Ui, plan: &RecoveryPlan) -> anyhow::Result<()> {
     ui.table(&header, &[2, 3, 4, 5], rows.collect())?;
     for tenant in &plan.tenants {
         let name = &tenant.tenant;
+        if tenant.inactive_then {
+            ui.line(format_args!(
+                "{name}: no version was active then; what is active would be left as it is"
+            ))?;
+        }
         for later in &tenant.deactivates {
             let by = or_dash(later.created_by.as_ref());
             let (version, at) = (later.version, later.created_at);

@@ -6,9 +6,9 @@ use futures::stream::{self, StreamExt};
 use super::Look;
 use super::rows::Rows;
 use super::stock::Stock;
-use crate::domain::format::{Damage, Problem, Snapshot, index_key, page_key};
+use crate::domain::format::{Damage, Index, Problem, Snapshot, index_key, page_key};
 use crate::domain::integrity::{Finding, Mend, Verdict, VerifySummary};
-use crate::domain::{Digest, EntryMeta, Epoch, Seq, Stream, TenantId};
+use crate::domain::{Digest, EntryMeta, Epoch, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{BucketError, BucketResult};
 
 /// One stream, read and judged.
@@ -29,7 +29,10 @@ pub(super) struct Judge<'a> {
 impl Judge<'_> {
     pub(super) async fn run(&mut self) -> BucketResult<()> {
         self.indexes();
-        let divergent = self.divergence();
+        let divergent = match self.divergence() {
+            None => self.beyond().await?,
+            found => found,
+        };
         if let Some(seq) = self.rows.broken.filter(|seq| divergent != Some(*seq)) {
             let known = self.stock.named.get(&seq);
             let repair = known.map_or(Mend::Lost, |_| Mend::RestoreRow);
@@ -114,6 +117,75 @@ impl Judge<'_> {
         let (key, repair) = (Some(theirs.key()), Mend::ResolveDivergence);
         self.find(Some(seq), Verdict::Divergent, key, detail, repair);
         Some(seq)
+    }
+
+    /// Objects beyond the index at the keys of rows that are not shadowed yet. One that continues the index is a history that a
+    /// recovery would adopt: there are two. Any other is only in the row's way, and nothing names it: shadowing would halt there
+    /// again and again.
+    async fn beyond(&mut self) -> BucketResult<Option<Seq>> {
+        let (rows, stock) = (self.rows, self.stock);
+        let is_index_lost = stock.index.is_none() && self.watermark > Seq::default();
+        if stock.index_damage.is_some() || is_index_lost || self.is_older {
+            return Ok(None);
+        }
+        let floor = self.floor();
+        let mut tip = (stock.latest(), self.index_chain());
+        let mut found = Vec::new();
+        let mut divergent = None;
+        let first = (stock.latest().next(), Epoch::default());
+        for ((seq, epoch), key) in stock.objects.range(first..) {
+            let row = rows.metas.get(seq).filter(|row| row.epoch == *epoch);
+            let Some(row) = row.filter(|_| self.look.reads(key)) else {
+                continue;
+            };
+            let theirs = match self.look.unnamed(self.tenant, self.stream, key).await {
+                Ok(None) => continue,
+                Ok(Some(there)) => there.entry.meta,
+                Err(BucketError::Damage(damage)) => {
+                    let (verdict, detail) = words(&damage);
+                    found.push((*seq, verdict, key.clone(), detail, Mend::Quarantine));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let continues = tip.0.next() == *seq && theirs.expected_chain(tip.1) == theirs.chain;
+            if theirs == *row {
+                if continues {
+                    tip = (*seq, theirs.chain);
+                }
+                continue;
+            }
+            let (verdict, repair) = if continues && *epoch >= floor && !theirs.is_same_as(row) {
+                divergent = Some(*seq);
+                (Verdict::Divergent, Mend::ResolveDivergence)
+            } else {
+                (Verdict::BucketOnly, Mend::Quarantine)
+            };
+            let detail = format!(
+                "no index names it, and the database has another entry there: its chain is {}, that of the object {}",
+                row.chain, theirs.chain
+            );
+            found.push((*seq, verdict, key.clone(), detail, repair));
+            if divergent.is_some() {
+                break;
+            }
+        }
+        for (seq, verdict, key, detail, repair) in found {
+            self.find(Some(seq), verdict, Some(key), detail, repair);
+        }
+        Ok(divergent)
+    }
+
+    /// What an older epoch wrote after the index had moved on never becomes history.
+    fn floor(&self) -> Epoch {
+        let index = self.stock.index.as_ref();
+        index.map_or(Epoch::default(), |index| index.epoch)
+    }
+
+    /// The chain at the newest entry that the index names.
+    fn index_chain(&self) -> Digest {
+        let index = self.stock.index.as_ref();
+        index.map_or_else(|| genesis(self.tenant, self.stream), Index::latest_chain)
     }
 
     /// What the index names: with its row, or without one.
@@ -292,7 +364,12 @@ impl Judge<'_> {
     async fn orphans(&mut self, is_divergent: bool) -> BucketResult<()> {
         let (rows, stock) = (self.rows, self.stock);
         let mut found = Vec::new();
-        let head = rows.chain_at(self.tenant, self.stream, rows.head.seq);
+        // Where recovery goes on: behind the newest entry of either side, and behind what it would adopt there.
+        let floor = self.floor();
+        let mut tips: Vec<(Seq, Digest)> = vec![(rows.head.seq, rows.head.chain)];
+        if stock.latest() > rows.head.seq {
+            tips.push((stock.latest(), self.index_chain()));
+        }
         for ((seq, epoch), key) in &stock.objects {
             let named = stock.named.get(seq).map(|named| named.meta.epoch);
             let row = rows.metas.get(seq).map(|meta| meta.epoch);
@@ -313,9 +390,12 @@ impl Judge<'_> {
                     // It may have been written, and named, since the rows were read.
                     Ok(None) => continue,
                     Ok(Some(object)) => {
-                        let next = rows.head.seq.next() == *seq;
-                        let expected = head.map(|head| object.entry.meta.expected_chain(head));
-                        if next && expected == Some(object.entry.meta.chain) {
+                        let meta = &object.entry.meta;
+                        let continues = |(before, chain): &(Seq, Digest)| {
+                            before.next() == *seq && meta.expected_chain(*chain) == meta.chain
+                        };
+                        if *epoch >= floor && tips.iter().any(continues) {
+                            tips.push((*seq, meta.chain));
                             if self.look.is_committed(&object.entry.meta).await? {
                                 continue;
                             }

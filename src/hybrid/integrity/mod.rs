@@ -159,6 +159,8 @@ struct Examined {
     summary: VerifySummary,
     streams: PerStream<Option<(Rows, Stock)>>,
     state: Option<TenantState>,
+    /// The bucket has nothing of it.
+    is_empty: bool,
 }
 
 /// Verifies one tenant.
@@ -169,10 +171,8 @@ pub(crate) async fn tenant(
     read: ReadData,
 ) -> Result<VerifyReport> {
     let look = Look::new(sides, settings, read).await?;
-    let watermarks = sides.database.watermarks(tenant).await?;
-    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
-    let examined = examine(&look, tenant, watermarks, &keys).await?;
-    if examined.state.is_none() && keys.is_empty() {
+    let examined = alone(&look, tenant).await?;
+    if examined.state.is_none() && examined.is_empty {
         return Err(Error::new(
             ErrorKind::NotFound,
             format!("verify {tenant}: neither the database nor the bucket knows it"),
@@ -244,11 +244,41 @@ fn note(progress: &VerifyProgress, examined: Option<&Examined>) {
     progress.entries.fetch_add(entries, Ordering::Relaxed);
 }
 
-/// A tenant of a listing that was read before anything was asked of the database. The watermarks may say more than that
-/// listing, and an object that it lacks is asked for by name.
+/// A tenant of a listing. What looks damaged is looked at once more, with a listing and a state of its own: the first look may
+/// have met it while it was written to.
 async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) -> Result<Examined> {
+    let status = look.sides.database.status(Some(tenant), None, 1).await?;
+    let (known, watermarks) = match status.into_iter().next() {
+        Some(status) => (Some(status.state), status.watermarks),
+        None => (None, PerStream::default()),
+    };
+    let examined = examine(
+        look,
+        tenant,
+        watermarks,
+        StateIs::Known(Box::new(known)),
+        &keys,
+    )
+    .await?;
+    if !examined.findings.iter().any(Finding::is_damage) {
+        return Ok(examined);
+    }
+    alone(look, tenant).await
+}
+
+/// A tenant by itself, in the order that keeps what is being written from looking damaged.
+async fn alone(look: &Look<'_>, tenant: &TenantId) -> Result<Examined> {
     let watermarks = look.sides.database.watermarks(tenant).await?;
-    examine(look, tenant, watermarks, &keys).await
+    let keys = Lister::of(look.sides.snapshots.as_ref(), tenant).await?;
+    examine(look, tenant, watermarks, StateIs::ReadLast, &keys).await
+}
+
+/// Where the tenant's state on its lock row comes from.
+enum StateIs {
+    /// It was read before the bucket.
+    Known(Box<Option<TenantState>>),
+    /// It is read after the bucket.
+    ReadLast,
 }
 
 /// Compares the three sides of one tenant.
@@ -256,6 +286,7 @@ async fn examine(
     look: &Look<'_>,
     tenant: &TenantId,
     watermarks: PerStream<Seq>,
+    when: StateIs,
     keys: &[String],
 ) -> Result<Examined> {
     let mut examined = Examined {
@@ -266,6 +297,7 @@ async fn examine(
         },
         streams: PerStream::from_fn(|_| None),
         state: None,
+        is_empty: keys.is_empty(),
     };
     let mut stocks = PerStream::from_fn(|_| None);
     for stream in Stream::ALL {
@@ -284,7 +316,10 @@ async fn examine(
             older = older::is_in_older_layout(look, tenant, stock, keys).await?;
         }
     }
-    let state = look.sides.database.tenant(tenant).await?;
+    let state = match when {
+        StateIs::Known(state) => *state,
+        StateIs::ReadLast => look.sides.database.tenant(tenant).await?,
+    };
     for stream in Stream::ALL {
         let head = state.as_ref().map_or_else(
             || TenantState::new(tenant.clone(), crate::domain::Epoch::FIRST).heads[stream],

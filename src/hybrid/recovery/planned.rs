@@ -174,6 +174,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
             .map(|(stream, seq)| row(plan, stream, seq))
             .collect(),
         active_version,
+        inactive_then: target == Target::Inactive,
         new_version,
         deactivates,
         renumbers: renumbers

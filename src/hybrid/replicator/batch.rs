@@ -263,11 +263,12 @@ impl Batch<'_> {
             seq: base.seq,
             chain: base.chain,
         };
-        if base.seq > Seq::default()
+        let is_marked = base.seq > Seq::default()
             && database
                 .advance_watermark(tenant, self.bucket_id, &mark)
-                .await?
-        {
+                .await?;
+        // Where the head is beyond, its row is lost: that is no end, or the tenant would be leased again at once, for ever.
+        if is_marked && self.work.state.heads[stream].seq <= base.seq {
             return Ok(Step::Settled);
         }
         // The lease may be a moment old: look at the head as it is now.

@@ -76,7 +76,8 @@ async fn a_recovery_that_is_cut_off_after_any_write_is_completed_by_the_next() {
             }
             let repository = world.repository(&database);
             let recovery = recover_all(&repository).await.remove(0);
-            if died || !same_database {
+            // The sixth write is the report, and everything is done before it.
+            if died && count < 5 || !same_database {
                 assert_eq!(
                     numbers(&recovery),
                     [(1, 1), (2, 2), (4, 3), (6, 4)],

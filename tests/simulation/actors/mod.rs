@@ -1,5 +1,6 @@
 //! Who is at work, and how many of each. Whoever wants to take part is added to [`ACTORS`].
 
+mod keeper;
 mod operator;
 mod reader;
 mod writer;
@@ -11,6 +12,7 @@ use futures::future::BoxFuture;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+pub use self::keeper::{mend, verify};
 pub use self::operator::{act, recover_all};
 pub use self::writer::{content, write_a_page};
 use crate::process::Process;
@@ -43,6 +45,11 @@ pub const ACTORS: &[Actor] = &[
         name: "operator",
         count: 1,
         run: |process| operator::operate(process).boxed(),
+    },
+    Actor {
+        name: "keeper",
+        count: 1,
+        run: |process| keeper::keep(process).boxed(),
     },
 ];
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use driftline::domain::{
-    BucketId, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState,
-};
+use driftline::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use driftline::ports::{
-    DatabaseIdentity, Fault, RecoveryStore, Restore, RestoreProof, StoreResult,
+    DatabaseIdentity, Fault, ManifestStore as _, RecoveryStore, Restore, RestoreProof,
+    ShadowLedger as _, StoreResult,
 };
 
 use super::{READS, SimDatabase, WRITES, call, error};
@@ -71,6 +70,7 @@ impl RecoveryStore for SimDatabase {
                 tenant: tenant.clone(),
                 inner: now(node.database.begin_restore(tenant))?,
                 inserted: Vec::new(),
+                removed: Vec::new(),
             }) as Box<dyn Restore>)
         })
         .await
@@ -82,7 +82,8 @@ struct SimRestore {
     node: Arc<Node>,
     tenant: TenantId,
     inner: Box<dyn Restore>,
-    inserted: Vec<EntryMeta>,
+    inserted: Vec<Entry>,
+    removed: Vec<Entry>,
 }
 
 impl SimRestore {
@@ -107,8 +108,7 @@ impl Restore for SimRestore {
         let (process, begun) = (Arc::clone(&self.process), Arc::clone(&self.node));
         call(&process, what, READS, |node| {
             Self::check(&process, &begun, node)?;
-            self.inserted
-                .extend(entries.iter().map(|entry| entry.meta.clone()));
+            self.inserted.extend(entries.iter().cloned());
             now(self.inner.insert(entries))
         })
         .await
@@ -119,6 +119,10 @@ impl Restore for SimRestore {
         let (process, begun) = (Arc::clone(&self.process), Arc::clone(&self.node));
         call(&process, what, READS, |node| {
             Self::check(&process, &begun, node)?;
+            let row = |seq| now(node.database.entry(&self.tenant, stream, seq));
+            for seq in seqs {
+                self.removed.extend(row(*seq)?.map(|stored| stored.entry));
+            }
             now(self.inner.remove(stream, seqs))
         })
         .await
@@ -136,12 +140,16 @@ impl Restore for SimRestore {
             tenant,
             inner,
             inserted,
+            removed,
         } = *self;
         let what = format!("commit restore of {tenant}");
         call(&process, what, WRITES, |node| {
             Self::check(&process, &begun, node)?;
+            let before = now(node.database.watermarks(&tenant))?;
             now(inner.commit(state, bucket, watermarks))?;
-            process.world.restored(node, &tenant, &inserted, watermarks);
+            process
+                .world
+                .restored(node, &tenant, (&removed, &inserted), (&before, watermarks));
             Ok(())
         })
         .await

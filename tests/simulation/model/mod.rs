@@ -4,6 +4,7 @@
 //! that the bucket took, in their order.
 
 mod bucket;
+mod decay;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,9 @@ use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::domain::{
     Digest, Entry, EntryId, EntryMeta, Epoch, Halt, PerStream, Seq, Stream, TenantId,
 };
-use driftline::ports::{Appended, Manifest, NewEntry};
+use driftline::ports::{Appended, Manifest, NewEntry, Source};
 
-pub use self::rows::{rows, state};
+pub use self::rows::{all_rows, rows, state};
 use crate::world::Node;
 
 /// What was violated, in words.
@@ -42,6 +43,9 @@ impl Named {
     }
 }
 
+/// What each index names.
+pub type AllNamed = BTreeMap<(TenantId, Stream), Named>;
+
 #[derive(Debug, Default)]
 pub struct Model {
     /// Every entry that some database ever committed.
@@ -49,13 +53,19 @@ pub struct Model {
     /// Those that no loss excuses: a surviving side took them.
     must: BTreeSet<EntryId>,
     /// What each index names.
-    named: BTreeMap<(TenantId, Stream), Named>,
+    named: AllNamed,
     /// What an index of this bucket named at any time.
     once_named: BTreeSet<EntryId>,
     /// Which entry an idempotency key made.
     keyed: BTreeMap<(TenantId, String), EntryId>,
     /// Entries whose keys were lost with their database.
     restored: BTreeSet<EntryId>,
+    /// What entries were before they moved behind another history.
+    moved: BTreeMap<EntryId, Vec<Entry>>,
+    /// Rows, snapshots and indexes or pages that rotted at any time.
+    rotten_rows: BTreeSet<(TenantId, Stream, Seq)>,
+    rotten_objects: BTreeSet<(TenantId, Stream, Seq)>,
+    rotten_indexes: BTreeSet<(TenantId, Stream)>,
 }
 
 impl Model {
@@ -104,6 +114,9 @@ impl Model {
         let row = rows::chain_at(node, tenant, stream, seq);
         match (named, row) {
             (Some(named), Some(row)) if named == row => Ok(()),
+            // What rotted meanwhile is nobody's fault: a verification tells, and a repair mends it.
+            (None, _) if self.rotten_indexes.contains(&(tenant.clone(), stream)) => Ok(()),
+            (_, None) if self.is_rotten(tenant, stream, seq) => Ok(()),
             (None, _) => broken(format!(
                 "the watermark of {tenant}'s {stream} on {} moved to {seq}, which the index does not name",
                 node.name
@@ -121,15 +134,16 @@ impl Model {
         &mut self,
         node: &Node,
         tenant: &TenantId,
-        inserted: &[EntryMeta],
-        marks: &PerStream<Seq>,
+        (removed, inserted): (&[Entry], &[Entry]),
+        (before, marks): (&PerStream<Seq>, &PerStream<Seq>),
     ) -> Checked {
-        for meta in inserted {
-            self.known(meta)?;
-            self.restored.insert(meta.id);
-        }
+        self.replaced(removed, inserted)?;
+        self.restored
+            .extend(inserted.iter().map(|entry| entry.meta.id));
         for stream in Stream::ALL {
-            self.marked(node, tenant, stream, marks[stream])?;
+            if marks[stream] > before[stream] {
+                self.marked(node, tenant, stream, marks[stream])?;
+            }
         }
         Ok(())
     }
@@ -156,7 +170,11 @@ impl Model {
         let Manifest { entry, source, .. } = manifest;
         self.known(&entry.meta)?;
         let written = &self.entries[&entry.meta.id];
-        if written.content.as_bytes() != entry.content.as_bytes() {
+        let meta = &entry.meta;
+        // A database is believed until somebody verifies it: `verify` reads every row.
+        let place = (meta.tenant.clone(), meta.stream, meta.seq);
+        let is_rotten = *source == Source::Database && self.rotten_rows.contains(&place);
+        if written.content.as_bytes() != entry.content.as_bytes() && !is_rotten {
             return broken(format!(
                 "version {} of {} was served from {source:?} with other bytes than were written",
                 entry.meta.seq, entry.meta.tenant
@@ -173,7 +191,12 @@ impl Model {
             if !seen.insert(meta.id) {
                 return broken(format!("{} {} is listed twice", meta.stream, meta.id));
             }
-            if place > 0 && newest_first[place - 1].seq != meta.seq.next() {
+            let next = meta.seq.next();
+            let rotten = (meta.tenant.clone(), meta.stream, next);
+            if place > 0
+                && newest_first[place - 1].seq != next
+                && !self.rotten_rows.contains(&rotten)
+            {
                 return broken(format!(
                     "{} {} of {} is left out",
                     meta.stream,
@@ -187,6 +210,11 @@ impl Model {
 
     /// The entry is one that was committed, unchanged.
     pub fn known(&self, meta: &EntryMeta) -> Checked {
+        let before = self.moved.get(&meta.id).into_iter().flatten();
+        let mut before = before.map(|made| &made.meta);
+        if before.any(|made| made.is_same_as(meta) && made.tenant == meta.tenant) {
+            return Ok(());
+        }
         match self.entries.get(&meta.id) {
             Some(made) if made.meta.is_same_as(meta) && made.meta.tenant == meta.tenant => Ok(()),
             Some(_) => broken(format!(
@@ -200,9 +228,30 @@ impl Model {
         }
     }
 
-    /// What an entry was when it was committed.
-    pub fn entry(&self, id: EntryId) -> Option<&Entry> {
-        self.entries.get(&id)
+    /// The row is an entry as it was committed, or as it was moved.
+    pub fn is_entry(&self, row: &Entry) -> bool {
+        let made = self.entries.get(&row.meta.id);
+        made.is_some_and(|made| made == row)
+    }
+
+    /// Where the database and the index name two entries, both of them committed.
+    pub fn two_histories(&self, node: &Node, tenant: &TenantId) -> Option<String> {
+        for stream in Stream::ALL {
+            let named = self.named(tenant, stream);
+            let other = |row: &Entry| {
+                let there = named.chain_at(row.meta.seq);
+                there.is_some_and(|chain| chain != row.meta.chain)
+            };
+            let mut rows = all_rows(node, tenant, stream).into_iter();
+            if let Some(row) = rows.find(other) {
+                return Some(format!("two histories meet at {stream} {}", row.meta.seq));
+            }
+        }
+        None
+    }
+
+    pub fn all_named(&self) -> AllNamed {
+        self.named.clone()
     }
 
     pub fn named(&self, tenant: &TenantId, stream: Stream) -> Named {
@@ -218,15 +267,15 @@ impl Model {
     }
 
     /// The bucket is an older one: it names what it named then.
-    pub fn bucket_replaced(&mut self, bucket: &MemorySnapshotStore, node: &Node) -> Checked {
-        let tenants: BTreeSet<_> = self.named.keys().cloned().collect();
-        self.named.clear();
-        for (tenant, stream) in tenants {
-            let named = bucket::read(bucket, &tenant, stream)?;
-            self.named.insert((tenant, stream), named);
-        }
+    pub fn bucket_replaced(
+        &mut self,
+        bucket: &MemorySnapshotStore,
+        node: &Node,
+        named: AllNamed,
+    ) -> Checked {
+        self.named = named;
         self.once_named = self.named_ids();
-        self.forgive(node);
+        self.forgive(bucket, node);
         Ok(())
     }
 
@@ -238,11 +287,12 @@ impl Model {
     }
 
     /// Another database or another bucket took over: what neither side has any more can no longer be asked for.
-    pub fn forgive(&mut self, node: &Node) {
-        let named = self.named_ids();
+    pub fn forgive(&mut self, bucket: &MemorySnapshotStore, node: &Node) {
+        let named = self.brought_back(bucket);
         let has = |id: &EntryId| {
             let meta = &self.entries[id].meta;
-            rows::chain_at(node, &meta.tenant, meta.stream, meta.seq) == Some(meta.chain)
+            let row = rows::row(node, &meta.tenant, meta.stream, meta.seq);
+            row.is_some_and(|row| row.meta.chain == meta.chain && rows::is_intact(&row))
         };
         let left: BTreeSet<EntryId> = self
             .must

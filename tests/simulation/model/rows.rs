@@ -1,5 +1,6 @@
 //! A database's rows, past all faults.
 
+use driftline::domain::content::Content;
 use driftline::domain::{Digest, Entry, Seq, Stream, TenantId};
 use driftline::ports::{ManifestStore as _, ShadowLedger as _, TenantStatus};
 
@@ -13,10 +14,31 @@ pub fn rows(node: &Node, tenant: &TenantId, stream: Stream) -> Vec<Entry> {
     now(rows).expect("a database in memory never fails")
 }
 
+/// All rows, whatever is missing between them.
+pub fn all_rows(node: &Node, tenant: &TenantId, stream: Stream) -> Vec<Entry> {
+    let metas = node.database.history(tenant, stream, None, u32::MAX);
+    let metas = now(metas).expect("a database in memory never fails");
+    let row = |seq| {
+        let row = now(node.database.entry(tenant, stream, seq));
+        row.expect("a database in memory never fails")
+    };
+    let rows = metas.into_iter().rev().filter_map(|meta| row(meta.seq));
+    rows.map(|stored| stored.entry).collect()
+}
+
+/// The row's bytes are those of its checksum.
+pub fn is_intact(row: &Entry) -> bool {
+    Content::from_stored(row.content.bytes().clone()).checksum() == row.meta.checksum
+}
+
 pub fn chain_at(node: &Node, tenant: &TenantId, stream: Stream, seq: Seq) -> Option<Digest> {
-    let row =
-        now(node.database.entry(tenant, stream, seq)).expect("a database in memory never fails");
-    row.map(|stored| stored.entry.meta.chain)
+    row(node, tenant, stream, seq).map(|row| row.meta.chain)
+}
+
+pub fn row(node: &Node, tenant: &TenantId, stream: Stream, seq: Seq) -> Option<Entry> {
+    let row = now(node.database.entry(tenant, stream, seq));
+    let row = row.expect("a database in memory never fails");
+    row.map(|stored| stored.entry)
 }
 
 pub fn state(node: &Node, tenant: &TenantId) -> Option<TenantStatus> {

@@ -1,7 +1,9 @@
 //! From actions to deeds, each with a last look at what it is about to change.
 
 use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
-use crate::domain::format::{Index, IndexEntry, PAGE_SIZE, Page, Snapshot, snapshot_key};
+use crate::domain::format::{
+    Index, IndexEntry, PAGE_SIZE, Page, Snapshot, parse_snapshot_key, snapshot_key,
+};
 use crate::domain::{Digest, Seq, Stream, TenantId};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
@@ -73,7 +75,9 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
             is_restored = true;
         }
         match action {
-            Action::Quarantine { object, sha256 } => quarantine(look, object, *sha256).await?,
+            Action::Quarantine { object, sha256 } => {
+                quarantine(look, tenant, object, *sha256).await?;
+            }
             Action::Reshadow {
                 stream,
                 seq,
@@ -98,7 +102,24 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
     if !is_restored {
         restore_rows(look, tenant, &rows).await?;
     }
+    lift_halt(look, tenant).await?;
     Ok(planned.actions.len())
+}
+
+/// What shadowing halted at may be gone: the next batch compares anew, and halts again if two histories do disagree.
+async fn lift_halt(look: &Look<'_>, tenant: &TenantId) -> Result<()> {
+    let database = &look.sides.database;
+    let status = database.status(Some(tenant), None, 1).await?;
+    if status.iter().all(|status| status.halted.is_none()) {
+        return Ok(());
+    }
+    let identity = database.identity().await?;
+    let watermarks = database.watermarks(tenant).await?;
+    let restore = database.begin_restore(tenant).await?;
+    if let (Some(state), Some(bucket)) = (restore.state().cloned(), identity.bucket_id) {
+        restore.commit(&state, bucket, &watermarks).await?;
+    }
+    Ok(())
 }
 
 fn moved(key: &str) -> Error {
@@ -107,7 +128,7 @@ fn moved(key: &str) -> Error {
 }
 
 /// Copies the object, reads the copy back, and only then removes it.
-async fn quarantine(look: &Look<'_>, key: &str, sha256: Digest) -> Result<()> {
+async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Digest) -> Result<()> {
     let Some(found) = look.bucket.store().get(key).await? else {
         return Ok(());
     };
@@ -116,6 +137,15 @@ async fn quarantine(look: &Look<'_>, key: &str, sha256: Digest) -> Result<()> {
     }
     copy(look, key, &found.bytes, sha256).await?;
     crash::point("repair-copied");
+    // It may have got its place in the index since the plan was made: such an object is no orphan any more.
+    if let Some((stream, ..)) = parse_snapshot_key(key) {
+        let is_it = |named: &IndexEntry| named.key() == key && named.object_sha256 == sha256;
+        match look.bucket.index(tenant, stream).await {
+            Ok(Some((index, _))) if index.entries.iter().any(is_it) => return Err(moved(key)),
+            Ok(_) | Err(BucketError::Damage(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     look.bucket.store().delete(key).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::domain::format::{PAGE_SIZE, Snapshot};
 use crate::domain::integrity::{Finding, Mend, Verdict};
 use crate::domain::{Digest, Epoch, Seq, Stream, TenantId};
 use crate::hybrid::bucket::BucketError;
-use crate::hybrid::integrity::{Examined, Look, ReadData, examine, rows};
+use crate::hybrid::integrity::{Examined, Look, ReadData, alone, rows};
 use crate::hybrid::recovery::Lister;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::Result;
@@ -61,9 +61,7 @@ pub(crate) async fn make(
 
 /// Plans the repair of one tenant.
 pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<TenantRepair> {
-    let watermarks = look.sides.database.watermarks(tenant).await?;
-    let keys = Lister::of(look.sides.snapshots.as_ref(), tenant).await?;
-    let examined = examine(look, tenant, watermarks, &keys).await?;
+    let examined = alone(look, tenant).await?;
     let epoch = examined
         .state
         .as_ref()

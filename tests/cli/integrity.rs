@@ -1,0 +1,122 @@
+//! What `verify` shows, and how `repair` mends it.
+
+use crate::session::Session;
+
+fn shadowed() -> Session {
+    let session = Session::new();
+    for roles in 1..=4 {
+        session.manifest(roles);
+        session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    }
+    session.must("manifest create --tenant beta --file m.json --wait-shadowed");
+    session
+}
+
+fn snapshot(version: u32) -> String {
+    format!(".driftline/snapshots/acme/versions/v{version:06}.json")
+}
+
+fn damage(session: &Session, file: &str) {
+    let path = session.path(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("role-1", "role-X")).unwrap();
+}
+
+#[test]
+fn damage_is_named_and_mended_by_plan() {
+    let mut session = shadowed();
+    session.run("verify");
+    session.run("verify --read-data -o json");
+    std::fs::remove_file(session.path(&snapshot(2))).unwrap();
+    damage(&session, &snapshot(3));
+    session.write(".driftline/snapshots/acme/notes.txt", "mine");
+    session.run("verify");
+    assert_eq!(session.run("verify --read-data").code, 9);
+    session.run("verify --tenant acme --read-data -o ndjson");
+    session.run("repair --plan plan.json");
+    assert_eq!(session.run("repair --apply plan.json").code, 0);
+    assert_eq!(session.run("verify --read-data").code, 0);
+    session.say("the plan is used up");
+    assert_eq!(session.run("repair --apply plan.json").code, 7);
+    session.run("repair --plan plan.json");
+    session.run("repair --apply plan.json -o json");
+    session.assert("verify_repair");
+}
+
+#[test]
+fn a_lost_index_is_made_up_again() {
+    let mut session = shadowed();
+    std::fs::remove_file(session.path(".driftline/snapshots/acme/index.json")).unwrap();
+    assert_eq!(session.run("verify").code, 9);
+    session.run("repair --tenant acme --plan plan.json");
+    session.run("repair --apply plan.json");
+    assert_eq!(session.run("verify --read-data").code, 0);
+    session.assert("repair_index");
+}
+
+#[test]
+fn what_both_sides_lost_is_accepted_by_decision() {
+    let mut session = shadowed();
+    session.run("verify ack-lost --tenant acme --version 2 --reason 'lost'");
+    session.lose_database();
+    std::fs::remove_file(session.path(&snapshot(2))).unwrap();
+    assert_eq!(session.run("recover --all-tenants").code, 3);
+    assert_eq!(session.run("verify").code, 9);
+    session.run("repair --plan plan.json");
+    assert_eq!(session.run("repair --apply plan.json").code, 9);
+    session.run("verify ack-lost --tenant acme --version 2 --reason 'both disks, INC-17'");
+    session.must("replicate --drain");
+    assert_eq!(session.run("verify").code, 0);
+    session.run("verify ack-lost --tenant acme --version 2 --reason 'again'");
+    session.assert("verify_lost");
+}
+
+#[test]
+fn misuse_of_verify_and_repair_is_told() {
+    let mut session = shadowed();
+    for line in [
+        "verify --tenant nobody",
+        "verify --read-data-subset 8/7",
+        "verify --read-data --read-data-subset 1/7",
+        "verify --tenant acme --all-tenants",
+        "repair",
+        "repair --plan a --apply b",
+        "repair --apply missing.json",
+        "recover --apply missing.json",
+        "recover --all-tenants --resolve-divergence",
+        "recover --apply plan.json --to-version 1",
+    ] {
+        session.run(line);
+    }
+    session.write("plan.json", "{\"schema\":\"driftline.recovery-plan.v1\"}");
+    session.run("repair --apply plan.json");
+    session.run("recover --apply plan.json");
+    session.write("plan.json", "nonsense");
+    session.run("repair --apply plan.json");
+    session.assert("integrity_misuse");
+}
+
+#[test]
+fn a_recovery_is_planned_read_and_applied_once() {
+    let mut session = shadowed();
+    session.run("recover --tenant acme --to-version 2 --plan plan.json");
+    let plan = std::fs::read_to_string(session.path("plan.json")).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let later = plan["tenants"][0]["deactivates"].as_array().unwrap();
+    assert_eq!(later.len(), 2);
+    assert_eq!(later[0]["createdBy"], "tester");
+    session.must("manifest create --tenant acme --file m.json --message more --wait-shadowed");
+    session.say("somebody wrote a version meanwhile");
+    assert_eq!(session.run("recover --apply plan.json").code, 7);
+    session.run("recover --tenant acme --to-version 2 --plan plan.json -o ndjson -q");
+    session.run("recover --apply plan.json --by alice");
+    session.run("manifest history --tenant acme");
+    session.say("the database is lost");
+    session.lose_database();
+    session.run("recover --all-tenants --at 2019-01-01T00:00:00Z --plan plan.json");
+    session.run("recover --apply plan.json -o json");
+    session.run("manifest history --tenant acme");
+    session.assert("recover_plan");
+    let reports = session.path(".driftline/snapshots/_driftline/recoveries");
+    assert_eq!(std::fs::read_dir(reports).unwrap().count(), 2);
+}
