@@ -1,16 +1,13 @@
 //! What a command printed, beside what the page says: `...` on a line of its own stands for any lines, `[..]` within a line
-//! for any text, a time for any time, and a digest that is cut short (`0123456789ab…`) for any such digest.
+//! for any text, and a time for any time.
 
 use std::fmt::Write as _;
 
 const ANY_LINES: &str = "...";
 const ANY_TEXT: &str = "[..]";
-/// What pages show for every time, and for every digest that is cut short, so that columns line up.
+/// What pages show for every time, so that columns line up.
 const ANY_TIME: &str = "2026-01-31T08:15:30.000000Z";
-const STAND_INS: [(&str, &str); 2] = [
-    ("dddd-dd-ddTdd:dd:dd.ddddddZ", ANY_TIME),
-    ("hhhhhhhhhhhh…", "0123456789ab…"),
-];
+const TIMES: [(&str, &str); 1] = [("dddd-dd-ddTdd:dd:dd.ddddddZ", ANY_TIME)];
 
 /// Whether the output is as expected.
 pub fn matches(expected: &[String], actual: &[String]) -> bool {
@@ -27,7 +24,7 @@ pub fn matches(expected: &[String], actual: &[String]) -> bool {
 }
 
 fn line_matches(expected: &str, actual: &str) -> bool {
-    text_matches(&without(&STAND_INS, expected), &without(&STAND_INS, actual))
+    text_matches(&without(&TIMES, expected), &without(&TIMES, actual))
 }
 
 fn text_matches(expected: &str, actual: &str) -> bool {
@@ -82,8 +79,7 @@ pub fn difference(expected: &[String], actual: &[String]) -> String {
 pub fn elided(line: &str) -> String {
     let shapes = [
         ("hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh", ANY_TEXT),
-        STAND_INS[0],
-        STAND_INS[1],
+        TIMES[0],
         ("dddd-dd-ddTdddddd.ddddddZ-hhhhhhhh", ANY_TEXT),
         (
             "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",
