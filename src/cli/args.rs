@@ -10,7 +10,7 @@ use driftline::ports::{Error, ErrorKind, Expectation, ManifestStore};
 use super::Failure;
 
 /// How long a command gives shadowing before it returns.
-const GRACE: Duration = Duration::from_secs(3);
+pub const GRACE: Duration = Duration::from_secs(3);
 
 /// Whose.
 #[derive(Debug, Args)]

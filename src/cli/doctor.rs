@@ -5,6 +5,7 @@ mod proofs;
 use std::time::Duration;
 
 use driftline::adapters::system::System;
+use driftline::domain::TenantId;
 use driftline::domain::format::{BUCKET_KEY, BucketIdentity};
 use driftline::hybrid::probe::{ProbeLevel, ProbeReport};
 use driftline::ports::{
@@ -25,8 +26,8 @@ Examples:
   driftline --snapshots s3://shadow/prod doctor --race
   driftline doctor --proof-max-age 7d
 
-Exit code 10 when a side does not answer, writes are refused, a tenant was not proven \
-restorable for too long, or the bucket does not keep what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
+Exit code 10 when a side does not answer, the bucket is not this database's, writes are refused, a tenant is halted or was not \
+proven restorable for too long, or the bucket does not keep what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
 what it wrote.")]
 pub struct Arguments {
     /// Race writers on the bucket: are its conditional writes to be trusted?
@@ -53,7 +54,7 @@ fn age(text: &str) -> Result<Duration, String> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+struct Document<'a> {
     schema: &'static str,
     healthy: bool,
     database: Value,
@@ -62,6 +63,8 @@ struct Document {
     owner: Owner,
     refusal: Option<String>,
     proofs: Option<Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    halted: &'a [TenantId],
     checks: Option<Vec<Value>>,
 }
 
@@ -73,8 +76,14 @@ enum Owner {
     This,
     /// Another's.
     Another,
+    /// This database's, before it failed over.
+    #[serde(rename = "another")]
+    Former,
     /// Nobody's yet.
     Nobody,
+    /// Nobody's, although the database shadows already: it is another bucket, or an emptied one.
+    #[serde(rename = "nobody")]
+    Gone,
     /// A side could not be asked.
     Unknown,
 }
@@ -114,22 +123,35 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         Some(_) => Some(Proofs::read(opened, max_age, System.now()).await?),
         None => None,
     };
+    let halted = proofs.as_ref().map_or(&[][..], Proofs::halted);
     let healthy = health.database.reachable
         && health.bucket.reachable
         && refusal.is_none()
-        && owner != Owner::Another
+        && !matches!(owner, Owner::Another | Owner::Former | Owner::Gone)
+        && halted.is_empty()
         && proofs.as_ref().is_none_or(Proofs::are_recent)
         && probe.as_ref().is_none_or(ProbeReport::passed);
     if ui.is_text() {
         side(ui, "database", &health.database)?;
         side(ui, "bucket", &health.bucket)?;
         ui.line(format_args!("{:<10} {}", "owner", describe(owner)))?;
-        let writes = match (&refusal, fresh) {
-            (Some(reason), _) => format!("refused: {reason}"),
-            (None, true) => "none yet; the first one claims the bucket".to_owned(),
-            (None, false) => "taken".to_owned(),
+        let writes = match (&refusal, fresh, owner) {
+            (Some(reason), _, _) => format!("refused: {reason}"),
+            (None, true, _) => "none yet; the first one claims the bucket".to_owned(),
+            (None, false, Owner::Former) => {
+                "none before a recovery: `driftline recover --all-tenants`, or by itself with the first write"
+                    .to_owned()
+            }
+            (None, false, _) => "taken".to_owned(),
         };
         ui.line(format_args!("{:<10} {writes}", "writes"))?;
+        if !halted.is_empty() {
+            let (red, names) = (ui::RED, proofs::names(halted));
+            ui.line(format_args!(
+                "{:<10} {red}halted{red:#}: {names}; `driftline verify` shows where two histories disagree",
+                "shadowing"
+            ))?;
+        }
         if let Some(proofs) = &proofs {
             proofs.show(ui)?;
         }
@@ -146,6 +168,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             owner,
             refusal,
             proofs: proofs.as_ref().map(Proofs::document),
+            halted,
             checks: probe
                 .as_ref()
                 .map(|probe| probe.checks.iter().map(check_document).collect()),
@@ -156,9 +179,16 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 
 async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
     match (opened.sides.snapshots.get(BUCKET_KEY).await, identity) {
+        (Ok(None), Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
         (Ok(None), _) => Owner::Nobody,
         (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse(&object.bytes) {
             Ok(found) if found.database_id == identity.id => Owner::This,
+            Ok(found)
+                if found.database_id.id == identity.id.id
+                    && found.database_id.timeline < identity.id.timeline =>
+            {
+                Owner::Former
+            }
             Ok(_) => Owner::Another,
             Err(_) => Owner::Unknown,
         },
@@ -170,7 +200,11 @@ const fn describe(owner: Owner) -> &'static str {
     match owner {
         Owner::This => "the bucket belongs to this database",
         Owner::Another => "the bucket belongs to another database",
+        Owner::Former => "the bucket belongs to this database, before it failed over",
         Owner::Nobody => "the bucket belongs to nobody yet",
+        Owner::Gone => {
+            "the bucket belongs to nobody, and this database shadowed to one: is it the right one? `driftline replicate --drain` fills a new one"
+        }
         Owner::Unknown => "unknown",
     }
 }

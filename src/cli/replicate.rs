@@ -94,6 +94,9 @@ async fn drain(context: &Context) -> anyhow::Result<Exit> {
         if !rows.is_empty() {
             ui.table(&["LEFT", "AT RISK", "BECAUSE"], &[1], rows)?;
         }
+        if drained.left.backing_off > 0 {
+            ui.note("what failed is not tried again at once: drain again in a minute");
+        }
     } else {
         let tenants: Vec<_> = left.iter().map(TenantDocument::from).collect();
         let backlog = drained.left;

@@ -311,7 +311,7 @@ fn command(bin: &Path, directory: &Path, port: u16, fsync: Fsync) -> Vec<String>
 }
 
 /// Postgres refuses to run as root: the user to run it as then.
-fn unprivileged(directory: &Path) -> Option<(u32, u32)> {
+pub fn unprivileged(directory: &Path) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     if std::fs::metadata(directory)
         .expect("the directory is there")
@@ -333,7 +333,7 @@ fn unprivileged(directory: &Path) -> Option<(u32, u32)> {
 }
 
 /// The directory of the server's programs.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     if let Some(bin) = std::env::var_os("DRIFTLINE_TEST_PG_BIN") {
         return bin.into();
     }

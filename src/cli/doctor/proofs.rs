@@ -19,6 +19,8 @@ pub struct Proofs {
     max_age: Option<Duration>,
     /// The tenants that were not proven for too long.
     stale: Vec<TenantId>,
+    /// The tenants whose shadowing is halted, which an operator has to end.
+    halted: Vec<TenantId>,
 }
 
 impl Proofs {
@@ -37,16 +39,23 @@ impl Proofs {
                 }
             }
         }
+        let halted = found.iter().filter(|status| status.halted.is_some());
         Ok(Self {
             total: status::total(&found),
             max_age,
             stale,
+            halted: halted.map(|status| status.state.tenant.clone()).collect(),
         })
     }
 
     /// Whether every tenant was proven recently enough.
     pub fn are_recent(&self) -> bool {
         self.stale.is_empty()
+    }
+
+    /// The tenants whose shadowing is halted.
+    pub fn halted(&self) -> &[TenantId] {
+        &self.halted
     }
 
     pub fn document(&self) -> Value {
@@ -65,18 +74,23 @@ impl Proofs {
         if self.stale.is_empty() {
             return Ok(ui.line(format_args!("{:<10} {told}", "proofs"))?);
         }
-        let names: Vec<_> = self.stale.iter().take(TOLD).map(TenantId::as_str).collect();
-        let others = match self.stale.len() - names.len() {
-            0 => String::new(),
-            others => format!(" and {others} more"),
-        };
-        let (red, names) = (ui::RED, names.join(", "));
+        let (red, names) = (ui::RED, names(&self.stale));
         let age = self.max_age.map(age).unwrap_or_default();
         Ok(ui.line(format_args!(
-            "{:<10} {red}too old{red:#}: not proven restorable within {age}: {names}{others}; run `driftline drill --all-tenants`",
+            "{:<10} {red}too old{red:#}: not proven restorable within {age}: {names}; run `driftline drill --all-tenants`",
             "proofs"
         ))?)
     }
+}
+
+/// Some names, and how many more there are.
+pub fn names(tenants: &[TenantId]) -> String {
+    let told: Vec<_> = tenants.iter().take(TOLD).map(TenantId::as_str).collect();
+    let others = match tenants.len() - told.len() {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    format!("{}{others}", told.join(", "))
 }
 
 /// A duration as it is given: `7d`.

@@ -4,7 +4,8 @@ use driftline::domain::{Seq, ShortText, Stream, TenantId};
 use serde_json::json;
 
 use crate::cli::args::{self, By};
-use crate::cli::{Context, Exit};
+use crate::cli::create::report_shadowing;
+use crate::cli::{Context, Exit, shadowing};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -37,7 +38,7 @@ fn stream(text: &str) -> Result<Stream, String> {
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
     let (opened, ui) = (context.open().await?, &context.ui);
-    opened.begin_write(ui).await?;
+    let expected = opened.begin_write(ui).await?;
     let Arguments {
         tenant,
         version,
@@ -64,5 +65,17 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             "decision": meta.seq,
         }))?;
     }
+    let shadowed = expected
+        && shadowing::wait(
+            opened,
+            &tenant,
+            Stream::Decisions,
+            meta.seq,
+            args::GRACE,
+            &context.signals,
+        )
+        .await;
+    let what = format!("decision {}", meta.seq);
+    report_shadowing(opened, context, shadowed, &what, &tenant).await;
     Ok(Exit::Done)
 }

@@ -331,9 +331,20 @@ impl Judge<'_> {
                 Err(BucketError::Damage(damage)) => Err(words(&damage)),
                 Err(error) => return Err(error),
             };
+            let good = !rows.damaged.contains_key(seq);
+            // An index of earlier, as a bucket that was replicated late holds: shadowing makes up what it lacks.
+            let ends_early = !excused && good && *seq > stock.latest();
             match there {
                 Ok(()) if excused => {
                     self.summary.count(Verdict::Ok);
+                }
+                Err((Verdict::ShadowMissing, _)) if ends_early => {
+                    let detail = format!(
+                        "the watermark says that it is shadowed, but it is missing, and the index ends at {}",
+                        stock.latest()
+                    );
+                    let verdict = Verdict::ShadowMissing;
+                    judged.push((*seq, verdict, Some(key), detail, Mend::RebuildIndex));
                 }
                 Ok(()) => {
                     let detail = format!(
