@@ -66,7 +66,10 @@ pub fn rot(world: &Arc<World>) {
         } else {
             node.database.lose_row(tenant, stream, seq);
         }
-        world.watch(|model| model.row_rotten(&world.bucket, &node, tenant, stream, seq));
+        world.watch(|model| {
+            model.row_rotten(&world.bucket, &node, tenant, stream, seq);
+            Ok(())
+        });
         if let Some(row) = row.filter(|_| kind == 9) {
             let key = snapshot_key(tenant, stream, seq, row.entry.meta.epoch);
             rot_object(world, &key, draws.chance(0.5));
@@ -87,7 +90,10 @@ fn rot_object(world: &Arc<World>, key: &str, flip: bool) {
     }
     world.say("world", &format!("{key} rots; flipped: {flip}"));
     let node = world.current();
-    world.watch(|model| model.object_rotten(&world.bucket, &node, key));
+    world.watch(|model| {
+        model.object_rotten(&world.bucket, &node, key);
+        Ok(())
+    });
 }
 
 /// A replica that lagged is promoted. Where a failover is trusted it did not lag, and nobody writes to the old one any more.

@@ -193,7 +193,10 @@ impl World {
         self.bucket.restore(&copy);
         self.buckets.fetch_add(1, Ordering::Relaxed);
         let node = self.current();
-        self.watch(|model| model.bucket_replaced(&self.bucket, &node, named));
+        self.watch(|model| {
+            model.bucket_replaced(&self.bucket, &node, named);
+            Ok(())
+        });
     }
 
     /// The bucket as it is now, and what its indexes name.
@@ -229,7 +232,7 @@ impl World {
 
     /// An object is about to be deleted.
     pub fn deleted(&self, key: &str) {
-        self.watch(|model| model.deleted(&self.bucket, key));
+        self.watch(|_| Model::deleted(&self.bucket, key));
     }
 
     pub fn marked(&self, node: &Node, tenant: &TenantId, stream: Stream, seq: Seq) {

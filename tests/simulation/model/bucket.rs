@@ -105,9 +105,10 @@ impl Model {
     ) -> Checked {
         // One that was lost or that nobody can read is made up anew, from rows and snapshots: only then it may name less.
         let is_readable = seen.is_some_and(|seen| Index::parse(tenant, stream, seen).is_ok());
-        let before = match is_readable {
-            true => self.named(tenant, stream),
-            false => Named::default(),
+        let before = if is_readable {
+            self.named(tenant, stream)
+        } else {
+            Named::default()
         };
         let index =
             Index::parse(tenant, stream, bytes).map_err(|damage| Broken(damage.to_string()))?;

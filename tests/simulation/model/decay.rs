@@ -25,19 +25,13 @@ impl Model {
         tenant: &TenantId,
         stream: Stream,
         seq: Seq,
-    ) -> Checked {
+    ) {
         self.rotten_rows.insert((tenant.clone(), stream, seq));
         self.forgive(bucket, node);
-        Ok(())
     }
 
     /// An object was lost or damaged.
-    pub fn object_rotten(
-        &mut self,
-        bucket: &MemorySnapshotStore,
-        node: &Node,
-        key: &str,
-    ) -> Checked {
+    pub fn object_rotten(&mut self, bucket: &MemorySnapshotStore, node: &Node, key: &str) {
         if let (Some(tenant), Some(stream)) = (tenant_of(key), stream_of(key)) {
             match parse_snapshot_key(key) {
                 Some((_, seq, _)) => {
@@ -49,7 +43,6 @@ impl Model {
             }
         }
         self.forgive(bucket, node);
-        Ok(())
     }
 
     /// Its row or its snapshot rotted at any time.
@@ -65,7 +58,7 @@ impl Model {
 
     /// An object is deleted: only a copy of what is in the quarantine, byte by byte, and nothing that an index names and that is
     /// well.
-    pub fn deleted(&self, bucket: &MemorySnapshotStore, key: &str) -> Checked {
+    pub fn deleted(bucket: &MemorySnapshotStore, key: &str) -> Checked {
         if key.starts_with("_driftline/probe/") {
             return Ok(());
         }

@@ -267,16 +267,10 @@ impl Model {
     }
 
     /// The bucket is an older one: it names what it named then.
-    pub fn bucket_replaced(
-        &mut self,
-        bucket: &MemorySnapshotStore,
-        node: &Node,
-        named: AllNamed,
-    ) -> Checked {
+    pub fn bucket_replaced(&mut self, bucket: &MemorySnapshotStore, node: &Node, named: AllNamed) {
         self.named = named;
         self.once_named = self.named_ids();
         self.forgive(bucket, node);
-        Ok(())
     }
 
     fn named_ids(&self) -> BTreeSet<EntryId> {
