@@ -6,7 +6,7 @@ use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Seq, Stream, TenantId};
-use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyReport};
+use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyProgress, VerifyReport};
 use driftline::ports::{ErrorKind, SnapshotStore};
 
 use crate::support::faults::{Flaw, On};
@@ -103,7 +103,10 @@ async fn what_is_well_is_counted_and_nothing_is_written() {
         assert_eq!(report.summary.by_verdict[&Verdict::Ok], 4);
         assert_eq!(report.summary.versions, 4);
         assert_eq!(report.summary.bytes > 0, read == ReadData::All);
-        let all = scene.repository.verify_all(read, &Default::default()).await;
+        let all = scene
+            .repository
+            .verify_all(read, &VerifyProgress::default())
+            .await;
         assert_eq!(all.unwrap().summary, report.summary);
     }
     let counts = scene.world.bucket.counts();
@@ -359,7 +362,7 @@ async fn a_listing_that_lacks_objects_makes_none_of_them_missing() {
         .fail(On::list("").times(100), Flaw::StaleList);
     let report = scene
         .repository
-        .verify_all(ReadData::Nothing, &Default::default())
+        .verify_all(ReadData::Nothing, &VerifyProgress::default())
         .await;
     assert_eq!(report.unwrap().findings, []);
 }
@@ -407,7 +410,7 @@ async fn a_side_that_cannot_be_reached_leaves_its_tenant_unseen() {
         .fail(On::get("acme/index.json").times(10), Flaw::Unavailable);
     let report = scene
         .repository
-        .verify_all(ReadData::Nothing, &Default::default())
+        .verify_all(ReadData::Nothing, &VerifyProgress::default())
         .await;
     let report = report.unwrap();
     assert_eq!(report.unseen.len(), 1);
