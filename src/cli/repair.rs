@@ -80,6 +80,7 @@ async fn apply(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let rebuilt = (plan.tenants.iter())
         .flat_map(|it| &it.actions)
         .any(|action| matches!(action, Action::RebuildIndex { .. }));
+    let mut is_filling = false;
     if rebuilt {
         // The indexes that were begun anew are filled by shadowing.
         let left = opened
@@ -87,11 +88,17 @@ async fn apply(context: &Context, file: &Path) -> anyhow::Result<Exit> {
             .drain(CancellationToken::new())
             .await?
             .left;
-        if left.backing_off + left.stopped > 0 {
+        if left.ready + left.leased + left.backing_off + left.stopped > 0 {
+            is_filling = true;
             ui.warn("not all indexes are filled yet; `driftline status --at-risk` shows them");
         }
     }
-    let failed = report.tenants.iter().any(|(_, outcome)| outcome.is_err());
+    for (tenant, error) in &plan.unseen {
+        ui.warn(format_args!("{tenant} was not looked at: {error}"));
+    }
+    let failed = report.tenants.iter().any(|(_, outcome)| outcome.is_err())
+        || is_filling
+        || !plan.unseen.is_empty();
     let is_left = plan.left().next().is_some();
     if ui.is_text() {
         outcome(ui, &plan, &report)?;

@@ -173,6 +173,7 @@ pub fn mends(mend: Mend) -> &'static str {
         Mend::Recover => "driftline recover",
         Mend::RecoverUnverified => "driftline recover --accept-unverified",
         Mend::ResolveDivergence => "driftline recover --resolve-divergence",
+        Mend::Inspect => "look at the object",
         Mend::Lost => "lost: driftline verify ack-lost",
     }
 }

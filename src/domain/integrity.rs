@@ -82,6 +82,8 @@ pub enum Mend {
     RecoverUnverified,
     /// `recover --resolve-divergence`: both histories are kept.
     ResolveDivergence,
+    /// Nothing does by itself: it is valid, and somebody has to look at what it belongs to.
+    Inspect,
     /// Nothing holds it any more: `verify ack-lost` accepts that.
     Lost,
 }

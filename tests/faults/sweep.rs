@@ -49,7 +49,7 @@ pub async fn sweep(name: &str, operation: &dyn Operation) {
 pub async fn sweep_where(
     name: &str,
     operation: &dyn Operation,
-    mut is_swept: impl FnMut(Class, &str) -> bool,
+    is_swept: impl Fn(Class, &str) -> bool,
 ) {
     let clean = Calls::default();
     let site = operation.site().await;

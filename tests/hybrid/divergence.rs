@@ -378,3 +378,105 @@ async fn a_retired_tenant_comes_back_retired() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
 }
+
+impl Scene {
+    /// Both sides went on: 3 to 5 in the bucket, 3 to 6 in the database.
+    async fn diverged() -> Self {
+        let scene = Self::new(async |lost, acme| create_many(lost, acme, 3).await).await;
+        for tag in ["a", "b", "c", "d"] {
+            create(&scene.promoted, &scene.acme, tag).await;
+        }
+        scene
+    }
+
+    /// The resolution fails, and the tenant goes on taking writes.
+    async fn refuses(&self) {
+        for dry_run in [true, false] {
+            let request = RecoveryRequest {
+                resolve_divergence: true,
+                dry_run,
+                ..RecoveryRequest::default()
+            };
+            let refused = self.promoted.recover_from_s3(&self.acme, &request).await;
+            assert_eq!(
+                refused.unwrap_err().kind(),
+                ErrorKind::Damaged,
+                "dry run: {dry_run}"
+            );
+        }
+        assert!(!self.state().await.awaiting_recovery);
+        create(&self.promoted, &self.acme, "still").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolution_that_cannot_be_leaves_the_tenant_writable() {
+    let scene = Scene::diverged().await;
+    scene
+        .world
+        .memory
+        .remove("acme/versions/v000004.json")
+        .unwrap();
+    scene.refuses().await;
+    let scene = Scene::diverged().await;
+    scene
+        .replica
+        .lose_row(&scene.acme, Stream::Manifests, Seq::new(5));
+    scene.refuses().await;
+    let scene = Scene::diverged().await;
+    let (acme, seq) = (&scene.acme, Seq::new(5));
+    scene
+        .replica
+        .damage_row(acme, Stream::Manifests, seq, r#"{"schemaVersion":"9"}"#);
+    scene.refuses().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_that_ends_the_buckets_history_is_not_taken_for_its_end() {
+    let scene = Scene::diverged().await;
+    // The index is an older one, and what comes after it stops at a damaged snapshot.
+    let key = "acme/index.json";
+    let object = scene.world.memory.remove(key).unwrap();
+    let mut index =
+        driftline::domain::format::Index::parse(&scene.acme, Stream::Manifests, &object).unwrap();
+    index.entries.truncate(3);
+    scene.world.memory.insert(key, index.to_bytes());
+    scene
+        .world
+        .memory
+        .insert("acme/versions/v000004.json", "junk");
+    scene.refuses().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_of_a_resolution_names_its_rows_and_what_is_active_then() {
+    use driftline::hybrid::{Progress, Whom};
+    let scene = Scene::diverged().await;
+    let request = RecoveryRequest {
+        resolve_divergence: true,
+        ..RecoveryRequest::default()
+    };
+    let progress = Progress::default();
+    let whom = Whom::One(&scene.acme);
+    let plan = scene
+        .promoted
+        .plan_recovery(whom, &request, &progress)
+        .await
+        .unwrap();
+    let planned = &plan.tenants[0];
+    assert_eq!((planned.rows.len(), planned.renumbers.len()), (3, 4));
+    assert_eq!(planned.active_version, Seq::new(9));
+    assert_eq!(planned.lost, []);
+    let report = scene
+        .promoted
+        .apply_recovery(&plan, None, &progress)
+        .await
+        .unwrap();
+    let recovery = report.tenants[0].1.as_ref().unwrap();
+    assert_eq!(
+        (recovery.restored, recovery.active_version),
+        (3, Seq::new(9))
+    );
+    let again = scene.promoted.apply_recovery(&plan, None, &progress).await;
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Stale);
+}

@@ -508,3 +508,189 @@ async fn a_row_that_is_lost_before_it_was_shadowed_makes_its_tenant_back_off() {
     let finding = scene.only(ReadData::Nothing).await;
     assert_eq!(finding.repair, Mend::Lost);
 }
+
+/// A database that ends at version 5, and a bucket that goes on to 10.
+async fn behind(index: impl FnOnce(&World)) -> (World, Arc<MemoryDatabase>, Repository) {
+    let world = World::new();
+    let (primary, repository) = world.claimed().await;
+    let acme = tenant("acme");
+    create_many(&repository, &acme, 5).await;
+    drain(&repository).await;
+    let old = Arc::new(primary.backup());
+    create_many(&repository, &acme, 5).await;
+    drain(&repository).await;
+    index(&world);
+    let repository = world.repository(&old);
+    (world, old, repository)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_recovery_would_bring_back_is_no_orphan_whatever_became_of_the_index() {
+    let key = || index_key(&tenant("acme"), Stream::Manifests);
+    for lost in [true, false] {
+        let (_world, database, repository) = behind(|world| {
+            let mut bytes = world.memory.remove(&key()).unwrap().to_vec();
+            if !lost {
+                bytes.push(b'x');
+                world.memory.insert(&key(), bytes);
+            }
+        })
+        .await;
+        let acme = tenant("acme");
+        let report = repository.verify(&acme, ReadData::All).await.unwrap();
+        let adopted = report
+            .findings
+            .iter()
+            .filter(|it| it.repair == Mend::Recover);
+        assert_eq!(adopted.count(), 5, "{:#?}", report.findings);
+        let plan = repository.plan_repair(None).await.unwrap();
+        assert_eq!(plan.actions(), 0, "{plan:#?}");
+        recover(&repository, &acme).await;
+        let state = (database.as_ref() as &dyn driftline::ports::Database).tenant(&acme);
+        assert_eq!(
+            state.await.unwrap().unwrap().heads[Stream::Manifests].seq,
+            Seq::new(10)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_histories_are_told_without_an_index_too() {
+    for lost in [true, false] {
+        let (_world, _database, repository) = behind(|world| {
+            let key = index_key(&tenant("acme"), Stream::Manifests);
+            world.memory.remove(&key).unwrap();
+            if !lost {
+                world.memory.insert(&key, "garbage");
+            }
+        })
+        .await;
+        let acme = tenant("acme");
+        create(&repository, &acme, "another sixth").await;
+        create(&repository, &acme, "another seventh").await;
+        for read in [ReadData::Nothing, ReadData::All] {
+            let report = repository.verify(&acme, read).await.unwrap();
+            let divergent = report
+                .findings
+                .iter()
+                .find(|it| it.verdict == Verdict::Divergent);
+            assert_eq!(
+                divergent.unwrap().seq,
+                Some(Seq::new(6)),
+                "{:#?}",
+                report.findings
+            );
+        }
+        assert_eq!(repository.plan_repair(None).await.unwrap().actions(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_lost_in_a_run_come_back_though_no_index_names_them() {
+    let scene = Scene::with(8).await;
+    for seq in [5, 6] {
+        scene
+            .database
+            .lose_row(&scene.acme, Stream::Manifests, Seq::new(seq));
+    }
+    scene
+        .world
+        .memory
+        .remove(&index_key(&scene.acme, Stream::Manifests));
+    let report = scene.verify(ReadData::All).await;
+    assert!(
+        report
+            .findings
+            .iter()
+            .all(|it| it.repair != Mend::Quarantine),
+        "{:#?}",
+        report.findings
+    );
+    scene.repair(8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_row_that_no_index_names_is_not_lost_while_its_snapshot_is_there() {
+    let scene = Scene::with(8).await;
+    let (acme, seq) = (&scene.acme, Seq::new(3));
+    scene
+        .world
+        .memory
+        .remove(&index_key(acme, Stream::Manifests));
+    scene
+        .database
+        .damage_row(acme, Stream::Manifests, seq, r#"{"schemaVersion":"9"}"#);
+    let lost = (Stream::Manifests, seq);
+    let accepted = scene
+        .repository
+        .accept_loss(acme, lost, None, "no".parse().unwrap())
+        .await;
+    assert_eq!(accepted.unwrap_err().kind(), ErrorKind::Refused);
+    scene.repair(8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_wait_for_their_index_are_no_foreign_objects() {
+    let scene = Scene::with(600).await;
+    let key = index_key(&scene.acme, Stream::Manifests);
+    scene.world.memory.remove(&key);
+    let plan = scene.plan().await;
+    scene.repository.apply_repair(&plan).await.unwrap();
+    // The index is begun anew, and nothing has filled it yet.
+    let report = scene.verify(ReadData::All).await;
+    assert!(
+        !report.has_damage(),
+        "{:#?}",
+        &report.findings[..report.findings.len().min(3)]
+    );
+    drain(&scene.repository).await;
+    assert_eq!(scene.verify(ReadData::All).await.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_claims_pages_without_end_is_named_and_ends_the_look() {
+    let scene = Scene::with(3).await;
+    let key = index_key(&scene.acme, Stream::Manifests);
+    let object = scene.world.memory.get(&key).await.unwrap().unwrap();
+    let mut index =
+        driftline::domain::format::Index::parse(&scene.acme, Stream::Manifests, &object.bytes)
+            .unwrap();
+    index.sealed_pages = 1 << 40;
+    index.entries.clear();
+    scene.world.memory.insert(&key, index.to_bytes());
+    let report = scene.verify(ReadData::Nothing).await;
+    assert!(report.has_damage());
+    assert!(report.findings.len() < 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_shadowing_would_not_adopt_is_damaged_also_without_an_index() {
+    let scene = Scene::with(3).await;
+    scene.flip(V2);
+    scene.flip(&index_key(&scene.acme, Stream::Manifests));
+    let report = scene.verify(ReadData::Nothing).await;
+    let mends: Vec<_> = report.findings.iter().map(|it| it.repair).collect();
+    assert_eq!(mends, [Mend::RebuildIndex, Mend::Reshadow]);
+    scene.repair(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_lost_right_after_an_index_was_made_up_loses_nothing() {
+    let scene = Scene::with(300).await;
+    // In a later epoch than the snapshots: beyond an index they would be no history.
+    let second = scene.world.database();
+    let repository = scene.world.repository(&second);
+    recover_all(&repository).await;
+    for stream in [Stream::Manifests, Stream::Applies] {
+        let index = index_key(&scene.acme, stream);
+        scene.world.memory.remove(&index).unwrap();
+    }
+    let plan = repository.plan_repair(Some(&scene.acme)).await.unwrap();
+    for (_, outcome) in repository.apply_repair(&plan).await.unwrap().tenants {
+        outcome.unwrap();
+    }
+    let third = scene.world.database();
+    let recovered = recover_all(&scene.world.repository(&third)).await;
+    assert_eq!(recovered[0].head, Seq::new(300));
+    assert_eq!(recovered[0].restored, 301);
+}

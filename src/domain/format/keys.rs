@@ -21,6 +21,9 @@ const fn snapshots(stream: Stream) -> &'static str {
     }
 }
 
+/// More entries, and more epochs, than any history can have.
+const MAX_NUMBER: u64 = 1 << 56;
+
 /// The key of a stream's index.
 pub fn index_key(tenant: &TenantId, stream: Stream) -> String {
     format!("{tenant}/{}index.json", directory(stream))
@@ -68,7 +71,12 @@ pub fn parse_snapshot_key(key: &str) -> Option<(Stream, Seq, Epoch)> {
         Some((seq, epoch)) => (seq, epoch.parse().ok()?),
         None => (name, 1),
     };
-    let (seq, epoch) = (Seq::new(seq.parse().ok()?), Epoch::new(epoch));
+    // A name is no proof: one that claims an absurd number must not become the beginning of what comes after it.
+    let (seq, epoch): (u64, u64) = (seq.parse().ok()?, epoch);
+    if seq > MAX_NUMBER || epoch > MAX_NUMBER {
+        return None;
+    }
+    let (seq, epoch) = (Seq::new(seq), Epoch::new(epoch));
     (seq.get() > 0 && snapshot_key(&tenant, stream, seq, epoch) == key)
         .then_some((stream, seq, epoch))
 }

@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt};
 use super::Look;
 use super::rows::Rows;
 use super::stock::Stock;
-use crate::domain::format::{Damage, Index, Problem, Snapshot, index_key, page_key};
+use crate::domain::format::{Damage, Index, Problem, Snapshot, index_key, page_key, snapshot_key};
 use crate::domain::integrity::{Finding, Mend, Verdict, VerifySummary};
 use crate::domain::{Digest, EntryMeta, Epoch, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{BucketError, BucketResult};
@@ -33,24 +33,50 @@ impl Judge<'_> {
             None => self.beyond().await?,
             found => found,
         };
-        if let Some(seq) = self.rows.broken.filter(|seq| divergent != Some(*seq)) {
-            let known = self.stock.named.get(&seq);
-            let repair = known.map_or(Mend::Lost, |_| Mend::RestoreRow);
-            let detail = "the row's chain does not follow from the one before".to_owned();
-            self.find(Some(seq), Verdict::ChainBroken, None, detail, repair);
-        }
         let end = divergent.unwrap_or(Seq::new(u64::MAX));
-        let rows = self.rows;
-        for (seq, actual) in &rows.damaged {
-            let there = self.stock.named.contains_key(seq);
-            let repair = if there { Mend::RestoreRow } else { Mend::Lost };
-            let detail =
-                format!("the row's content has the digest {actual}, another than on record");
-            self.find(Some(*seq), Verdict::ChecksumMismatch, None, detail, repair);
-        }
+        self.damaged_rows(end).await?;
         self.named(end).await?;
         self.unnamed(end).await?;
         self.orphans(divergent.is_some()).await
+    }
+
+    /// Rows that are there and not what was committed.
+    async fn damaged_rows(&mut self, end: Seq) -> BucketResult<()> {
+        let rows = self.rows;
+        let broken = rows.broken.range(..end).map(|seq| {
+            let detail = "the row's chain does not follow from the one before".to_owned();
+            (*seq, Verdict::ChainBroken, detail)
+        });
+        let damaged = rows.damaged.range(..end).map(|(seq, actual)| {
+            let detail =
+                format!("the row's content has the digest {actual}, another than on record");
+            (*seq, Verdict::ChecksumMismatch, detail)
+        });
+        for (seq, verdict, detail) in broken.chain(damaged) {
+            let mut object = None;
+            let mut repair = Mend::RestoreRow;
+            if !self.stock.named.contains_key(&seq) {
+                object = self.snapshot_of(seq).await?;
+                repair = object.as_ref().map_or(Mend::Lost, |_| Mend::RestoreRow);
+            }
+            self.find(Some(seq), verdict, object, detail, repair);
+        }
+        Ok(())
+    }
+
+    /// The object of a row that the index does not name, if it is that very entry.
+    async fn snapshot_of(&self, seq: Seq) -> BucketResult<Option<String>> {
+        let Some(row) = self.rows.metas.get(&seq) else {
+            return Ok(None);
+        };
+        let key = snapshot_key(self.tenant, self.stream, seq, row.epoch);
+        match self.look.unnamed(self.tenant, self.stream, &key).await {
+            Ok(found) => Ok(found
+                .filter(|found| found.entry.meta.chain == row.chain)
+                .map(|_| key)),
+            Err(BucketError::Damage(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn find(
@@ -107,7 +133,7 @@ impl Judge<'_> {
         let theirs = &named[&seq];
         let ours = rows.chain_at(self.tenant, self.stream, seq)?;
         // A row that does not fit its own chain is no other history.
-        if rows.broken == Some(seq) {
+        if rows.broken.contains(&seq) {
             return None;
         }
         let detail = format!(
@@ -124,26 +150,34 @@ impl Judge<'_> {
     /// again and again.
     async fn beyond(&mut self) -> BucketResult<Option<Seq>> {
         let (rows, stock) = (self.rows, self.stock);
-        let is_index_lost = stock.index.is_none() && self.watermark > Seq::default();
-        if stock.index_damage.is_some() || is_index_lost || self.is_older {
+        if self.is_older {
             return Ok(None);
         }
+        // Without an index nothing but the objects themselves can tell whether there is another history.
+        let is_blind = !self.is_settled_index();
         let floor = self.floor();
-        let mut tip = (stock.latest(), self.index_chain());
+        let mut tip = if is_blind {
+            (Seq::default(), genesis(self.tenant, self.stream))
+        } else {
+            (stock.latest(), self.index_chain())
+        };
         let mut found = Vec::new();
         let mut divergent = None;
-        let first = (stock.latest().next(), Epoch::default());
+        let first = (tip.0.next(), Epoch::default());
         for ((seq, epoch), key) in stock.objects.range(first..) {
             let row = rows.metas.get(seq).filter(|row| row.epoch == *epoch);
-            let Some(row) = row.filter(|_| self.look.reads(key)) else {
+            let Some(row) = row.filter(|_| is_blind || self.look.reads(key)) else {
                 continue;
             };
             let theirs = match self.look.unnamed(self.tenant, self.stream, key).await {
                 Ok(None) => continue,
                 Ok(Some(there)) => there.entry.meta,
                 Err(BucketError::Damage(damage)) => {
-                    let (verdict, detail) = words(&damage);
-                    found.push((*seq, verdict, key.clone(), detail, Mend::Quarantine));
+                    // Up to the watermark it is judged with its row.
+                    if *seq > self.watermark {
+                        let (verdict, detail) = words(&damage);
+                        found.push((*seq, verdict, key.clone(), detail, Mend::Quarantine));
+                    }
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -155,7 +189,8 @@ impl Judge<'_> {
                 }
                 continue;
             }
-            let (verdict, repair) = if continues && *epoch >= floor && !theirs.is_same_as(row) {
+            let continues = continues && *epoch >= floor;
+            let (verdict, repair) = if (continues || is_blind) && !theirs.is_same_as(row) {
                 divergent = Some(*seq);
                 (Verdict::Divergent, Mend::ResolveDivergence)
             } else {
@@ -180,6 +215,13 @@ impl Judge<'_> {
     fn floor(&self) -> Epoch {
         let index = self.stock.index.as_ref();
         index.map_or(Epoch::default(), |index| index.epoch)
+    }
+
+    /// There is an index that can be read, or nothing was ever shadowed.
+    fn is_settled_index(&self) -> bool {
+        let stock = self.stock;
+        let is_lost = stock.index.is_none() && self.watermark > Seq::default();
+        stock.index_damage.is_none() && !is_lost
     }
 
     /// The chain at the newest entry that the index names.
@@ -219,7 +261,7 @@ impl Judge<'_> {
                 Err(error) => return Err(error),
             };
             let is_row_good =
-                row.is_some() && rows.broken != Some(seq) && !rows.damaged.contains_key(&seq);
+                row.is_some() && !rows.broken.contains(&seq) && !rows.damaged.contains_key(&seq);
             match (row, damage) {
                 (Some(_), None) => well += u64::from(is_row_good),
                 (Some(_), Some(damage)) => {
@@ -271,13 +313,20 @@ impl Judge<'_> {
                 judged.push((*seq, Verdict::DbOnly, None, detail, Mend::Shadowing));
                 continue;
             }
-            let key =
-                crate::domain::format::snapshot_key(self.tenant, self.stream, *seq, meta.epoch);
+            let key = snapshot_key(self.tenant, self.stream, *seq, meta.epoch);
             // The index or a page is at fault, and said so: here only the object itself is of interest.
             let excused = stock.index.is_none() || stock.is_on_damaged_page(*seq);
             let there = match self.look.unnamed(self.tenant, self.stream, &key).await {
-                Ok(Some(found)) if found.entry.meta.is_same_as(meta) => Ok(()),
-                Ok(Some(_)) => Err((Verdict::Malformed, "it is another entry's".to_owned())),
+                Ok(Some(found)) if found.entry.meta == *meta => Ok(()),
+                // Shadowing does not adopt it: an index that named it would be one that nobody can read.
+                Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
+                    let detail = "its members are not those of its chain".to_owned();
+                    Err((Verdict::Malformed, detail))
+                }
+                Ok(Some(_)) => {
+                    let detail = "both are valid, and not the same entry".to_owned();
+                    Err((Verdict::Divergent, detail))
+                }
                 Ok(None) => Err((Verdict::ShadowMissing, "the object is missing".to_owned())),
                 Err(BucketError::Damage(damage)) => Err(words(&damage)),
                 Err(error) => return Err(error),
@@ -306,13 +355,29 @@ impl Judge<'_> {
                     judged.push((*seq, verdict, Some(key), detail, Mend::RebuildIndex));
                 }
                 Err((verdict, detail)) => {
-                    let repair = if good { Mend::Reshadow } else { Mend::Lost };
+                    let good = !rows.damaged.contains_key(seq) && !rows.broken.contains(seq);
+                    let repair = match verdict {
+                        Verdict::Divergent => Mend::ResolveDivergence,
+                        _ if good => Mend::Reshadow,
+                        _ => Mend::Lost,
+                    };
                     judged.push((*seq, verdict, Some(key), detail, repair));
                 }
             }
         }
+        let mut before = None;
         for seq in rows.missing().into_iter().filter(unnamed) {
-            let found = self.by_chain(seq).await?;
+            let known = rows.chain_at(self.tenant, self.stream, Seq::new(seq.get() - 1));
+            let chain = known.or(before
+                .take()
+                .filter(|(at, _): &(Seq, Digest)| at.next() == seq)
+                .map(|(_, chain)| chain));
+            let found = match chain {
+                Some(chain) => self.by_chain(seq, chain).await?,
+                None => None,
+            };
+            before = found.as_ref().map(|(_, chain)| (seq, *chain));
+            let found = found.map(|(key, _)| key);
             let (detail, repair) = match &found {
                 Some(_) => (
                     "its row is lost, and the index does not name it",
@@ -332,17 +397,13 @@ impl Judge<'_> {
     }
 
     /// The object that stands between the rows before and after a lost one.
-    async fn by_chain(&self, seq: Seq) -> BucketResult<Option<String>> {
-        let before = Seq::new(seq.get() - 1);
-        let Some(before) = self.rows.chain_at(self.tenant, self.stream, before) else {
-            return Ok(None);
-        };
+    async fn by_chain(&self, seq: Seq, before: Digest) -> BucketResult<Option<(String, Digest)>> {
         let keys =
             (self.stock.objects).range((seq, Epoch::default())..(seq.next(), Epoch::default()));
         for (_, key) in keys {
             match self.look.unnamed(self.tenant, self.stream, key).await {
                 Ok(Some(found)) if self.fits(&found.entry.meta, before) => {
-                    return Ok(Some(key.clone()));
+                    return Ok(Some((key.clone(), found.entry.meta.chain)));
                 }
                 Ok(_) | Err(BucketError::Damage(_)) => {}
                 Err(error) => return Err(error),
@@ -366,6 +427,8 @@ impl Judge<'_> {
         let mut found = Vec::new();
         // Where recovery goes on: behind the newest entry of either side, and behind what it would adopt there.
         let floor = self.floor();
+        // As long as the sides do not agree on where history ends, what is valid is no orphan.
+        let is_agreed = self.is_settled_index() && stock.latest() <= rows.head.seq;
         let mut tips: Vec<(Seq, Digest)> = vec![(rows.head.seq, rows.head.chain)];
         if stock.latest() > rows.head.seq {
             tips.push((stock.latest(), self.index_chain()));
@@ -384,6 +447,10 @@ impl Judge<'_> {
                 "neither the index nor a row knows it".to_owned(),
                 Mend::Quarantine,
             );
+            // It may be all that is left of a number whose row is lost.
+            if row.is_none() && *seq <= rows.head.seq {
+                repair = Mend::Inspect;
+            }
             // A write that the database lost, or that is under way elsewhere: recovery adopts what continues the history.
             if *seq > rows.head.seq || is_divergent {
                 match self.look.unnamed(self.tenant, self.stream, key).await {
@@ -405,6 +472,8 @@ impl Judge<'_> {
                             repair = Mend::Recover;
                         } else if is_divergent {
                             repair = Mend::ResolveDivergence;
+                        } else if !is_agreed {
+                            repair = Mend::Inspect;
                         }
                     }
                     Err(BucketError::Damage(damage)) => detail = words(&damage).1,

@@ -19,8 +19,8 @@ pub(super) struct Rows {
     pub(super) metas: BTreeMap<Seq, EntryMeta>,
     /// Rows whose content does not have their checksum, and the digest that it has.
     pub(super) damaged: BTreeMap<Seq, Digest>,
-    /// The first number whose chain does not follow from the one before.
-    pub(super) broken: Option<Seq>,
+    /// Numbers whose chain does not follow from the one before.
+    pub(super) broken: BTreeSet<Seq>,
 }
 
 impl Rows {
@@ -36,7 +36,7 @@ impl Rows {
             head,
             metas: BTreeMap::new(),
             damaged: BTreeMap::new(),
-            broken: None,
+            broken: BTreeSet::new(),
         };
         let mut before = Some(head.seq.next());
         while head.seq > Seq::default() {
@@ -49,7 +49,7 @@ impl Rows {
                 break;
             }
         }
-        rows.broken = rows.first_broken(tenant, stream);
+        rows.broken = rows.find_broken(tenant, stream);
         if contents {
             rows.check_contents(database, tenant, stream).await?;
         }
@@ -57,18 +57,24 @@ impl Rows {
     }
 
     /// Where a row is missing nothing can be said of the one after it.
-    fn first_broken(&self, tenant: &TenantId, stream: Stream) -> Option<Seq> {
+    fn find_broken(&self, tenant: &TenantId, stream: Stream) -> BTreeSet<Seq> {
+        let mut broken = BTreeSet::new();
         let mut before = Some((Seq::default(), genesis(tenant, stream)));
         for (seq, meta) in &self.metas {
             if let Some((_, chain)) = before.filter(|(last, _)| last.next() == *seq)
                 && meta.expected_chain(chain) != meta.chain
             {
-                return Some(*seq);
+                broken.insert(*seq);
             }
             before = Some((*seq, meta.chain));
         }
-        let (last, chain) = before?;
-        (last == self.head.seq && chain != self.head.chain).then_some(last)
+        if let Some((last, chain)) = before
+            && last == self.head.seq
+            && chain != self.head.chain
+        {
+            broken.insert(last);
+        }
+        broken
     }
 
     async fn check_contents(

@@ -9,6 +9,9 @@ use crate::domain::{Epoch, Seq, Stream, TenantId};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
 use crate::ports::ETag;
 
+/// Damaged pages after which the others are not asked for: an index can claim any number of them.
+const PAGES: usize = 64;
+
 /// A stream as its bucket shows it.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
@@ -63,10 +66,9 @@ impl Stock {
             }
             Err(error) => return Err(error),
         }
-        let sealed = stock.index.as_ref().map_or(u64::MAX, |it| it.sealed_pages);
         stock.foreign = pages
             .into_iter()
-            .filter(|key| !is_page(tenant, stream, key, sealed))
+            .filter(|key| !is_page(tenant, stream, key))
             .collect();
         Ok(stock)
     }
@@ -94,6 +96,15 @@ impl Stock {
                 Err(BucketError::Damage(damage)) => {
                     self.page_damage.push((number, damage));
                     chain = None;
+                    if self.page_damage.len() > PAGES {
+                        let reason = format!(
+                            "it names {} sealed pages, and more than {PAGES} of them are damaged",
+                            index.sealed_pages
+                        );
+                        let key = index_key(tenant, stream);
+                        self.index_damage = Some(Damage::malformed(&key, reason));
+                        return Ok(());
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -123,12 +134,11 @@ impl Stock {
     }
 }
 
-/// A page of this stream: sealed ones, and one that was sealed by whoever did not get to write the index.
-fn is_page(tenant: &TenantId, stream: Stream, key: &str, sealed: u64) -> bool {
+/// A page of this stream. One that no index names yet may have been sealed by whoever did not get to write the index, or wait
+/// for an index that is being made up again.
+fn is_page(tenant: &TenantId, stream: Stream, key: &str) -> bool {
     let number = key
         .rsplit_once("/p")
         .and_then(|(_, name)| name.strip_suffix(".json")?.parse().ok());
-    number.is_some_and(|number: u64| {
-        number <= sealed.saturating_add(1) && page_key(tenant, stream, number) == key
-    })
+    number.is_some_and(|number: u64| number > 0 && page_key(tenant, stream, number) == key)
 }

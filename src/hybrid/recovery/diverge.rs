@@ -5,6 +5,7 @@
 //! never goes back). What moved is a decision of its own, so that whoever recovers later follows the references too.
 
 use crate::domain::content::Content;
+use crate::domain::format::{Damage, Problem};
 use crate::domain::{
     Decision, Entry, EntryId, EntryMeta, Epoch, Head, Moved, PerStream, Seq, ShortText, Stream,
     TenantState, Timestamp, genesis,
@@ -42,49 +43,103 @@ pub(super) struct Resolved {
     /// The database's entries under their new numbers.
     pub(super) moved: Vec<Moved>,
     /// Entries of the bucket that the database lacked.
-    pub(super) restored: u64,
+    pub(super) rows: PerStream<Vec<Seq>>,
 }
 
-/// Resolves a divergence, or with a dry run tells what would move.
-pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Resolved> {
-    let seen = plan.seen.clone().ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
-            format!("recover {}: the database does not know it", plan.tenant),
-        )
-    })?;
-    let epoch = if context.request.dry_run {
-        plan.epoch().next()
-    } else {
-        let tenant = Some(&plan.tenant);
-        context.takeover.epoch(tenant, plan.epoch()).await?
-    };
-    let mut merges = PerStream::from_fn(|_| Merge::default());
-    for stream in Stream::ALL {
-        merges[stream] = merge(context, plan, &seen, stream, epoch).await?;
+impl Resolved {
+    /// How many entries of the bucket the database lacked.
+    pub(super) fn restored(&self) -> u64 {
+        self.rows.iter().map(|(_, rows)| rows.len() as u64).sum()
     }
-    let moved: Vec<Moved> = merges
-        .iter()
-        .flat_map(|(_, merge)| merge.moved.iter().map(moved_of))
-        .collect();
-    let (state, decisions) = after(context, plan, &seen, epoch, &merges, &moved).await?;
-    let restored = merges.iter().map(|(_, merge)| merge.restore.len() as u64);
-    let resolved = Resolved {
-        state: state.clone(),
-        moved,
-        restored: restored.sum(),
-    };
-    plan.failures.clear();
-    if context.request.dry_run {
-        return Ok(resolved);
+}
+
+/// Everything that a resolution in some epoch would do.
+struct Sketch {
+    merges: PerStream<Merge>,
+    moved: Vec<Moved>,
+    state: TenantState,
+    decisions: Vec<Entry>,
+}
+
+impl Sketch {
+    async fn make(
+        context: &Context<'_>,
+        plan: &Plan,
+        seen: &TenantState,
+        epoch: Epoch,
+    ) -> Result<Self> {
+        let mut merges = PerStream::from_fn(|_| Merge::default());
+        for stream in Stream::ALL {
+            merges[stream] = merge(context, plan, seen, stream, epoch).await?;
+        }
+        let moved: Vec<Moved> = merges
+            .iter()
+            .flat_map(|(_, merge)| merge.moved.iter().map(moved_of))
+            .collect();
+        let (state, decisions) = after(context, plan, seen, epoch, &merges, &moved).await?;
+        Ok(Self {
+            merges,
+            moved,
+            state,
+            decisions,
+        })
     }
-    // Everything that is to be restored is read once before anything moves: damage ends here.
-    for (stream, merge) in merges.iter() {
+
+    fn resolved(self) -> Resolved {
+        let mut merges = self.merges;
+        Resolved {
+            state: self.state,
+            moved: self.moved,
+            rows: PerStream::from_fn(|stream| std::mem::take(&mut merges[stream].restore)),
+        }
+    }
+}
+
+/// What a resolution would do. All that it would restore or move is read and verified: damage ends here, before anything is
+/// changed and while the tenant still takes writes.
+pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolved> {
+    let seen = seen(plan)?;
+    if let Some(damage) = plan.failures.iter().find(|it| !is_divergence(it)) {
+        return Err(Error::from(damage.clone()).hint(
+            "the bucket's history ends in this object, and nothing was changed: put back the object, or move it away to give up what comes after it",
+        ));
+    }
+    let sketch = Sketch::make(context, plan, seen, plan.epoch().next()).await?;
+    for (stream, merge) in sketch.merges.iter() {
         for seq in &merge.restore {
             let entry = read(context, &plan.streams[stream].entries[place(*seq)]).await?;
             context.progress.entry(entry.meta.size_bytes);
         }
+        walk_moved(context, None, &merge.moved).await?;
     }
+    Ok(sketch.resolved())
+}
+
+fn seen(plan: &Plan) -> Result<&TenantState> {
+    plan.seen.as_ref().ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("recover {}: the database does not know it", plan.tenant),
+        )
+    })
+}
+
+/// That two histories disagree is what is resolved; every other damage is in the way.
+pub(super) fn is_divergence(damage: &Damage) -> bool {
+    matches!(damage.problem, Problem::Diverged { .. })
+}
+
+/// Resolves a divergence, or with a dry run tells what would move.
+pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Resolved> {
+    let previewed = preview(context, plan).await?;
+    plan.failures.retain(|damage| !is_divergence(damage));
+    if context.request.dry_run {
+        return Ok(previewed);
+    }
+    let seen = seen(plan)?.clone();
+    let tenant = Some(&plan.tenant);
+    let epoch = context.takeover.epoch(tenant, plan.epoch()).await?;
+    let sketch = Sketch::make(context, plan, &seen, epoch).await?;
     fence(context, plan, epoch).await?;
     crash::point("diverge-fenced");
     let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
@@ -95,20 +150,20 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
         )
         .hint("run the recovery again"));
     }
-    for (stream, merge) in merges.iter() {
+    for (stream, merge) in sketch.merges.iter() {
         let seqs: Vec<_> = merge.moved.iter().map(|(old, _)| old.seq).collect();
         if !seqs.is_empty() {
             restore.remove(stream, &seqs).await?;
         }
     }
-    for (stream, merge) in merges.iter() {
+    for (stream, merge) in sketch.merges.iter() {
         for seq in &merge.restore {
             let entry = read(context, &plan.streams[stream].entries[place(*seq)]).await?;
             restore.insert(std::slice::from_ref(&entry)).await?;
         }
-        insert_moved(context, restore.as_mut(), &merge.moved).await?;
+        walk_moved(context, Some(restore.as_mut()), &merge.moved).await?;
     }
-    restore.insert(&decisions).await?;
+    restore.insert(&sketch.decisions).await?;
     let bucket = context.takeover.bucket().await.ok_or_else(|| {
         Error::new(
             ErrorKind::Stale,
@@ -116,41 +171,9 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
         )
     })?;
     let named = PerStream::from_fn(|stream| plan.streams[stream].head(&plan.tenant, stream).seq);
-    restore.commit(&state, bucket, &named).await?;
+    restore.commit(&sketch.state, bucket, &named).await?;
     crash::point("diverge-committed");
-    Ok(resolved)
-}
-
-/// What a resolution would do.
-pub(super) struct Intended {
-    /// Entries of the bucket that the database lacks.
-    pub(super) restore: PerStream<Vec<Seq>>,
-    /// The database's entries under their new numbers.
-    pub(super) moved: Vec<Moved>,
-    /// The version that is active afterwards.
-    pub(super) active_version: Seq,
-}
-
-/// What a resolution would do. The chains are those of an epoch that is not taken yet.
-pub(super) async fn intend(context: &Context<'_>, plan: &Plan) -> Result<Option<Intended>> {
-    let Some(seen) = &plan.seen else {
-        return Ok(None);
-    };
-    let epoch = plan.epoch().next();
-    let mut merges = PerStream::from_fn(|_| Merge::default());
-    for stream in Stream::ALL {
-        merges[stream] = merge(context, plan, seen, stream, epoch).await?;
-    }
-    let moved: Vec<Moved> = merges
-        .iter()
-        .flat_map(|(_, merge)| merge.moved.iter().map(moved_of))
-        .collect();
-    let (state, _) = after(context, plan, seen, epoch, &merges, &moved).await?;
-    Ok(Some(Intended {
-        restore: PerStream::from_fn(|stream| std::mem::take(&mut merges[stream].restore)),
-        moved,
-        active_version: state.active_version(),
-    }))
+    Ok(sketch.resolved())
 }
 
 fn moved_of((old, new): &(EntryMeta, EntryMeta)) -> Moved {
@@ -341,10 +364,11 @@ fn renumber(context: &Context<'_>, state: &TenantState, moved: &[Moved]) -> Resu
     })
 }
 
-/// Inserts the database's own entries under their new numbers. They are read as they were committed: the removal is not.
-async fn insert_moved(
+/// Inserts the database's own entries under their new numbers, or without a restore only verifies them. They are read as they
+/// were committed: the removal is not.
+async fn walk_moved(
     context: &Context<'_>,
-    restore: &mut dyn Restore,
+    mut restore: Option<&mut dyn Restore>,
     moved: &[(EntryMeta, EntryMeta)],
 ) -> Result<()> {
     let mut rest = moved;
@@ -384,7 +408,9 @@ async fn insert_moved(
                 content: bytes,
             });
         }
-        restore.insert(&entries).await?;
+        if let Some(restore) = &mut restore {
+            restore.insert(&entries).await?;
+        }
         rest = later;
     }
     Ok(())

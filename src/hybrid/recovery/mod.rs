@@ -331,7 +331,7 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
     if diverged && context.request.resolve_divergence {
         let resolved = diverge::resolve(context, &mut plan).await?;
         return Ok(Recovery {
-            restored: resolved.restored,
+            restored: resolved.restored(),
             renumbered: resolved.moved,
             plan: planned,
             ..describe(&plan, &resolved.state)
@@ -353,7 +353,8 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
     }
     let renew = context.everyone()
         || plan.is_cut_off()
-        || matches!(plan.state, RecoveryState::Empty | RecoveryState::Behind);
+        || plan.state == RecoveryState::Empty
+        || (plan.state == RecoveryState::Behind && plan.brings_back());
     let mut recovery = if context.request.dry_run {
         let epoch = if renew {
             plan.epoch().next()

@@ -10,8 +10,8 @@ use super::inventory::{self, Inventory};
 use super::legacy::{self, Legacy};
 use crate::domain::format::Damage;
 use crate::domain::{
-    Digest, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantId, TenantState, Timestamp,
-    VersionRef, references,
+    Digest, Entry, EntryMeta, Epoch, PerStream, Renumbering, Seq, Stream, TenantId, TenantState,
+    Timestamp, VersionRef, references,
 };
 use crate::hybrid::bucket::BucketError;
 use crate::ports::{Error, RecoveryState};
@@ -149,7 +149,7 @@ impl Plan {
 
     /// Reads and verifies what is to be restored. A lost or damaged object is a failure of its entry; the others go on.
     async fn verify(&mut self, context: &Context<'_>) -> Result<(), Error> {
-        let mut kept = 0;
+        let (mut kept, mut referring) = (0, Vec::new());
         for stream in Stream::ALL {
             let wanted = std::mem::take(&mut self.restore[stream]);
             let mut reads = stream::iter(wanted)
@@ -185,15 +185,20 @@ impl Plan {
             for (seq, content) in contents {
                 self.streams[stream].entries[place(seq)].content = Some(content);
             }
-            let void = read_entries
-                .into_iter()
-                .filter(|(_, to)| !self.resolves(*to))
-                .map(|(seq, _)| (stream, seq));
-            let void: Vec<_> = void.collect();
-            self.void_references.extend(void);
+            referring.extend(read_entries.into_iter().map(|(seq, to)| (stream, seq, to)));
             self.restore[stream] = good;
             self.failures.extend(failures);
         }
+        // What was renumbered is followed to where it is now.
+        let mut moved = Renumbering::default();
+        for decision in &self.decided {
+            moved.extend(decision);
+        }
+        let void = referring
+            .into_iter()
+            .filter(|(_, _, to)| !self.resolves(*to) && !self.resolves(moved.follow(*to)))
+            .map(|(stream, seq, _)| (stream, seq));
+        self.void_references = void.collect();
         self.void_references.dedup();
         Ok(())
     }
@@ -245,6 +250,14 @@ impl Plan {
                 .as_ref()
                 .is_some_and(|index| index.epoch > database)
         })
+    }
+
+    /// Something comes back, or a head moves. A hole that nothing fills is no reason for another epoch each time.
+    pub(super) fn brings_back(&self) -> bool {
+        let advances = self.streams.iter().any(|(stream, inventory)| {
+            self.is_beyond(stream, inventory.head(&self.tenant, stream).seq)
+        });
+        self.restored() > 0 || advances
     }
 
     /// Entries to restore over all streams.

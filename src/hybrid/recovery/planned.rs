@@ -11,7 +11,7 @@ use crate::domain::recovery::{
     Deactivated, Lost, PlannedMove, PlannedRow, PlannedTarget, RECOVERY_PLAN_SCHEMA, RecoveryPlan,
     SeenStream, TenantPlan, Unplanned,
 };
-use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId};
+use crate::domain::{EntryMeta, PerStream, Seq, ShortText, Stream, TenantId};
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, RecoverTarget, RecoveryRequest, RecoveryState, Result};
 
@@ -146,23 +146,15 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
             deactivates = later(context, plan, version, head).await?;
         }
     }
-    let diverged = plan.state == RecoveryState::Diverged && context.request.resolve_divergence;
-    let intended = if diverged {
-        diverge::intend(context, plan).await?
-    } else {
-        None
-    };
-    // What disagrees is kept, so that nothing is lost.
-    let lost = match &intended {
-        Some(_) => Vec::new(),
-        None => plan.failures.iter().map(lost).collect(),
-    };
-    let mut restore = &plan.restore;
+    let mut rows = PerStream::from_fn(|stream| plan.restore[stream].clone());
     let mut renumbers = Vec::new();
-    if let Some(intended) = &intended {
-        (restore, active_version) = (&intended.restore, intended.active_version);
-        renumbers.clone_from(&intended.moved);
+    if plan.state == RecoveryState::Diverged && context.request.resolve_divergence {
+        let resolved = diverge::preview(context, plan).await?;
+        active_version = resolved.state.active_version();
+        (rows, renumbers) = (resolved.rows, resolved.moved);
     }
+    let is_lost =
+        |damage: &&Damage| !(context.request.resolve_divergence && diverge::is_divergence(damage));
     Ok(TenantPlan {
         tenant: plan.tenant.clone(),
         state: plan.state.name().to_owned(),
@@ -170,7 +162,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
         seen: Stream::ALL.map(|stream| see(plan, stream)).to_vec(),
         rows: Stream::ALL
             .into_iter()
-            .flat_map(|stream| restore[stream].iter().map(move |seq| (stream, *seq)))
+            .flat_map(|stream| rows[stream].iter().map(move |seq| (stream, *seq)))
             .map(|(stream, seq)| row(plan, stream, seq))
             .collect(),
         active_version,
@@ -185,7 +177,7 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
                 to: moved.to,
             })
             .collect(),
-        lost,
+        lost: plan.failures.iter().filter(is_lost).map(lost).collect(),
     })
 }
 

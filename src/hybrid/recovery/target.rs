@@ -47,6 +47,19 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
         }
         RecoverTarget::Newest => return Ok(Target::Keep),
     };
+    if plan.outcome(plan.epoch()).retired.is_some() {
+        if context.is_all {
+            return Ok(Target::Keep);
+        }
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "recover {}: the tenant is retired, and takes no decision",
+                plan.tenant
+            ),
+        )
+        .hint("recover it without a target; `driftline tenant reinstate` takes its end back"));
+    }
     let missing = || {
         Error::new(
             ErrorKind::NotFound,

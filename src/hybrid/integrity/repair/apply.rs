@@ -1,15 +1,22 @@
 //! From actions to deeds, each with a last look at what it is about to change.
 
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+
 use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
 use crate::domain::format::{
     Index, IndexEntry, PAGE_SIZE, Page, Snapshot, parse_snapshot_key, snapshot_key,
 };
-use crate::domain::{Digest, Seq, Stream, TenantId};
+use crate::domain::{Digest, Entry, EntryMeta, Seq, Stream, TenantId, references};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Result};
+
+/// Rows that are read at once, and their content in bytes.
+const ROWS: u32 = 512;
+const ROWS_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -260,7 +267,7 @@ async fn rebuild_page(
         let row = row.ok_or_else(|| moved(key))?;
         let object = snapshot_key(tenant, stream, seq, row.meta.epoch);
         let found = look.unnamed(tenant, stream, &object).await?;
-        let found = found.filter(|found| found.entry.meta.is_same_as(&row.meta));
+        let found = found.filter(|found| found.entry.meta == row.meta);
         let found = found.ok_or_else(|| moved(&object))?;
         entries.push(IndexEntry::of(look.bucket.store().prefix(), &found));
     }
@@ -281,7 +288,8 @@ async fn rebuild_page(
     }
 }
 
-/// The fence stays: the new index is in the tenant's epoch. The watermark is lowered first, so that a crash in between leaves
+/// The fence stays: the new index is in the tenant's epoch. It names at once all that lies there as its row says: to a recovery
+/// that came before shadowing did, what an older epoch wrote beyond the index would be no history. The watermark is lowered first, so that a crash in between leaves
 /// nothing that is believed to be shadowed without an index.
 async fn rebuild_index(
     look: &Look<'_>,
@@ -297,6 +305,7 @@ async fn rebuild_index(
     }
     let bucket = database.identity().await?.bucket_id;
     let bucket = bucket.ok_or_else(|| stale("the database has no bucket any more"))?;
+    let index = filled(look, planned, stream).await?;
     database
         .lower_watermark(tenant, bucket, stream, Seq::default())
         .await?;
@@ -304,10 +313,86 @@ async fn rebuild_index(
     if let (Some(found), Some(sha256)) = (&found, sha256) {
         copy(look, key, &found.bytes, sha256).await?;
     }
-    let index = Index::empty(tenant, stream, planned.epoch, look.sides.now());
     let etag = found.as_ref().map(|found| &found.etag);
     match look.bucket.swap(key, &index.to_bytes(), etag).await? {
         Swapped::Written(_) => Ok(()),
         Swapped::Moved => Err(moved(key)),
     }
+}
+
+/// An index of all entries from the first on that are there with their rows.
+async fn filled(look: &Look<'_>, planned: &TenantRepair, stream: Stream) -> Result<Index> {
+    let (tenant, database) = (&planned.tenant, look.sides.database.as_ref());
+    let mut index = Index::empty(tenant, stream, planned.epoch, look.sides.now());
+    let manifests = match stream {
+        Stream::Manifests => Seq::default(),
+        _ => match look.bucket.index(tenant, Stream::Manifests).await {
+            Ok(index) => index.map_or(Seq::default(), |(index, _)| index.latest()),
+            Err(BucketError::Damage(_)) => Seq::default(),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    loop {
+        let after = index.latest();
+        let run = database
+            .pending(tenant, stream, after, ROWS, ROWS_BYTES)
+            .await?;
+        let reads: Vec<_> = run.iter().map(|row| there(look, row).boxed()).collect();
+        let mut found = stream::iter(reads).buffered(look.settings.concurrent_requests);
+        for row in &run {
+            let Some(named) = found.next().await.transpose()?.flatten() else {
+                break;
+            };
+            let continues = named.meta.expected_chain(index.latest_chain()) == named.meta.chain;
+            if !continues || !may_follow(look, row, manifests).await? {
+                break;
+            }
+            index.push(named);
+        }
+        if index.latest().get() < after.get() + run.len() as u64 || run.is_empty() {
+            break;
+        }
+    }
+    // Pages that are there already are used; where one is not, shadowing seals it.
+    let mut sealed = index.clone();
+    for page in sealed.seal() {
+        match look.bucket.page(tenant, stream, page.number).await {
+            Ok(there) if there.to_bytes() == page.to_bytes() => {}
+            Ok(_) | Err(BucketError::Damage(_)) => return Ok(index),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sealed)
+}
+
+/// The place in an index of a row whose snapshot is there.
+async fn there(look: &Look<'_>, row: &Entry) -> Result<Option<IndexEntry>> {
+    let meta = &row.meta;
+    let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);
+    match look.unnamed(&meta.tenant, meta.stream, &key).await {
+        Ok(found) => Ok(found
+            .filter(|found| found.entry.meta == *meta)
+            .map(|found| IndexEntry::of(look.bucket.store().prefix(), &found))),
+        Err(BucketError::Damage(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What refers to a version follows the index that names that version; a reference that does not resolve waits for nothing.
+async fn may_follow(look: &Look<'_>, row: &Entry, manifests: Seq) -> Result<bool> {
+    for reference in references(row.meta.stream, &row.content) {
+        if reference.version > manifests {
+            let version = Some(reference.version.next());
+            let database = &look.sides.database;
+            let found = database
+                .history(&row.meta.tenant, Stream::Manifests, version, 1)
+                .await?;
+            let is_it =
+                |meta: &EntryMeta| (meta.seq, meta.chain) == (reference.version, reference.chain);
+            if found.first().is_some_and(is_it) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }

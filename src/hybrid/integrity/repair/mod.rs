@@ -76,8 +76,8 @@ pub enum Action {
         /// The chain at its newest entry.
         chain: Digest,
     },
-    /// Begin the index anew, with a copy of a damaged one in the quarantine, and let shadowing fill it from rows and
-    /// snapshots.
+    /// Begin the index anew from rows and their snapshots, with a copy of a damaged one in the quarantine, and let shadowing add
+    /// the rest.
     RebuildIndex {
         /// In which stream.
         stream: Stream,

@@ -13,7 +13,7 @@ use crate::hybrid::bucket::BucketError;
 use crate::hybrid::integrity::{Examined, Look, ReadData, alone, rows};
 use crate::hybrid::recovery::Lister;
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::Result;
+use crate::ports::{Error, ErrorKind, Result};
 
 /// Plans the repair of one tenant, or of every tenant that either side knows.
 pub(crate) async fn make(
@@ -51,6 +51,7 @@ pub(crate) async fn make(
         .buffered(settings.concurrent_tenants);
     while let Some((outcome, name)) = made.next().await {
         match outcome {
+            Err(error) if tenant.is_some() => return Err(error),
             Ok(repair) if repair.actions.is_empty() && repair.left.is_empty() => {}
             Ok(repair) => plan.tenants.push(repair),
             Err(error) => plan.unseen.push((name, error.to_string())),
@@ -62,6 +63,13 @@ pub(crate) async fn make(
 /// Plans the repair of one tenant.
 pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<TenantRepair> {
     let examined = alone(look, tenant).await?;
+    if examined.state.is_none() && examined.is_empty {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("repair {tenant}: neither the database nor the bucket knows it"),
+        )
+        .hint("`driftline tenant list` shows the tenants of the database"));
+    }
     let epoch = examined
         .state
         .as_ref()
@@ -74,10 +82,15 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
         left: Vec::new(),
     };
     let findings = examined.findings.iter().filter(|it| it.is_damage());
-    // Of two histories neither is the one to mend the other with.
-    let is_divergent = findings.clone().any(|it| it.verdict == Verdict::Divergent);
+    // Of two histories neither is the one to mend the other with; what a recovery would bring back is no orphan; and a tenant
+    // that the database does not know may be somebody else's.
+    let waits = examined.state.is_none()
+        || findings.clone().any(|it| {
+            it.verdict == Verdict::Divergent
+                || matches!(it.repair, Mend::Recover | Mend::ResolveDivergence)
+        });
     for finding in findings {
-        if is_divergent {
+        if waits {
             planner.left.push(finding.clone());
         } else {
             planner.plan(finding).await?;
@@ -229,6 +242,16 @@ impl Planner<'_> {
         let Some((number, _)) = number else {
             return Ok(Err(finding.detail.clone()));
         };
+        let range = (number - 1) * PAGE_SIZE + 1..=number * PAGE_SIZE;
+        let gone = self.examined.findings.iter().find(|it| {
+            let seq = it.seq.map_or(0, Seq::get);
+            (it.stream, it.repair) == (Some(stream), Mend::Lost) && range.contains(&seq)
+        });
+        if let Some(seq) = gone.and_then(|it| it.seq) {
+            return Ok(Err(format!(
+                "it cannot be made up from the rows: {stream}/{seq} is lost"
+            )));
+        }
         let last = Seq::new(number * PAGE_SIZE);
         let chain = rows.chain_at(&finding.tenant, stream, last);
         let following = match stock.index.as_ref() {
@@ -260,12 +283,11 @@ impl Planner<'_> {
         let Some((rows, _)) = &self.examined.streams[stream] else {
             return Ok(Err(finding.detail.clone()));
         };
-        let lost = |seq: &Seq| {
-            let findings = &mut self.examined.findings.iter();
-            findings
-                .any(|it| (it.stream, it.seq, it.repair) == (Some(stream), Some(*seq), Mend::Lost))
-        };
-        if let Some(seq) = rows.missing().into_iter().find(lost) {
+        let gone = self.examined.findings.iter().find(|it| {
+            let of_it = (it.stream, it.repair) == (Some(stream), Mend::Lost);
+            of_it && it.seq.is_some_and(|seq| seq <= rows.head.seq)
+        });
+        if let Some(seq) = gone.and_then(|it| it.seq) {
             return Ok(Err(format!(
                 "it cannot be made up from the rows: {stream}/{seq} is lost"
             )));
