@@ -24,7 +24,7 @@ pub enum Part {
 pub struct Command {
     /// Where it stands, from 1.
     pub line: usize,
-    pub command: String,
+    pub script: String,
     pub code: i32,
     pub expected: Vec<String>,
     /// The lines of the page, from 0, that say how it exits and what it prints.
@@ -81,7 +81,7 @@ fn command(lines: &[&str], at: usize) -> Command {
     }
     Command {
         line: at + 1,
-        command,
+        script: command,
         code: code.unwrap_or(0),
         expected: lines[output..next]
             .iter()
@@ -98,7 +98,7 @@ fn a_page_is_taken_apart() {
     let command = |line, command: &str, code, expected: &[&str], outcome| {
         Part::Command(Command {
             line,
-            command: command.to_owned(),
+            script: command.to_owned(),
             code,
             expected: expected.iter().map(|&line| line.to_owned()).collect(),
             outcome,

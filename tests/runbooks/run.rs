@@ -25,7 +25,7 @@ pub fn page(name: &str) {
                 );
             }
             Part::Command(command) => {
-                let outcome = site.run(&command.command);
+                let outcome = site.run(&command.script);
                 if !is_as_written(&command, &outcome) {
                     assert!(writes, "{}", told(name, &command, &outcome));
                     changes.push((command, outcome));
@@ -44,7 +44,7 @@ fn is_as_written(command: &Command, outcome: &Outcome) -> bool {
 
 fn told(name: &str, command: &Command, outcome: &Outcome) -> String {
     let (line, code) = (command.line, command.code);
-    let what = &command.command;
+    let what = &command.script;
     let ended = match outcome.code {
         actual if actual == code => String::new(),
         actual => format!("it exits with {actual}, not with {code}\n"),

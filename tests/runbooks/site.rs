@@ -19,7 +19,7 @@ const LONGEST: &str = "120";
 pub struct Site {
     directory: TempDir,
     // Dropping it ends the second server.
-    _replica: Option<Replica>,
+    replica: Option<Replica>,
 }
 
 /// How a command ended.
@@ -43,10 +43,7 @@ impl Site {
         std::fs::create_dir(&work).unwrap();
         let replica = (page == "failover-behind").then(Replica::prepare);
         let database = format!("driftline_{}", page.to_lowercase().replace('-', "_"));
-        let site = Self {
-            directory,
-            _replica: replica,
-        };
+        let site = Self { directory, replica };
         let text = site.variables(&database);
         std::fs::write(state.join("environment"), text).unwrap();
         let made = site.run("createdb --owner driftline \"$PGDATABASE\"");
@@ -98,7 +95,7 @@ impl Site {
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ];
-        if let Some(replica) = &self._replica {
+        if let Some(replica) = &self.replica {
             let directory = replica.service.directory.display().to_string();
             let url = format!("postgres://driftline@127.0.0.1:{}/{database}", replica.port);
             variables.extend([

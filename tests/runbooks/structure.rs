@@ -98,7 +98,7 @@ fn every_page_shows_commands_where_it_acts_and_where_it_looks() {
             let (_, body) = text.split_once(&format!("## {section}\n")).unwrap();
             let body = body.split("\n## ").next().unwrap();
             let shown = page::parse(body).into_iter().any(|part| {
-                matches!(part, Part::Command(command) if command.command.contains("driftline"))
+                matches!(part, Part::Command(command) if command.script.contains("driftline"))
             });
             assert!(shown, "{name} shows no command under `{section}`");
         }
