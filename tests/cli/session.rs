@@ -195,7 +195,7 @@ impl Session {
         settings.add_filter(r#""index": ?"[0-9a-f]+""#, r#""index":<etag>"#);
         settings.add_filter(r"took \d+\.\d s", "took <s> s");
         settings.add_filter(r#""seconds": ?\d+\.\d+"#, r#""seconds": <s>"#);
-        settings.add_filter(r#"digest [0-9a-f]{64}"#, "digest <digest>");
+        settings.add_filter(r"digest [0-9a-f]{64}", "digest <digest>");
         settings.add_filter(r"at line \d+\b", "at line <n>");
         settings.add_filter(r"SQLite \d+\.\d+\.\d+", "SQLite <version>");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:<port>");
