@@ -183,6 +183,13 @@ impl Judge<'_> {
                 Err(error) => return Err(error),
             };
             let continues = tip.0.next() == *seq && theirs.expected_chain(tip.1) == theirs.chain;
+            // Up to the watermark it is judged with its row.
+            if *seq <= self.watermark && theirs.is_same_as(row) {
+                if continues {
+                    tip = (*seq, theirs.chain);
+                }
+                continue;
+            }
             if theirs == *row {
                 if continues {
                     tip = (*seq, theirs.chain);
