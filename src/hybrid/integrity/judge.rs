@@ -338,7 +338,7 @@ impl Judge<'_> {
                 Err(BucketError::Damage(damage)) => Err(words(&damage)),
                 Err(error) => return Err(error),
             };
-            let good = !rows.damaged.contains_key(seq);
+            let good = !rows.damaged.contains_key(seq) && !rows.broken.contains(seq);
             // An index of earlier, as a bucket that was replicated late holds: shadowing makes up what it lacks.
             let ends_early = !excused && good && *seq > stock.latest();
             match there {
@@ -362,7 +362,6 @@ impl Judge<'_> {
                     judged.push((*seq, verdict, Some(key), detail, Mend::RebuildIndex));
                 }
                 Err((verdict, detail)) => {
-                    let good = !rows.damaged.contains_key(seq) && !rows.broken.contains(seq);
                     let repair = match verdict {
                         Verdict::Divergent => Mend::ResolveDivergence,
                         _ if good => Mend::Reshadow,
