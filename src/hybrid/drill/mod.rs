@@ -2,7 +2,7 @@
 //!
 //! A drill restores tenants into a scratch database by the very code that recovery runs, compares what came back with the
 //! live database, and puts on record, tenant by tenant, what was the same. To the bucket it sends reads alone: what
-//! recovery writes there stays in an [`overlay`]. Of the live database it reads all and writes nothing but the record.
+//! recovery writes there stays in an overlay. Of the live database it reads all and writes nothing but the record.
 //!
 //! What has to come back is what the database said to be in the bucket *before* the bucket was read; writers go on
 //! meanwhile. A drill that is dropped half-way leaves the proofs that it has stored, and the scratch database to whoever
