@@ -114,7 +114,10 @@ async fn look_after(
         if damage().all(is_left) && report.unseen.is_empty() {
             world.watch(|model| {
                 let mut losses = losses();
-                losses.try_for_each(|it| model.justifies_loss(&world.bucket, &node, it))
+                losses.try_for_each(|it| {
+                    let of_two = is_both(&it.tenant);
+                    model.justifies_loss(&world.bucket, &node, it, of_two)
+                })
             });
             let mut lost = Losses::new();
             for finding in damage() {

@@ -35,6 +35,10 @@ impl Judge<'_> {
         };
         let end = divergent.unwrap_or(Seq::new(u64::MAX));
         self.damaged_rows(end).await?;
+        for seq in self.rows.missing().range(end..) {
+            let detail = "its row is lost, and two histories disagree before it".to_owned();
+            self.find(Some(*seq), Verdict::ChainBroken, None, detail, Mend::Lost);
+        }
         self.named(end).await?;
         self.unnamed(end).await?;
         self.orphans(divergent.is_some()).await
@@ -43,11 +47,11 @@ impl Judge<'_> {
     /// Rows that are there and not what was committed.
     async fn damaged_rows(&mut self, end: Seq) -> BucketResult<()> {
         let rows = self.rows;
-        let broken = rows.broken.range(..end).map(|seq| {
+        let broken = rows.broken.iter().filter(|seq| **seq != end).map(|seq| {
             let detail = "the row's chain does not follow from the one before".to_owned();
             (*seq, Verdict::ChainBroken, detail)
         });
-        let damaged = rows.damaged.range(..end).map(|(seq, actual)| {
+        let damaged = rows.damaged.iter().map(|(seq, actual)| {
             let detail =
                 format!("the row's content has the digest {actual}, another than on record");
             (*seq, Verdict::ChecksumMismatch, detail)
@@ -55,7 +59,8 @@ impl Judge<'_> {
         for (seq, verdict, detail) in broken.chain(damaged) {
             let mut object = None;
             let mut repair = Mend::RestoreRow;
-            if !self.stock.named.contains_key(&seq) {
+            // Behind a difference the index names another history's entries.
+            if seq >= end || !self.stock.named.contains_key(&seq) {
                 object = self.snapshot_of(seq).await?;
                 repair = object.as_ref().map_or(Mend::Lost, |_| Mend::RestoreRow);
             }
@@ -241,7 +246,7 @@ impl Judge<'_> {
     async fn named(&mut self, end: Seq) -> BucketResult<()> {
         let stock = self.stock;
         let (look, rows) = (self.look, self.rows);
-        let seqs: Vec<Seq> = stock.named.range(..end).map(|(seq, _)| *seq).collect();
+        let seqs: Vec<Seq> = stock.named.keys().copied().collect();
         let mut answers = stream::iter(seqs)
             .map(|seq| {
                 async move {
@@ -270,6 +275,13 @@ impl Judge<'_> {
             let is_row_good =
                 row.is_some() && !rows.broken.contains(&seq) && !rows.damaged.contains_key(&seq);
             match (row, damage) {
+                // Behind a difference: another history's entry, which no row can mend.
+                (_, None) if seq >= end => {}
+                (_, Some(damage)) if seq >= end => {
+                    let (verdict, detail) = words(&damage);
+                    let detail = format!("of the bucket's history, {detail}");
+                    found.push((seq, verdict, key, detail, Mend::Lost));
+                }
                 (Some(_), None) => well += u64::from(is_row_good),
                 (Some(_), Some(damage)) => {
                     let (verdict, detail) = words(&damage);

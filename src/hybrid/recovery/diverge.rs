@@ -5,7 +5,7 @@
 //! never goes back). What moved is a decision of its own, so that whoever recovers later follows the references too.
 
 use crate::domain::content::Content;
-use crate::domain::format::{Damage, Problem};
+use crate::domain::format::{Damage, Problem, parse_snapshot_key};
 use crate::domain::{
     Decision, Entry, EntryId, EntryMeta, Epoch, Head, Moved, PerStream, Seq, ShortText, Stream,
     TenantState, Timestamp, genesis,
@@ -99,9 +99,9 @@ impl Sketch {
 /// changed and while the tenant still takes writes.
 pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolved> {
     let seen = seen(plan)?;
-    if let Some(damage) = plan.failures.iter().find(|it| !is_divergence(it)) {
+    if let Some(damage) = plan.failures.iter().find(|it| hides_history(plan, it)) {
         return Err(Error::from(damage.clone()).hint(
-            "the bucket's history ends in this object, and nothing was changed: put back the object, or move it away to give up what comes after it",
+            "the bucket has later entries that cannot be reached without this object, and nothing was changed: put it back, or move it away to give them up",
         ));
     }
     let sketch = Sketch::make(context, plan, seen, plan.epoch().next()).await?;
@@ -113,6 +113,16 @@ pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolv
         walk_moved(context, None, &merge.moved).await?;
     }
     Ok(sketch.resolved())
+}
+
+/// A damaged object beyond the index, with later ones behind it: they would be given up without a word.
+fn hides_history(plan: &Plan, damage: &Damage) -> bool {
+    let Some((stream, seq, _)) = parse_snapshot_key(&damage.object) else {
+        return false;
+    };
+    let mut orphans = plan.streams[stream].orphans.iter();
+    !is_divergence(damage)
+        && orphans.any(|key| parse_snapshot_key(key).is_some_and(|(_, later, _)| later > seq))
 }
 
 fn seen(plan: &Plan) -> Result<&TenantState> {

@@ -184,6 +184,7 @@ impl Model {
         bucket: &MemorySnapshotStore,
         node: &Node,
         finding: &Finding,
+        of_two: bool,
     ) -> Checked {
         let (Some(stream), Some(seq)) = (finding.stream, finding.seq) else {
             return broken(format!("a loss of nothing: {finding:?}"));
@@ -191,13 +192,16 @@ impl Model {
         let tenant = &finding.tenant;
         let place = (tenant.clone(), stream, seq);
         let row = all_rows(node, tenant, stream);
-        if row.iter().any(|row| row.meta.seq == seq && is_intact(row)) {
+        // Of two histories one has the row of this number, and the other the object.
+        let (is_row, is_object) = (finding.object.is_none(), finding.object.is_some());
+        if (is_row || !of_two) && row.iter().any(|row| row.meta.seq == seq && is_intact(row)) {
             return broken(format!(
                 "told to be lost, and its row is there: {finding:?}"
             ));
         }
-        if let Some((id, _)) =
-            (self.named(tenant, stream).entries).get(usize::try_from(seq.get() - 1).expect("small"))
+        if (is_object || !of_two)
+            && let Some((id, _)) = (self.named(tenant, stream).entries)
+                .get(usize::try_from(seq.get() - 1).expect("small"))
             && self.has_object(bucket, *id)
         {
             return broken(format!(
