@@ -118,10 +118,6 @@ impl Judge<'_> {
         }
         for (number, damage) in &stock.page_damage {
             let (verdict, detail) = words(damage);
-            let verdict = match damage.problem {
-                Problem::Missing => Verdict::ShadowMissing,
-                _ => verdict,
-            };
             let key = page_key(self.tenant, self.stream, *number);
             self.find(None, verdict, Some(key), detail, Mend::RebuildPage);
         }
@@ -189,13 +185,7 @@ impl Judge<'_> {
             };
             let continues = tip.0.next() == *seq && theirs.expected_chain(tip.1) == theirs.chain;
             // Up to the watermark it is judged with its row.
-            if *seq <= self.watermark && theirs.is_same_as(row) {
-                if continues {
-                    tip = (*seq, theirs.chain);
-                }
-                continue;
-            }
-            if theirs == *row {
+            if theirs == *row || (*seq <= self.watermark && theirs.is_same_as(row)) {
                 if continues {
                     tip = (*seq, theirs.chain);
                 }
@@ -285,10 +275,6 @@ impl Judge<'_> {
                 (Some(_), None) => well += u64::from(is_row_good),
                 (Some(_), Some(damage)) => {
                     let (verdict, detail) = words(&damage);
-                    let verdict = match damage.problem {
-                        Problem::Missing => Verdict::ShadowMissing,
-                        _ => verdict,
-                    };
                     let repair = if is_row_good {
                         Mend::Reshadow
                     } else {
@@ -454,11 +440,13 @@ impl Judge<'_> {
         for ((seq, epoch), key) in &stock.objects {
             let named = stock.named.get(seq).map(|named| named.meta.epoch);
             let row = rows.metas.get(seq).map(|meta| meta.epoch);
-            let is_restorable = row.is_none()
-                && self.findings.iter().any(|finding| {
-                    finding.object.as_ref() == Some(key) && finding.seq == Some(*seq)
-                });
-            if named == Some(*epoch) || row == Some(*epoch) || is_restorable {
+            let is_restorable = || {
+                row.is_none()
+                    && self.findings.iter().any(|finding| {
+                        finding.object.as_ref() == Some(key) && finding.seq == Some(*seq)
+                    })
+            };
+            if named == Some(*epoch) || row == Some(*epoch) || is_restorable() {
                 continue;
             }
             let (mut detail, mut repair) = (

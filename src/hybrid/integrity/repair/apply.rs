@@ -262,10 +262,15 @@ async fn rebuild_page(
         let before = before.into_iter().find(|meta| meta.seq.get() == first - 1);
         prev_chain = before.ok_or_else(|| moved(key))?.chain;
     }
-    for seq in (first..first + PAGE_SIZE).map(Seq::new) {
-        let row = rows::row(database, tenant, stream, seq).await?;
-        let row = row.ok_or_else(|| moved(key))?;
-        let object = snapshot_key(tenant, stream, seq, row.meta.epoch);
+    let size = u32::try_from(PAGE_SIZE).unwrap_or(u32::MAX);
+    let run = database
+        .pending(tenant, stream, Seq::new(first - 1), size, u64::MAX)
+        .await?;
+    if run.len() as u64 != PAGE_SIZE {
+        return Err(moved(key));
+    }
+    for row in run {
+        let object = snapshot_key(tenant, stream, row.meta.seq, row.meta.epoch);
         let found = look.unnamed(tenant, stream, &object).await?;
         let found = found.filter(|found| found.entry.meta == row.meta);
         let found = found.ok_or_else(|| moved(&object))?;
@@ -289,8 +294,8 @@ async fn rebuild_page(
 }
 
 /// The fence stays: the new index is in the tenant's epoch. It names at once all that lies there as its row says: to a recovery
-/// that came before shadowing did, what an older epoch wrote beyond the index would be no history. The watermark is lowered first, so that a crash in between leaves
-/// nothing that is believed to be shadowed without an index.
+/// that came before shadowing did, what an older epoch wrote beyond the index would be no history. The
+/// watermark is lowered first, so that a crash in between leaves nothing that is believed to be shadowed without an index.
 async fn rebuild_index(
     look: &Look<'_>,
     planned: &TenantRepair,
