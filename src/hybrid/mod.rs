@@ -1,6 +1,7 @@
 //! The hybrid adapter: [`HybridManifestRepository`] implements [`crate::ports::ManifestProvider`] on a database and a bucket.
 
 pub mod audit;
+mod blocking;
 mod bucket;
 mod crash;
 mod drift;

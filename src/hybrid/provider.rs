@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::blocking::off_thread;
 use super::inspection::Question;
 use super::repository::HybridManifestRepository;
 use super::{drift, fallback, history, recovery, retire};
@@ -178,7 +179,10 @@ fn check_limit(limit: u32) -> Result<()> {
 impl ManifestProvider for HybridManifestRepository {
     #[tracing::instrument(name = "manifest.create", skip_all, fields(%tenant))]
     async fn create_manifest(&self, tenant: &TenantId, request: CreateManifest) -> Result<Created> {
-        let content = Content::parse_manifest(&request.content, self.settings.content_limit)?;
+        let (raw, limit) = (request.content, self.settings.content_limit);
+        let raw_len = raw.len();
+        let parse = move || Content::parse_manifest(&raw, limit);
+        let content = off_thread(raw_len, parse).await?;
         if let Some(expected) = request.checksum
             && expected != content.checksum()
         {
