@@ -2,9 +2,7 @@
 
 use driftline::domain::content::Content;
 use driftline::domain::{Digest, EntryId, Resources, Seq, ShortText, Stream, TenantId, Timestamp};
-use driftline::ports::{
-    Durability, Error, ErrorKind, ManifestProvider as _, RecordApply, ShadowState,
-};
+use driftline::ports::{Durability, ManifestProvider as _, RecordApply, ShadowState};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,7 +11,7 @@ use super::create::report_shadowing;
 use super::documents::or_dash;
 use super::input::Input;
 use super::signals::Signals;
-use super::{Context, Exit, Ui, shadowing};
+use super::{Context, Exit, Failure, Ui, shadowing};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -192,7 +190,7 @@ async fn resources(file: &Input, limit: usize, signals: &Signals) -> anyhow::Res
     let content =
         Content::parse_object(&raw, limit).map_err(|error| file.blame("", error.into()))?;
     let wrong = |pointer: &str, expected: &str| {
-        Error::new(ErrorKind::InvalidInput, format!("read {file}: the value at `{pointer}` must be {expected}"))
+        Failure::new(Exit::Error, "invalid_input", format!("read {file}: the value at `{pointer}` must be {expected}"))
             .hint("the file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \"r-4711\"}}")
     };
     let Value::Object(types) = content.to_value()? else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use driftline::domain::{Digest, Seq, ShortText, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{Error, ErrorKind, Expectation, ManifestStore};
+use driftline::ports::{Error, ErrorKind, Expectation, Hint, ManifestStore};
 
 use super::Failure;
 
@@ -177,17 +177,20 @@ pub async fn missing(
             ErrorKind::NotFound,
             format!("read {tenant}: there is no {what}"),
         )
-        .hint(format!(
-            "`driftline manifest history --tenant {tenant}` shows the versions"
-        )),
+        .hint(Hint::ListVersions {
+            tenant: Some(tenant.clone()),
+        }),
         Err(error) => error,
     }
 }
 
 /// The error for a tenant that the database does not know.
 pub fn unknown(tenant: &TenantId) -> Error {
-    Error::new(ErrorKind::NotFound, format!("read {tenant}: the database knows no such tenant"))
-        .hint("`driftline tenant list` shows those it knows; what only the bucket knows comes back with `driftline recover`")
+    Error::new(
+        ErrorKind::NotFound,
+        format!("read {tenant}: the database knows no such tenant"),
+    )
+    .hint(Hint::ListTenantsOrRecover)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use driftline::ports::{Error, ErrorKind};
+use driftline::ports::{Error, ErrorKind, Hint};
 use serde_json::Value;
 
+use super::hints;
 use super::ui::Format;
 
 /// The exit codes. They are frozen: scripts depend on them.
@@ -100,6 +101,7 @@ pub struct Report {
     code: &'static str,
     message: String,
     hint: Option<String>,
+    advised: Option<Hint>,
     retryable: bool,
 }
 
@@ -114,7 +116,8 @@ impl Report {
                     exit: error.kind().into(),
                     code: error.code(),
                     message: messages.join(": "),
-                    hint: error.hint_text().map(str::to_owned),
+                    hint: error.hinted().map(hints::words),
+                    advised: error.hinted().cloned(),
                     retryable: error.retryable(),
                 };
             }
@@ -124,6 +127,7 @@ impl Report {
                     code: failure.code,
                     message: messages.join(": "),
                     hint: failure.hint.clone(),
+                    advised: None,
                     retryable: false,
                 };
             }
@@ -134,6 +138,7 @@ impl Report {
             code: "error",
             message,
             hint: None,
+            advised: None,
             retryable: false,
         }
     }
@@ -151,8 +156,13 @@ impl Report {
         // The members in the order in which they are documented.
         let (code, message) = (Value::from(self.code), Value::from(&*self.message));
         let (hint, retryable) = (Value::from(self.hint.as_deref()), self.retryable);
+        let advised = self.advised.as_ref().map(Hint::parts);
+        let advised = advised.map_or_else(String::new, |(code, data)| {
+            let data = data.map_or_else(String::new, |data| format!(r#","hintData":{data}"#));
+            format!(r#","hintCode":{code}{data}"#)
+        });
         anstream::eprintln!(
-            r#"{{"error":{{"code":{code},"message":{message},"hint":{hint},"retryable":{retryable}}}}}"#
+            r#"{{"error":{{"code":{code},"message":{message},"hint":{hint},"retryable":{retryable}{advised}}}}}"#
         );
     }
 }

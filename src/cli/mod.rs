@@ -15,6 +15,7 @@ mod drift;
 mod drill;
 mod exit;
 mod get;
+mod hints;
 mod history;
 mod import;
 mod input;

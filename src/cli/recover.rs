@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::args::{self, By};
 use super::open::Opened;
 use super::repair::{read_plan, write_plan};
-use super::{Context, Exit, Ui, shadowing, ui};
+use super::{Context, Exit, Ui, hints, shadowing, ui};
 use driftline::domain::format::parse_snapshot_key;
 use driftline::domain::recovery::{PlannedTarget, RECOVERY_PLAN_SCHEMA, RecoveryPlan};
 use driftline::domain::{Seq, ShortText, Stream, TenantId, Timestamp};
@@ -234,7 +234,10 @@ async fn finish(
     if ui.is_text() {
         report::show(ui, &report, dry_run)?;
     } else {
-        let document = report.document(dry_run, by);
+        let mut document = report.document(dry_run, by);
+        for (shown, (_, outcome)) in document.tenants.iter_mut().zip(&report.tenants) {
+            shown.error = outcome.as_ref().err().map(hints::document);
+        }
         ui.items(&document, &document.tenants)?;
     }
     if let Some(unfinished) = &report.unfinished {

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::verify::mends;
-use super::{Context, Exit, Failure, Ui, ui};
+use super::{Context, Exit, Failure, Ui, hints, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -124,7 +124,7 @@ fn document(
 ) -> serde_json::Value {
     match outcome {
         Ok(done) => json!({ "tenant": tenant, "actions": done }),
-        Err(error) => json!({ "tenant": tenant, "error": error.document() }),
+        Err(error) => json!({ "tenant": tenant, "error": hints::document(error) }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::settings::Sides;
 use crate::domain::drift::Acknowledgement;
 use crate::domain::{Decision, EntryId, Resources, Stream, TenantId};
-use crate::ports::{DecideDrift, DriftDecision, Error, ErrorKind, NewEntry, Result};
+use crate::ports::{DecideDrift, DriftDecision, Error, ErrorKind, Hint, NewEntry, Result};
 
 /// The tenant that was read, or the error that there is none.
 pub(crate) fn known<T>(tenant: &TenantId, found: Option<T>) -> Result<T> {
@@ -14,7 +14,7 @@ pub(crate) fn known<T>(tenant: &TenantId, found: Option<T>) -> Result<T> {
             ErrorKind::NotFound,
             format!("read {tenant}: the database knows no such tenant"),
         )
-        .hint("`driftline tenant list` shows those it knows")
+        .hint(Hint::ListTenants)
     })
 }
 
@@ -27,8 +27,9 @@ pub(super) fn check_external_ids(tenant: &TenantId, resources: &Resources) -> Re
                 let message = format!(
                     "record an apply of {tenant}: {resource_type}/{other} and {resource_type}/{id} have the same external id"
                 );
-                return Err(Error::new(ErrorKind::InvalidInput, message)
-                    .hint("each resource is live under an id of its own"));
+                return Err(
+                    Error::new(ErrorKind::InvalidInput, message).hint(Hint::ExternalIdsDiffer)
+                );
             }
         }
     }
@@ -56,8 +57,7 @@ pub(super) async fn entry(
             if !(pointer.is_empty() || pointer.starts_with('/')) {
                 let message =
                     format!("acknowledge a drift of {tenant}: `{pointer}` is no JSON pointer");
-                return Err(Error::new(ErrorKind::InvalidInput, message)
-                    .hint("a JSON pointer is empty or begins with `/`, like /spec/replicas"));
+                return Err(Error::new(ErrorKind::InvalidInput, message).hint(Hint::PointerForm));
             }
             // The author and the number are the entry's own.
             Decision::Acknowledge {

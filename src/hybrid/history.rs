@@ -2,7 +2,7 @@
 
 use super::settings::Sides;
 use crate::domain::{Activation, Head, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef};
-use crate::ports::{Appended, Error, ErrorKind, Refusal, Result};
+use crate::ports::{Appended, Error, ErrorKind, Hint, Refusal, Result};
 
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
 pub(crate) async fn active_at(
@@ -91,25 +91,25 @@ pub(crate) fn refused(tenant: &TenantId, appended: &Appended) -> Error {
                 version => format!("the newest version is {version} with chain {}", head.chain),
             };
             Error::new(kind, format!("write {tenant}: the expectation does not hold: {now}"))
-                .hint("read the newest version, decide again, and repeat with the new expectation")
+                .hint(Hint::ReadAndDecideAgain)
         }
         Appended::KeyReused { seq } => {
             Error::new(ErrorKind::IdempotencyConflict, format!("write {tenant}: the idempotency key was used for other content, which is number {seq}"))
-                .hint("use a new key for new content")
+                .hint(Hint::UseNewKey)
         }
         Appended::NoSuchVersion => Error::new(ErrorKind::NotFound, format!("write {tenant}: there is no such version"))
-            .hint("`driftline manifest history` shows the versions"),
+            .hint(Hint::ListVersions { tenant: None }),
         Appended::Refused(Refusal::Unclaimed) => {
             Error::new(ErrorKind::Refused, format!("write {tenant}: this database has not seen its bucket yet"))
-                .hint("a new database must read the bucket once before it takes writes; check that the bucket is reachable and try again")
+                .hint(Hint::ReachBucketFirst)
         }
         Appended::Refused(Refusal::AwaitingRecovery) => {
             Error::new(ErrorKind::Refused, format!("write {tenant}: it awaits recovery; the bucket knows more than this database"))
-                .hint("run `driftline recover --all-tenants` (add --dry-run to look first)")
+                .hint(Hint::Recover { tenant: None, dry_run: false })
         }
         Appended::Refused(Refusal::Retired) => {
             Error::new(ErrorKind::Refused, format!("write {tenant}: the tenant is retired"))
-                .hint("`driftline tenant reinstate` takes that decision back")
+                .hint(Hint::Reinstate { tenant: tenant.clone(), again: false })
         }
         Appended::Committed { .. } | Appended::Replayed { .. } | Appended::Unchanged { .. } => {
             Error::new(ErrorKind::Internal, format!("write {tenant}: a committed entry was taken for a refusal"))

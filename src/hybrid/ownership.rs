@@ -5,7 +5,7 @@
 
 use crate::domain::format::{BUCKET_KEY, BucketIdentity, tenant_of};
 use crate::domain::{BucketId, Epoch};
-use crate::ports::{DatabaseIdentity, Error, ErrorKind, Ownership};
+use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership};
 
 use super::bucket::{Created, Swapped};
 use super::settings::{OnFailover, Sides};
@@ -80,7 +80,7 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
         ErrorKind::Internal,
         format!("claim {BUCKET_KEY}: it changed at every look"),
     )
-    .hint("another process may be recovering; wait for it and try again"))
+    .hint(Hint::WaitForOthers))
 }
 
 /// The bucket names this very database.

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::ports::{
     Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
-    Fault, Health, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply,
+    Fault, Health, Hint, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply,
     Recovery, RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreResult, Stored,
 };
 
@@ -190,9 +190,7 @@ impl ManifestProvider for HybridManifestRepository {
                 "create a manifest of {tenant}: the checksum is {}, but the caller says {expected}",
                 content.checksum()
             );
-            return Err(Error::new(ErrorKind::InvalidInput, message).hint(
-                "the checksum is the SHA-256 of the canonical (RFC 8785) content in lowercase hex",
-            ));
+            return Err(Error::new(ErrorKind::InvalidInput, message).hint(Hint::ChecksumForm));
         }
         let entry = NewEntry {
             stream: Stream::Manifests,

@@ -3,7 +3,7 @@
 use super::drift;
 use super::settings::Sides;
 use crate::domain::{Decision, EntryId, ShortText, Stream, TenantId};
-use crate::ports::{Error, ErrorKind, NewEntry, Result};
+use crate::ports::{Error, ErrorKind, Hint, NewEntry, Result};
 
 /// The entry that ends a tenant or takes that back. What is so already is refused: whoever decides it again is mistaken about
 /// the tenant.
@@ -15,18 +15,21 @@ pub(super) async fn entry(
     reason: ShortText,
 ) -> Result<NewEntry> {
     let state = drift::known(tenant, sides.database.tenant(tenant).await?)?;
-    let refused = |what: String, hint: &str| Err(Error::new(ErrorKind::Refused, what).hint(hint));
+    let refused = |what: String, hint: Hint| Err(Error::new(ErrorKind::Refused, what).hint(hint));
     match (retire, state.retired) {
         (true, Some(decision)) => {
             return refused(
                 format!("retire {tenant}: decision {decision} did that already"),
-                "`driftline tenant reinstate` takes it back",
+                Hint::Reinstate {
+                    tenant: tenant.clone(),
+                    again: true,
+                },
             );
         }
         (false, None) => {
             return refused(
                 format!("reinstate {tenant}: the tenant is not retired"),
-                "`driftline tenant list` shows which tenants are",
+                Hint::ListRetiredTenants,
             );
         }
         _ => {}

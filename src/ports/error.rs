@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{Fault, Side, StoreError};
+use super::{Fault, Hint, Side, StoreError};
 use crate::domain::content::ContentError;
 use crate::domain::format::Damage;
 use crate::domain::{Digest, Seq};
@@ -55,7 +55,7 @@ pub struct Error(Box<Report>);
 struct Report {
     kind: ErrorKind,
     message: String,
-    hint: Option<String>,
+    hint: Option<Hint>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -63,14 +63,22 @@ struct Report {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The error as part of a document.
+    /// The error as part of a document. The words for its hint are left to whoever shows it.
     pub fn document(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "code": self.code(),
             "message": self.to_string(),
-            "hint": self.hint_text(),
+            "hint": null,
             "retryable": self.retryable(),
-        })
+        });
+        if let Some(hint) = self.hinted() {
+            let (code, data) = hint.parts();
+            document["hintCode"] = code;
+            if let Some(data) = data {
+                document["hintData"] = data;
+            }
+        }
+        document
     }
 
     /// An error with its message: verb, object, identifier.
@@ -81,10 +89,9 @@ impl Error {
     fn build(
         kind: ErrorKind,
         message: String,
-        hint: Option<&str>,
+        hint: Option<Hint>,
         source: Option<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        let hint = hint.map(str::to_owned);
         Self(Box::new(Report {
             kind,
             message,
@@ -95,8 +102,8 @@ impl Error {
 
     /// Adds what to do next.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+    pub fn hint(mut self, hint: Hint) -> Self {
+        self.0.hint = Some(hint);
         self
     }
 
@@ -106,8 +113,8 @@ impl Error {
     }
 
     /// What to do next, if there is something to say.
-    pub fn hint_text(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+    pub fn hinted(&self) -> Option<&Hint> {
+        self.0.hint.as_ref()
     }
 
     /// A stable word for programs.
@@ -154,19 +161,10 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let side = error.side();
         let (kind, hint) = match error.fault() {
-            Fault::Unavailable => (ErrorKind::Unavailable(side), "nothing changed; try again"),
-            Fault::OutcomeUnknown => (
-                ErrorKind::OutcomeUnknown(side),
-                "it happened whole or not at all; try again under the same idempotency key",
-            ),
-            Fault::Refused => (
-                ErrorKind::Misconfigured(side),
-                "check the URL, the credentials and the permissions",
-            ),
-            Fault::Corrupt => (
-                ErrorKind::Damaged,
-                "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has",
-            ),
+            Fault::Unavailable => (ErrorKind::Unavailable(side), Hint::TryAgain),
+            Fault::OutcomeUnknown => (ErrorKind::OutcomeUnknown(side), Hint::TryAgainWithTheKey),
+            Fault::Refused => (ErrorKind::Misconfigured(side), Hint::CheckAccess { side }),
+            Fault::Corrupt => (ErrorKind::Damaged, Hint::RecoverRow),
         };
         Self::build(kind, error.report(), Some(hint), Some(error.into()))
     }
@@ -185,11 +183,10 @@ impl From<ContentError> for Error {
 
 impl From<Damage> for Error {
     fn from(error: Damage) -> Self {
-        let hint = "nothing was served or changed; `driftline recover --dry-run` shows what the bucket still proves";
         Self::build(
             ErrorKind::Damaged,
             error.to_string(),
-            Some(hint),
+            Some(Hint::RecoverProven),
             Some(error.into()),
         )
     }

@@ -8,6 +8,7 @@ mod actual_state_source;
 mod audit_log;
 mod environment;
 mod error;
+mod hint;
 mod manifest_provider;
 mod manifest_store;
 mod notifier;
@@ -24,6 +25,7 @@ pub use audit_log::{
 };
 pub use environment::{Clock, Entropy};
 pub use error::{Error, ErrorKind, Result};
+pub use hint::Hint;
 pub use manifest_provider::{
     CreateManifest, Created, DecideDrift, DriftDecision, Durability, Health, HistoryPage,
     LegacyMapping, Manifest, ManifestProvider, RecordApply, RecoverTarget, Recovery,

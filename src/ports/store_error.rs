@@ -4,7 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 
 /// One of the two sides of the hybrid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The database.
     Database,

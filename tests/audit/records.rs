@@ -7,7 +7,7 @@ use driftline::domain::content::Content;
 use driftline::domain::drift::{DriftReport, Verdict};
 use driftline::domain::{Apply, Digest, Entry, PerStream, Seq, Stream};
 use driftline::hybrid::inspection::{Inspector, Question};
-use driftline::ports::{Error, ErrorKind, ManifestStore as _, RecoveryStore as _};
+use driftline::ports::{Error, ErrorKind, Hint, ManifestStore as _, RecoveryStore as _};
 
 use crate::bench::Bench;
 use crate::support::world::tenant;
@@ -121,10 +121,9 @@ async fn a_desired_version_whose_checksum_fails_is_not_compared() {
     let error = compare(&bench, tampered).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.to_string().contains("manifests/1 of acme"), "{error}");
-    assert!(
-        error
-            .hint_text()
-            .unwrap()
-            .contains("driftline recover --tenant acme")
-    );
+    let advised = Hint::Recover {
+        tenant: Some("acme".parse().unwrap()),
+        dry_run: true,
+    };
+    assert_eq!(error.hinted(), Some(&advised));
 }

@@ -8,8 +8,8 @@ use driftline::domain::{
 };
 use driftline::hybrid::OnFailover;
 use driftline::ports::{
-    Appended, Clock as _, Entropy as _, ErrorKind, ManifestProvider as _, NewEntry, RecoverTarget,
-    Recovery, RecoveryRequest, RecoveryState,
+    Appended, Clock as _, Entropy as _, ErrorKind, Hint, ManifestProvider as _, NewEntry,
+    RecoverTarget, Recovery, RecoveryRequest, RecoveryState,
 };
 
 use crate::support::world::*;
@@ -224,12 +224,8 @@ async fn two_histories_become_one_and_nothing_of_either_is_lost() {
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::DivergentHistory);
-    assert!(
-        refused
-            .hint_text()
-            .unwrap()
-            .contains("--resolve-divergence")
-    );
+    let tenant = acme.clone();
+    assert_eq!(refused.hinted(), Some(&Hint::ResolveDivergence { tenant }));
     let state_before = scene.state().await;
     let dry = scene.resolve(true).await;
     assert_eq!(dry.state, RecoveryState::Diverged);

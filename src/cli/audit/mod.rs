@@ -9,9 +9,9 @@ mod show;
 
 use driftline::domain::ReportId;
 use driftline::domain::drift::AuditReport;
-use driftline::ports::{AuditLog, Error, ErrorKind};
+use driftline::ports::AuditLog;
 
-use super::{Context, Exit, drift};
+use super::{Context, Exit, Failure, drift};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -45,14 +45,17 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 }
 
 /// A stored report that has to be there.
-async fn stored(log: &dyn AuditLog, id: ReportId) -> Result<AuditReport, Error> {
-    drift::stored::read(log, id).await?.ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
+async fn stored(log: &dyn AuditLog, id: ReportId) -> anyhow::Result<AuditReport> {
+    let found = drift::stored::read(log, id).await?;
+    let report = found.ok_or_else(|| {
+        Failure::new(
+            Exit::NotFound,
+            "not_found",
             format!("read report {id}: there is no such report"),
         )
         .hint("`driftline audit list` shows those that are kept")
-    })
+    })?;
+    Ok(report)
 }
 
 fn report_id(text: &str) -> Result<ReportId, String> {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::auditor::auditor;
 use crate::cli::drift::{ExitOn, plain, summary};
 use crate::cli::sources::SourceArguments;
-use crate::cli::{Context, Exit, Ui, ui};
+use crate::cli::{Context, Exit, Ui, hints, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -151,7 +151,7 @@ impl Outcome<'_> {
                 state.only = Some(error);
                 Ok(())
             }
-            Audited::Failed(error) => self.failed(&mut state, &tenant, &error.document()),
+            Audited::Failed(error) => self.failed(&mut state, &tenant, &hints::document(&error)),
         };
         if let Err(error) = told {
             state.written.get_or_insert(error);

@@ -12,7 +12,7 @@ use super::text::{self, Layout};
 use super::{junit, words};
 use crate::cli::sources::{SourceArguments, Sources};
 use crate::cli::ui::{self, Format};
-use crate::cli::{Context, Exit, Ui, args};
+use crate::cli::{Context, Exit, Ui, args, hints};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -219,14 +219,14 @@ impl<'a> Output<'a> {
     fn fail(&mut self, tenant: &TenantId, error: &Error) -> anyhow::Result<()> {
         self.tally.failed += 1;
         self.add(Exit::Partial);
-        let document = json!({ "tenant": tenant, "error": error.document() });
+        let document = json!({ "tenant": tenant, "error": hints::document(error) });
         match self.ui.format {
             Format::Text => {
                 let mut page = text::page::Page::new(self.layout.width);
                 let message = words::plain(&error.to_string());
                 page.paragraph(0, ui::RED, &format!("{tenant}: failed: {message}"));
-                if let Some(hint) = error.hint_text() {
-                    page.paragraph(2, anstyle::Style::new(), hint);
+                if let Some(hint) = error.hinted().map(hints::words) {
+                    page.paragraph(2, anstyle::Style::new(), &hint);
                 }
                 for line in page.lines {
                     self.ui.line(line)?;

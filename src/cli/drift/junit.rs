@@ -8,6 +8,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use super::check::ExitOn;
 use super::text::{self, Layout};
 use super::words;
+use crate::cli::hints;
 
 /// The columns of what is said about a failure.
 const WIDTH: usize = 120;
@@ -43,7 +44,7 @@ pub fn failed(tenant: &TenantId, error: &Error) -> TestSuite {
     status
         .set_type(error.code())
         .set_message(error.to_string())
-        .set_description(error.hint_text().unwrap_or_default());
+        .set_description(error.hinted().map(hints::words).unwrap_or_default());
     let mut suite = TestSuite::new(tenant.as_str());
     suite.add_test_case(TestCase::new("comparison", status));
     suite

@@ -3,14 +3,14 @@
 use driftline::domain::ShortText;
 use driftline::domain::content::Content;
 use driftline::domain::drift::{Policy, Unmanaged};
-use driftline::ports::{DriftDecision, Error, ErrorKind};
+use driftline::ports::DriftDecision;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::decision::{Decision, decide};
 use crate::cli::args::{self, By, Tenant, WaitShadowed};
 use crate::cli::input::Input;
-use crate::cli::{Context, Exit, ui};
+use crate::cli::{Context, Exit, Failure, ui};
 
 const MEMBERS: [&str; 5] = ["ignore", "lists", "severities", "unmanaged", "order"];
 
@@ -93,7 +93,7 @@ async fn set(context: &Context, arguments: Set) -> anyhow::Result<Exit> {
         Content::parse_object(&raw, limit).map_err(|error| file.blame("", error.into()))?;
     let policy = read(document.to_value()?).map_err(|(pointer, reason)| {
         let message = format!("read {file}: {pointer}: {reason}");
-        Error::new(ErrorKind::InvalidInput, message)
+        Failure::new(Exit::Error, "invalid_input", message)
             .hint("`driftline drift policy set --help` shows what a policy looks like")
     })?;
     let told = format!("the policy: {}", summary(&policy));

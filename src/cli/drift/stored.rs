@@ -2,7 +2,7 @@
 
 use driftline::domain::drift::AuditReport;
 use driftline::domain::{ReportId, TenantId};
-use driftline::ports::{AuditLog, Error, ErrorKind, ReportFilter, ReportSummary};
+use driftline::ports::{AuditLog, Error, ErrorKind, Hint, ReportFilter, ReportSummary};
 
 /// A tenant's reports without their bodies, newest first.
 pub async fn list(
@@ -28,8 +28,8 @@ pub async fn read(audits: &dyn AuditLog, id: ReportId) -> Result<Option<AuditRep
         .map_err(|error| {
             let tenant = &stored.summary.tenant;
             let message = format!("read the report {id} of {tenant}: {error}");
-            Error::new(ErrorKind::Damaged, message).hint(format!(
-                "`driftline audit run --tenant {tenant}` makes a new one"
-            ))
+            Error::new(ErrorKind::Damaged, message).hint(Hint::AuditAgain {
+                tenant: tenant.clone(),
+            })
         })
 }

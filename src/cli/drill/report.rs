@@ -6,7 +6,7 @@ use driftline::ports::RestoreProof;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::{Ui, ui};
+use crate::cli::{Ui, hints, ui};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,7 +107,7 @@ fn document((tenant, drilled): &(TenantId, Drilled)) -> TenantDocument<'_> {
             .map(|damage| json!({ "object": damage.object, "problem": damage.problem.to_string() }))
             .collect(),
         error: match drilled {
-            Drilled::Failed(error) => Some(error.document()),
+            Drilled::Failed(error) => Some(hints::document(error)),
             _ => None,
         },
     }

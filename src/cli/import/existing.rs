@@ -2,7 +2,7 @@
 
 use driftline::domain::{EntryMeta, Seq, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{Error, ErrorKind, ManifestProvider as _, Result};
+use driftline::ports::{Error, ErrorKind, Hint, ManifestProvider as _, Result};
 
 /// How many versions are read at once.
 const PAGE: u64 = 1000;
@@ -55,8 +55,10 @@ impl<'a> Existing<'a> {
                     "read version {} of {}: the row is lost",
                     self.seen, self.tenant
                 );
-                Err(Error::new(ErrorKind::Damaged, message)
-                    .hint("`driftline recover --dry-run` shows what the bucket has"))
+                Err(Error::new(ErrorKind::Damaged, message).hint(Hint::Recover {
+                    tenant: Some(self.tenant.clone()),
+                    dry_run: true,
+                }))
             }
         }
     }

@@ -24,7 +24,7 @@ use super::recovery::{self, Lister, Progress};
 use super::settings::{Settings, Sides};
 use crate::domain::{BucketId, PerStream, Seq, Stream, TenantId};
 use crate::ports::{
-    Database, Error, ErrorKind, Ownership, Recovery, RecoveryRequest, RestoreProof, Result,
+    Database, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, RestoreProof, Result,
 };
 
 pub use self::overlay::Overlay;
@@ -232,7 +232,7 @@ async fn check_live(live: &Sides) -> Result<BucketId> {
     let Some(own) = identity.bucket_id else {
         return Err(
             refused("this database has not seen its bucket yet".to_owned())
-                .hint("there is nothing to prove before something was shadowed to it"),
+                .hint(Hint::NothingToProve),
         );
     };
     match live.bucket().identity().await? {
@@ -241,21 +241,22 @@ async fn check_live(live: &Sides) -> Result<BucketId> {
             "this bucket is {}, but the database shadows to {own}",
             found.bucket_id
         ))
-        .hint("check the --snapshots URL and its prefix")),
+        .hint(Hint::CheckBucketUrl)),
         None => Err(refused(
             "the bucket has lost its bucket.json, or this is another bucket".to_owned(),
         )
-        .hint("check the --snapshots URL; `driftline recover --all-tenants` puts a lost bucket.json back")),
+        .hint(Hint::CheckBucketUrlOrRecover)),
     }
 }
 
 /// A scratch database is nobody's: restoring into one that is in use would stop its writes.
 async fn check_scratch(live: &Sides, scratch: &dyn Database) -> Result<()> {
     let refused = |what: &str| {
-        Err(
-            Error::new(ErrorKind::Refused, format!("drill into another database: {what}"))
-                .hint("a drill needs an empty database of its own; without --into it makes one and removes it"),
+        Err(Error::new(
+            ErrorKind::Refused,
+            format!("drill into another database: {what}"),
         )
+        .hint(Hint::UseEmptyDatabase))
     };
     let (own, other) = (live.database.identity().await?, scratch.identity().await?);
     if own.id.id == other.id.id {

@@ -15,7 +15,7 @@ use crate::domain::drift::{
 };
 use crate::domain::{Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, VersionRef};
 use crate::ports::{
-    ActualStateSource, Clock, Error, ErrorKind, Fault, ObserveRequest, ReadSession, Result,
+    ActualStateSource, Clock, Error, ErrorKind, Fault, Hint, ObserveRequest, ReadSession, Result,
     SnapshotStore, StateReader, TenantDocuments,
 };
 
@@ -274,7 +274,7 @@ impl Inspector {
         found.map(|(entry, _)| entry).ok_or_else(|| {
             let message = format!("read version {version} of {tenant}: its row is lost, and the bucket does not have it");
             Error::new(ErrorKind::Damaged, message)
-                .hint(format!("run `driftline recover --tenant {tenant} --dry-run`"))
+                .hint(look_into(tenant))
         })
     }
 
@@ -342,9 +342,8 @@ impl Inspector {
             plan: question.plan,
         };
         compare(&comparison).map_err(|error| {
-            Error::new(ErrorKind::Damaged, format!("compare {tenant}: {error}")).hint(format!(
-                "run `driftline recover --tenant {tenant} --dry-run`"
-            ))
+            Error::new(ErrorKind::Damaged, format!("compare {tenant}: {error}"))
+                .hint(look_into(tenant))
         })
     }
 
@@ -358,9 +357,9 @@ impl Inspector {
                 ErrorKind::NotFound,
                 format!("compare {tenant}: there is no version {version}"),
             )
-            .hint(format!(
-                "`driftline manifest history --tenant {tenant}` shows the versions"
-            ))
+            .hint(Hint::ListVersions {
+                tenant: Some(tenant.clone()),
+            })
         })?;
         check(&entry)?;
         Ok(entry)
@@ -386,6 +385,13 @@ fn is_intact(entry: &Entry) -> bool {
     Content::from_stored(entry.content.bytes().clone()).checksum() == entry.meta.checksum
 }
 
+fn look_into(tenant: &TenantId) -> Hint {
+    Hint::Recover {
+        tenant: Some(tenant.clone()),
+        dry_run: true,
+    }
+}
+
 /// Refuses an entry whose bytes are not those that were committed.
 fn check(entry: &Entry) -> Result<()> {
     if is_intact(entry) {
@@ -393,7 +399,5 @@ fn check(entry: &Entry) -> Result<()> {
     }
     let (stream, seq, tenant) = (entry.meta.stream, entry.meta.seq, &entry.meta.tenant);
     let message = format!("read {stream}/{seq} of {tenant}: the row's checksum fails");
-    Err(Error::new(ErrorKind::Damaged, message).hint(format!(
-        "run `driftline recover --tenant {tenant} --dry-run` to see what the bucket has"
-    )))
+    Err(Error::new(ErrorKind::Damaged, message).hint(look_into(tenant)))
 }

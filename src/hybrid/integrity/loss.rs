@@ -5,7 +5,7 @@ use crate::domain::integrity::Mend;
 use crate::domain::{Decision, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId};
 use crate::hybrid::history;
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{Appended, Error, ErrorKind, NewEntry, Result};
+use crate::ports::{Appended, Error, ErrorKind, Hint, NewEntry, Result};
 
 /// Accepts that an entry is lost. Refused while any side still holds it: what can be repaired is no loss.
 pub(crate) async fn accept(
@@ -27,16 +27,17 @@ pub(crate) async fn accept(
         )
     };
     if found.iter().any(|it| it.accepted.is_some()) {
-        return Err(refused("somebody accepted it already".to_owned())
-            .hint("`driftline verify` lists it with that decision"));
+        return Err(refused("somebody accepted it already".to_owned()).hint(Hint::ListAccepted));
     }
     if !found.iter().any(|it| it.repair == Mend::Lost) {
         return Err(
             refused("it is not lost".to_owned()).hint(match found.first() {
-                Some(_) => {
-                    format!("`driftline repair --tenant {tenant} --plan FILE` shows what mends it")
-                }
-                None => format!("`driftline verify --tenant {tenant} --read-data` shows what is"),
+                Some(_) => Hint::Repair {
+                    tenant: tenant.clone(),
+                },
+                None => Hint::Verify {
+                    tenant: tenant.clone(),
+                },
             }),
         );
     }

@@ -28,7 +28,7 @@ use super::settings::{Settings, Sides};
 use crate::domain::format::{IndexEntry, Snapshot, stream_of};
 use crate::domain::integrity::{AcceptedLoss, Finding, Mend, Verdict, VerifySummary};
 use crate::domain::{Decision, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState};
-use crate::ports::{Error, ErrorKind, Result};
+use crate::ports::{Error, ErrorKind, Hint, Result};
 
 pub(crate) use self::loss::accept as accept_loss;
 pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
@@ -177,7 +177,7 @@ pub(crate) async fn tenant(
             ErrorKind::NotFound,
             format!("verify {tenant}: neither the database nor the bucket knows it"),
         )
-        .hint("`driftline tenant list` shows the tenants of the database"));
+        .hint(Hint::ListTenantsOfDatabase));
     }
     Ok(VerifyReport {
         findings: examined.findings,

@@ -10,7 +10,7 @@ use crate::domain::{
     Decision, Entry, EntryId, EntryMeta, Epoch, Head, Moved, PerStream, Seq, ShortText, Stream,
     TenantState, Timestamp, genesis,
 };
-use crate::ports::{Error, ErrorKind, Restore, Result};
+use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
 use super::Context;
 use super::plan::{Plan, place, read};
@@ -100,9 +100,9 @@ impl Sketch {
 pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolved> {
     let seen = seen(plan)?;
     if let Some(damage) = plan.failures.iter().find(|it| hides_history(plan, it)) {
-        return Err(Error::from(damage.clone()).hint(
-            "the bucket has later entries that cannot be reached without this object, and nothing was changed: put it back, or move it away to give them up",
-        ));
+        return Err(Error::from(damage.clone()).hint(Hint::PutBackOrGiveUp {
+            object: damage.object.clone(),
+        }));
     }
     let sketch = Sketch::make(context, plan, seen, plan.epoch().next()).await?;
     for (stream, merge) in sketch.merges.iter() {
@@ -158,7 +158,7 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
             ErrorKind::Stale,
             format!("recover {}: it was written to meanwhile", plan.tenant),
         )
-        .hint("run the recovery again"));
+        .hint(Hint::RecoverAgain));
     }
     for (stream, merge) in sketch.merges.iter() {
         let seqs: Vec<_> = merge.moved.iter().map(|(old, _)| old.seq).collect();
@@ -248,7 +248,7 @@ async fn merge(
                     plan.tenant
                 ),
             )
-            .hint("restore the database from its own backup first; nothing was changed"));
+            .hint(Hint::RestoreBackup { nothing_changed: true }));
         }
         expected = row.seq.next();
         let mut new = row.clone();
@@ -409,9 +409,9 @@ async fn walk_moved(
                         old.tenant, old.stream, old.seq
                     ),
                 )
-                .hint(
-                    "restore the database from its own backup first; its rows were not changed",
-                ));
+                .hint(Hint::RestoreBackup {
+                    nothing_changed: false,
+                }));
             }
             entries.push(Entry {
                 meta: new.clone(),

@@ -36,7 +36,7 @@ use crate::domain::{Digest, Entry, EntryMeta, Epoch, Seq, Stream, TenantId, gene
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult, Created};
 use crate::hybrid::crash;
 use crate::ports::{
-    Error, ErrorKind, Fault, LegacyMapping, RecoveryState, Result, Side, StoreError,
+    Error, ErrorKind, Fault, Hint, LegacyMapping, RecoveryState, Result, Side, StoreError,
 };
 
 /// What the older layout has to do with a tenant's recovery.
@@ -151,7 +151,7 @@ pub(super) async fn preserve(context: &Context<'_>, plan: &Plan) -> Result<()> {
             ErrorKind::Stale,
             format!("recover {tenant}: {what} changed meanwhile"),
         )
-        .hint("somebody else is at work in the bucket; run this again")
+        .hint(Hint::WaitForOthers)
     };
     let index = index_key(tenant, Stream::Manifests);
     let bytes = match &plan.streams[Stream::Manifests].etag {

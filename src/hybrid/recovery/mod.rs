@@ -35,7 +35,8 @@ use super::ownership;
 use super::settings::{Settings, Sides};
 use crate::domain::{Stream, TenantId, Timestamp};
 use crate::ports::{
-    DatabaseIdentity, Error, ErrorKind, Ownership, Recovery, RecoveryRequest, RecoveryState, Result,
+    DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, RecoveryState,
+    Result,
 };
 
 pub(crate) use self::inventory_of::recoverable;
@@ -285,7 +286,7 @@ pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result
             ErrorKind::Refused,
             format!("recover after a failover: {reason}"),
         )
-        .hint("run `driftline recover --all-tenants` to see each tenant")),
+        .hint(Hint::RecoverToSee)),
         None => Ok(()),
     }
 }
@@ -309,8 +310,11 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
     if plan.state == RecoveryState::Nothing
         && !(awaiting && context.database.ownership == Ownership::AwaitingRecovery)
     {
-        return Err(Error::new(ErrorKind::NotFound, format!("recover {tenant}: neither the database nor the bucket knows it"))
-            .hint("`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"));
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("recover {tenant}: neither the database nor the bucket knows it"),
+        )
+        .hint(Hint::ListTenantsOrCheckBucketUrl));
     }
     let diverged = plan.state == RecoveryState::Diverged;
     // A history that is not agreed upon has no version of some time.
@@ -347,9 +351,9 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
             ErrorKind::DivergentHistory,
             format!("recover {tenant}: {at}"),
         )
-        .hint(format!(
-            "nothing was changed; to keep both histories run `driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
-        )));
+        .hint(Hint::ResolveDivergence {
+            tenant: tenant.clone(),
+        }));
     }
     let renew = context.everyone()
         || plan.is_cut_off()

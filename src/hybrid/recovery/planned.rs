@@ -13,7 +13,7 @@ use crate::domain::recovery::{
 };
 use crate::domain::{EntryMeta, PerStream, Seq, ShortText, Stream, TenantId};
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{Error, ErrorKind, RecoverTarget, RecoveryRequest, RecoveryState, Result};
+use crate::ports::{Error, ErrorKind, Hint, RecoverTarget, RecoveryRequest, RecoveryState, Result};
 
 /// Plans per tenant that a recovery has to find as they are.
 pub(super) type Expected<'a> = BTreeMap<&'a TenantId, &'a TenantPlan>;
@@ -88,8 +88,9 @@ pub(crate) async fn apply(
     let whom = plan.tenant.as_ref().map_or(Whom::All, Whom::One);
     let now = make(sides, settings, whom, &request, &Progress::default()).await?;
     if let Some(what) = difference(plan, &now) {
-        return Err(stale(&what)
-            .hint("nothing was changed; make a new plan with `driftline recover --plan FILE`"));
+        return Err(stale(&what).hint(Hint::PlanRecoveryAgain {
+            nothing_changed: true,
+        }));
     }
     let expected = plan.tenants.iter().map(|it| (&it.tenant, it)).collect();
     super::run_expecting(sides, settings, whom, &request, progress, Some(&expected)).await
@@ -126,8 +127,11 @@ pub(super) fn check(expected: &Expected<'_>, now: &TenantPlan) -> Result<()> {
     if expected.get(&now.tenant).is_some_and(|then| **then == *now) {
         return Ok(());
     }
-    Err(stale(&format!("{} moved since", now.tenant))
-        .hint("make a new plan with `driftline recover --plan FILE`"))
+    Err(
+        stale(&format!("{} moved since", now.tenant)).hint(Hint::PlanRecoveryAgain {
+            nothing_changed: false,
+        }),
+    )
 }
 
 /// What the recovery of one tenant would change.

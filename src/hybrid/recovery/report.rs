@@ -48,8 +48,9 @@ pub struct RecoveredTenant<'a> {
     renumbered: &'a [Moved],
     legacy: Vec<MappingDocument>,
     inactive_then: bool,
+    /// Why it failed. Whoever shows it adds the words for its hint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
+    pub error: Option<Value>,
 }
 
 /// A version of the older layout, and what became of it.

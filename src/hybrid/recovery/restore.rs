@@ -10,7 +10,7 @@ use crate::domain::format::{Damage, Index, Page, Problem, index_key, page_key};
 use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
-use crate::ports::{Error, ErrorKind, Restore, Result};
+use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
 /// Content inserted by one statement, in bytes, and rows.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
@@ -47,7 +47,7 @@ pub(super) async fn run(
             ErrorKind::Stale,
             format!("recover {}: it was written to meanwhile", plan.tenant),
         )
-        .hint("run the recovery again"));
+        .hint(Hint::RecoverAgain));
     }
     insert(context, plan, restore.as_mut()).await?;
     let bucket = context.takeover.bucket().await.ok_or_else(|| {
@@ -55,7 +55,7 @@ pub(super) async fn run(
             ErrorKind::Stale,
             format!("recover {}: the bucket is nobody's", plan.tenant),
         )
-        .hint("run the recovery again")
+        .hint(Hint::RecoverAgain)
     })?;
     let named = PerStream::from_fn(|stream| {
         if renew {
@@ -132,7 +132,7 @@ async fn fence_stream(
             ErrorKind::Stale,
             format!("recover {}: {key} changed meanwhile", plan.tenant),
         )
-        .hint("a replicator or another recovery is at work; run this again"));
+        .hint(Hint::WaitForOthers));
     }
     Ok(damage)
 }

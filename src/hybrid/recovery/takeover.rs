@@ -7,7 +7,7 @@ use crate::domain::{BucketId, Epoch, TenantId};
 use crate::hybrid::bucket::Swapped;
 use crate::hybrid::crash;
 use crate::hybrid::settings::Sides;
-use crate::ports::{DatabaseIdentity, Error, ErrorKind, Result};
+use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Result};
 
 /// The takeover of one recovery: done at most once, when the first tenant needs it.
 pub(super) struct Takeover<'a> {
@@ -94,7 +94,7 @@ impl<'a> Takeover<'a> {
             ErrorKind::Stale,
             format!("take over {BUCKET_KEY}: it changed at every look"),
         )
-        .hint("another recovery is at work; wait for it and run this again"))
+        .hint(Hint::WaitForOthers))
     }
 
     /// Lets the database take writes again, unless somebody else took the bucket over meanwhile; then says who.

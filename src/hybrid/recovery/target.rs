@@ -9,7 +9,7 @@ use crate::domain::{
 };
 use crate::hybrid::history;
 use crate::ports::{
-    Appended, Error, ErrorKind, Expectation, NewEntry, RecoverTarget, Recovery, Result,
+    Appended, Error, ErrorKind, Expectation, Hint, NewEntry, RecoverTarget, Recovery, Result,
 };
 
 /// Who recovers when nobody says.
@@ -39,7 +39,7 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
                     ErrorKind::NotFound,
                     format!("recover {}: no version was active at {at}", plan.tenant),
                 )
-                .hint("times mean committedAt; `driftline manifest history` shows them"));
+                .hint(Hint::ListCommitTimes));
             }
         },
         RecoverTarget::Newest if context.request.as_new_version => {
@@ -58,14 +58,16 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
                 plan.tenant
             ),
         )
-        .hint("recover it without a target; `driftline tenant reinstate` takes its end back"));
+        .hint(Hint::RecoverWithoutTarget {
+            tenant: plan.tenant.clone(),
+        }));
     }
     let missing = || {
         Error::new(
             ErrorKind::NotFound,
             format!("recover {}: there is no version {version}", plan.tenant),
         )
-        .hint("`driftline manifest history` shows the versions")
+        .hint(Hint::ListVersions { tenant: None })
     };
     if version == Seq::default() {
         return Err(missing());
@@ -198,7 +200,7 @@ pub(super) async fn reach(
                 head.seq
             ),
         )
-        .hint("everything is restored; run the recovery again to choose the active version")),
+        .hint(Hint::RecoverAgainToChoose)),
         other => Err(history::refused(tenant, &other)),
     }
 }

@@ -28,8 +28,8 @@ use super::settings::{Settings, Sides};
 use crate::domain::TenantId;
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
-    Backlog, DatabaseIdentity, Error, ErrorKind, LeaseRequest, ShadowFailure, StoreError, Work,
-    WorkerId,
+    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, LeaseRequest, ShadowFailure, StoreError,
+    Work, WorkerId,
 };
 
 /// Shadows pending entries.
@@ -104,7 +104,7 @@ impl Replicator {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, hint = error.hint_text(), "shadowing is held up");
+                    tracing::warn!(error = %error, hint = error.hinted().map(|hint| tracing::field::display(hint.parts().0)), "shadowing is held up");
                     failures += 1;
                     self.backoff(failures).max(self.settings.poll_interval)
                 }
@@ -242,9 +242,7 @@ impl Replicator {
                 ErrorKind::Refused,
                 format!("the store {store} cannot hold snapshots: {failed}"),
             )
-            .hint(
-                "`driftline doctor --race` shows each check; use a store with conditional writes",
-            ));
+            .hint(Hint::ChangeStore));
         }
         // Before the record: whoever dies in between writes them again, where after it nobody would.
         handbook::write(&self.sides.bucket()).await;

@@ -12,7 +12,7 @@ use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{Error, ErrorKind, Result};
+use crate::ports::{Error, ErrorKind, Hint, Result};
 
 /// Rows that are read at once, and their content in bytes.
 const ROWS: u32 = 512;
@@ -44,7 +44,7 @@ pub(crate) async fn apply(
             ErrorKind::Refused,
             "repair: the bucket belongs to another database",
         )
-        .hint("`driftline doctor` shows whose it is"));
+        .hint(Hint::FindOwner));
     }
     for planned in &plan.tenants {
         let now = plan::of_tenant(look, &planned.tenant).await?;
@@ -63,8 +63,9 @@ pub(crate) async fn apply(
 }
 
 fn stale(what: &str) -> Error {
-    Error::new(ErrorKind::Stale, format!("repair: {what}"))
-        .hint("nothing was changed; make a new plan with `driftline repair --plan FILE`")
+    Error::new(ErrorKind::Stale, format!("repair: {what}")).hint(Hint::PlanRepairAgain {
+        nothing_changed: true,
+    })
 }
 
 async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
@@ -130,8 +131,11 @@ async fn lift_halt(look: &Look<'_>, tenant: &TenantId) -> Result<()> {
 }
 
 fn moved(key: &str) -> Error {
-    Error::new(ErrorKind::Stale, format!("repair: {key} changed meanwhile"))
-        .hint("make a new plan with `driftline repair --plan FILE`")
+    Error::new(ErrorKind::Stale, format!("repair: {key} changed meanwhile")).hint(
+        Hint::PlanRepairAgain {
+            nothing_changed: false,
+        },
+    )
 }
 
 /// Copies the object, reads the copy back, and only then removes it.
@@ -168,7 +172,7 @@ async fn copy(look: &Look<'_>, key: &str, bytes: &bytes::Bytes, sha256: Digest) 
             ErrorKind::Damaged,
             format!("repair: the copy {place} is not what was written"),
         )
-        .hint("nothing was removed; look at the store with `driftline doctor --race`")),
+        .hint(Hint::TestStore)),
     }
 }
 

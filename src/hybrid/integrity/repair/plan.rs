@@ -13,7 +13,7 @@ use crate::hybrid::bucket::BucketError;
 use crate::hybrid::integrity::{Examined, Look, ReadData, alone, rows};
 use crate::hybrid::recovery::Lister;
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{Error, ErrorKind, Result};
+use crate::ports::{Error, ErrorKind, Hint, Result};
 
 /// Plans the repair of one tenant, or of every tenant that either side knows.
 pub(crate) async fn make(
@@ -68,7 +68,7 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
             ErrorKind::NotFound,
             format!("repair {tenant}: neither the database nor the bucket knows it"),
         )
-        .hint("`driftline tenant list` shows the tenants of the database"));
+        .hint(Hint::ListTenantsOfDatabase));
     }
     let epoch = examined
         .state

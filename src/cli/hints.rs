@@ -1,0 +1,146 @@
+//! The words for what an error advises. Only here are commands and options named.
+
+use driftline::ports::{Error, Hint};
+use serde_json::{Value, json};
+
+/// An error as part of a document, with the words for its hint.
+pub fn document(error: &Error) -> Value {
+    let mut document = error.document();
+    document["hint"] = json!(error.hinted().map(words));
+    document
+}
+
+/// What a person reads.
+pub fn words(hint: &Hint) -> String {
+    fixed(hint).map_or_else(|| about(hint), str::to_owned)
+}
+
+fn fixed(hint: &Hint) -> Option<&'static str> {
+    Some(match hint {
+        Hint::TryAgain => "nothing changed; try again",
+        Hint::TryAgainWithTheKey => {
+            "it happened whole or not at all; try again under the same idempotency key"
+        }
+        Hint::UseNewKey => "use a new key for new content",
+        Hint::ReadAndDecideAgain => {
+            "read the newest version, decide again, and repeat with the new expectation"
+        }
+        Hint::CheckAccess { .. } => "check the URL, the credentials and the permissions",
+        Hint::ReachBucketFirst => {
+            "a new database must read the bucket once before it takes writes; check that the bucket is reachable and try again"
+        }
+        Hint::CheckBucketUrl => "check the --snapshots URL and its prefix",
+        Hint::CheckBucketUrlOrRecover => {
+            "check the --snapshots URL; `driftline recover --all-tenants` puts a lost bucket.json back"
+        }
+        Hint::FindOwner => "`driftline doctor` shows whose it is",
+        Hint::WaitForOthers => "another process is at work there; wait for it and try again",
+        Hint::TestStore => "nothing was removed; look at the store with `driftline doctor --race`",
+        Hint::ChangeStore => {
+            "`driftline doctor --race` shows each check; use a store with conditional writes"
+        }
+        Hint::ListTenants => "`driftline tenant list` shows those it knows",
+        Hint::ListTenantsOfDatabase => "`driftline tenant list` shows the tenants of the database",
+        Hint::ListTenantsOrCheckBucketUrl => {
+            "`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"
+        }
+        Hint::ListTenantsOrRecover => {
+            "`driftline tenant list` shows those it knows; what only the bucket knows comes back with `driftline recover`"
+        }
+        Hint::ListRetiredTenants => "`driftline tenant list` shows which tenants are",
+        Hint::ListCommitTimes => "times mean committedAt; `driftline manifest history` shows them",
+        Hint::RecoverWithoutTarget { .. } => {
+            "recover it without a target; `driftline tenant reinstate` takes its end back"
+        }
+        Hint::RecoverRow => {
+            "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has"
+        }
+        Hint::RecoverProven => {
+            "nothing was served or changed; `driftline recover --dry-run` shows what the bucket still proves"
+        }
+        Hint::RecoverToSee => "run `driftline recover --all-tenants` to see each tenant",
+        Hint::RecoverAgain => "run the recovery again",
+        Hint::RecoverAgainToChoose => {
+            "everything is restored; run the recovery again to choose the active version"
+        }
+        Hint::PutBackOrGiveUp { .. } => {
+            "the bucket has later entries that cannot be reached without this object, and nothing was changed: put it back, or move it away to give them up"
+        }
+        Hint::ListAccepted => "`driftline verify` lists it with that decision",
+        Hint::NothingToProve => "there is nothing to prove before something was shadowed to it",
+        Hint::UseEmptyDatabase => {
+            "a drill needs an empty database of its own; without --into it makes one and removes it"
+        }
+        Hint::ExternalIdsDiffer => "each resource is live under an id of its own",
+        Hint::PointerForm => "a JSON pointer is empty or begins with `/`, like /spec/replicas",
+        Hint::ChecksumForm => {
+            "the checksum is the SHA-256 of the canonical (RFC 8785) content in lowercase hex"
+        }
+        _ => return None,
+    })
+}
+
+fn about(hint: &Hint) -> String {
+    let nothing_changed = |it: bool| if it { "nothing was changed; " } else { "" };
+    match hint {
+        Hint::ListVersions { tenant: None } => {
+            "`driftline manifest history` shows the versions".to_owned()
+        }
+        Hint::ListVersions {
+            tenant: Some(tenant),
+        } => {
+            format!("`driftline manifest history --tenant {tenant}` shows the versions")
+        }
+        Hint::Reinstate { again: true, .. } => {
+            "`driftline tenant reinstate` takes it back".to_owned()
+        }
+        Hint::Reinstate { again: false, .. } => {
+            "`driftline tenant reinstate` takes that decision back".to_owned()
+        }
+        Hint::Recover { tenant, dry_run } => {
+            let whom = tenant.as_ref().map_or_else(
+                || "--all-tenants".to_owned(),
+                |tenant| format!("--tenant {tenant}"),
+            );
+            if *dry_run {
+                format!("run `driftline recover {whom} --dry-run` to see what the bucket has")
+            } else {
+                format!("run `driftline recover {whom}` (add --dry-run to look first)")
+            }
+        }
+        Hint::ResolveDivergence { tenant } => format!(
+            "nothing was changed; to keep both histories run `driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
+        ),
+        Hint::RestoreBackup { nothing_changed } => {
+            let what = if *nothing_changed {
+                "nothing was changed"
+            } else {
+                "its rows were not changed"
+            };
+            format!("restore the database from its own backup first; {what}")
+        }
+        Hint::PlanRecoveryAgain {
+            nothing_changed: it,
+        } => format!(
+            "{}make a new plan with `driftline recover --plan FILE`",
+            nothing_changed(*it)
+        ),
+        Hint::PlanRepairAgain {
+            nothing_changed: it,
+        } => format!(
+            "{}make a new plan with `driftline repair --plan FILE`",
+            nothing_changed(*it)
+        ),
+        Hint::Repair { tenant } => {
+            format!("`driftline repair --tenant {tenant} --plan FILE` shows what mends it")
+        }
+        Hint::Verify { tenant } => {
+            format!("`driftline verify --tenant {tenant} --read-data` shows what is")
+        }
+        Hint::AuditAgain { tenant } => {
+            format!("`driftline audit run --tenant {tenant}` makes a new one")
+        }
+        // A code that this build has no words for is still a code.
+        other => other.parts().0.as_str().unwrap_or_default().to_owned(),
+    }
+}

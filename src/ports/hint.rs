@@ -1,0 +1,178 @@
+//! What an error advises: codes with data. The words are the command's.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Side;
+use crate::domain::TenantId;
+
+/// What may be done about an error. Codes are stable; whoever shows one finds the words for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(
+    tag = "code",
+    content = "data",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+#[non_exhaustive]
+pub enum Hint {
+    /// Nothing changed: the same call may succeed later.
+    TryAgain,
+    /// The outcome is unknown: the same call under the same idempotency key finds out.
+    TryAgainWithTheKey,
+    /// The idempotency key has been used up: new content takes a new one.
+    UseNewKey,
+    /// The expectation does not hold: read, decide anew, and expect what was read.
+    ReadAndDecideAgain,
+    /// A side refuses us: its URL, the credentials or the permissions are not right.
+    CheckAccess {
+        /// Which side refuses.
+        side: Side,
+    },
+    /// The database has to see its bucket once before it takes writes.
+    ReachBucketFirst,
+    /// Look whether these are the right bucket and prefix.
+    CheckBucketUrl,
+    /// The same, or a recovery of all tenants puts a lost `bucket.json` back.
+    CheckBucketUrlOrRecover,
+    /// Look whose bucket it is.
+    FindOwner,
+    /// Another recovery, repair or replicator is at work: wait for it.
+    WaitForOthers,
+    /// See what the bucket's store keeps of its promises. Nothing was removed.
+    TestStore,
+    /// This store lacks what snapshots rest on: use another.
+    ChangeStore,
+    /// See which tenants there are.
+    ListTenants,
+    /// See which tenants the database has, as neither side knows this one.
+    ListTenantsOfDatabase,
+    /// The same, when the bucket was meant to know it.
+    ListTenantsOrCheckBucketUrl,
+    /// See which tenants there are; a recovery brings what only the bucket knows.
+    ListTenantsOrRecover,
+    /// See which tenants are retired.
+    ListRetiredTenants,
+    /// See which versions there are.
+    ListVersions {
+        /// Whose versions, where that is not plain.
+        tenant: Option<TenantId>,
+    },
+    /// See when versions were committed: times mean `committedAt`.
+    ListCommitTimes,
+    /// The retirement of a tenant can be taken back.
+    Reinstate {
+        /// The tenant.
+        tenant: TenantId,
+        /// What was tried would retire it once more.
+        again: bool,
+    },
+    /// Recover a retired tenant without a target.
+    RecoverWithoutTarget {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Recover what the bucket knows and the database does not.
+    Recover {
+        /// The tenant, or all of them.
+        tenant: Option<TenantId>,
+        /// Only to see what the bucket has.
+        dry_run: bool,
+    },
+    /// A row cannot be read: a recovery shows what the bucket has.
+    RecoverRow,
+    /// Damage was found, and nothing was served or changed: a recovery shows what the bucket still proves.
+    RecoverProven,
+    /// The recovery of a whole database ended early: a recovery of all tenants says why, tenant by tenant.
+    RecoverToSee,
+    /// Something moved during the recovery: run it again.
+    RecoverAgain,
+    /// All is restored, but a newer version was created meanwhile: run the recovery again to choose.
+    RecoverAgainToChoose,
+    /// Two histories disagree: a recovery keeps both.
+    ResolveDivergence {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Entries behind a damaged object cannot be reached: put it back, or move it away to give them up.
+    PutBackOrGiveUp {
+        /// The object's key.
+        object: String,
+    },
+    /// Rows are lost or damaged that only a backup of the database has.
+    RestoreBackup {
+        /// The bucket was not changed either.
+        nothing_changed: bool,
+    },
+    /// A recovery plan is stale: make a new one.
+    PlanRecoveryAgain {
+        /// No tenant was changed yet.
+        nothing_changed: bool,
+    },
+    /// A repair plan is stale: make a new one.
+    PlanRepairAgain {
+        /// No tenant was changed yet.
+        nothing_changed: bool,
+    },
+    /// A repair mends it.
+    Repair {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// See what is damaged or lost.
+    Verify {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// A loss was accepted before: see by which decision.
+    ListAccepted,
+    /// Nothing has been shadowed yet, so there is nothing to prove.
+    NothingToProve,
+    /// A drill needs an empty database of its own.
+    UseEmptyDatabase,
+    /// An audit's report cannot be read: make a new one.
+    AuditAgain {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Each resource has an external id of its own.
+    ExternalIdsDiffer,
+    /// How a JSON pointer looks.
+    PointerForm,
+    /// How a checksum is made.
+    ChecksumForm,
+}
+
+impl Hint {
+    /// The stable word for programs, and its data if it has any.
+    pub fn parts(&self) -> (Value, Option<Value>) {
+        let mut whole = serde_json::to_value(self).unwrap_or_default();
+        let mut take = |name| whole.get_mut(name).map(Value::take);
+        (take("code").unwrap_or_default(), take("data"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_hint_is_a_code_with_data() {
+        assert_eq!(Hint::TryAgain.parts(), (json!("try_again"), None));
+        let tenant: TenantId = "acme".parse().unwrap();
+        assert_eq!(
+            Hint::ResolveDivergence { tenant }.parts(),
+            (
+                json!("resolve_divergence"),
+                Some(json!({ "tenant": "acme" }))
+            )
+        );
+        let side = Side::Bucket;
+        assert_eq!(
+            Hint::CheckAccess { side }.parts(),
+            (json!("check_access"), Some(json!({ "side": "bucket" })))
+        );
+    }
+}
