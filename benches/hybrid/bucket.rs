@@ -94,8 +94,8 @@ impl SnapshotStore for Counted {
         self.inner.url()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
-        self.count().get(key).await
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
+        self.count().get(key, most).await
     }
 
     async fn put(

@@ -135,7 +135,7 @@ async fn read_all(bucket: &str, entries: &[Entry]) {
     bucket::each(keys, move |(key, size)| {
         let store = Arc::clone(&store);
         async move {
-            let object = store.get(&key).await;
+            let object = store.get(&key, u64::MAX).await;
             let object = object.expect("the store answers").expect("it is there");
             assert!(object.bytes.len() > size);
         }

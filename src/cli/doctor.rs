@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use driftline::adapters::system::System;
 use driftline::domain::TenantId;
-use driftline::domain::format::{BUCKET_KEY, BucketIdentity};
+use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::hybrid::probe::{ProbeLevel, ProbeReport};
 use driftline::ports::{
     Clock as _, DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
@@ -178,7 +178,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 }
 
 async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
-    match (opened.sides.snapshots.get(BUCKET_KEY).await, identity) {
+    match (
+        opened
+            .sides
+            .snapshots
+            .get(BUCKET_KEY, most_bytes(BUCKET_KEY))
+            .await,
+        identity,
+    ) {
         (Ok(None), Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
         (Ok(None), _) => Owner::Nobody,
         (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse(&object.bytes) {

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use driftline::adapters::filesystem::DirectorySnapshotStore;
 use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
 use driftline::adapters::system::System;
-use driftline::domain::format::BUCKET_KEY;
+use driftline::domain::format::{BUCKET_KEY, most_bytes};
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
 use driftline::ports::{AuditLog, Database, Error, Fault, Side, SnapshotStore};
 
@@ -87,7 +87,7 @@ impl Opened {
     pub async fn look(&self) -> anyhow::Result<Option<String>> {
         // The check may have to recover from a failover, which takes as long as it takes; whether the bucket answers at all
         // is known sooner.
-        let get = self.sides.snapshots.get(BUCKET_KEY);
+        let get = self.sides.snapshots.get(BUCKET_KEY, most_bytes(BUCKET_KEY));
         let silent = match tokio::time::timeout(PATIENCE, get).await {
             Err(_) => Some(format!("no answer within {} seconds", PATIENCE.as_secs())),
             Ok(Err(error)) if error.fault() == Fault::Unavailable => Some(error.report()),

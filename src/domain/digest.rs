@@ -26,6 +26,18 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// The digest of everything that a reader gives, a part at a time.
+    pub(crate) fn of_reader(reader: &mut impl std::io::Read) -> std::io::Result<Self> {
+        let (mut hasher, mut part) = (Sha256::new(), vec![0; 64 * 1024]);
+        loop {
+            let read = reader.read(&mut part)?;
+            if read == 0 {
+                return Ok(Self(hasher.finalize().into()));
+            }
+            hasher.update(&part[..read]);
+        }
+    }
+
     /// Wraps 32 raw bytes, as a database stores them.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

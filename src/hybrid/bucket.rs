@@ -12,11 +12,11 @@ use bytes::Bytes;
 
 use crate::domain::format::{
     BUCKET_KEY, BucketIdentity, Damage, Index, IndexEntry, Page, Problem, Snapshot, index_key,
-    page_key,
+    most_bytes, most_bytes_of, page_key,
 };
 use crate::domain::{Digest, Stream, TenantId};
 use crate::ports::{
-    ETag, Error, Fault, Object, Precondition, PutOutcome, SnapshotStore, StoreError,
+    ETag, Error, Fault, Object, Oversize, Precondition, PutOutcome, SnapshotStore, StoreError,
 };
 
 /// A failed read or write of the bucket.
@@ -24,10 +24,24 @@ use crate::ports::{
 pub(crate) enum BucketError {
     /// The store failed.
     #[error("{}", .0.report())]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// What the store returned is not what it should be.
     #[error(transparent)]
     Damage(#[from] Damage),
+}
+
+impl From<StoreError> for BucketError {
+    fn from(error: StoreError) -> Self {
+        match error.oversize() {
+            Some(Oversize {
+                key, size, most, ..
+            }) => {
+                let (size, most) = (*size, *most);
+                Self::Damage(Damage::new(key, Problem::TooLarge { size, most }))
+            }
+            None => Self::Store(error),
+        }
+    }
 }
 
 impl From<BucketError> for Error {
@@ -98,11 +112,16 @@ impl Bucket {
         tenant: &TenantId,
         stream: Stream,
     ) -> BucketResult<Option<ETag>> {
-        Ok(self
-            .store
-            .get(&index_key(tenant, stream))
-            .await?
-            .map(|object| object.etag))
+        let key = index_key(tenant, stream);
+        match self.store.get(&key, most_bytes(&key)).await {
+            Ok(found) => Ok(found.map(|object| object.etag)),
+            Err(error) => match error.oversize() {
+                Some(Oversize {
+                    etag: Some(etag), ..
+                }) => Ok(Some(etag.clone())),
+                _ => Err(error.into()),
+            },
+        }
     }
 
     /// A sealed page. The index says that it is there, so absence is damage.
@@ -148,7 +167,8 @@ impl Bucket {
             )?;
             Ok(snapshot)
         };
-        let snapshot = self.read(&key, verify).await?;
+        let most = most_bytes_of(&key, meta.size_bytes);
+        let snapshot = self.read_within(&key, most, verify).await?;
         snapshot
             .map(|(snapshot, _)| snapshot)
             .ok_or_else(|| Damage::new(&key, Problem::Missing).into())
@@ -169,18 +189,32 @@ impl Bucket {
         Ok(read.map(|(snapshot, _)| snapshot))
     }
 
+    /// Reads an object of any kind, within the bound of that kind.
+    pub(crate) async fn get(&self, key: &str) -> BucketResult<Option<Object>> {
+        Ok(self.store.get(key, most_bytes(key)).await?)
+    }
+
     /// Reads and parses an object. One that does not verify is read once more: the answer may have been torn.
     pub(crate) async fn read<T>(
         &self,
         key: &str,
         parse: impl Fn(&Object) -> Result<T, Damage> + Send,
     ) -> BucketResult<Option<(T, ETag)>> {
-        let Some(object) = self.store.get(key).await? else {
+        self.read_within(key, most_bytes(key), parse).await
+    }
+
+    async fn read_within<T>(
+        &self,
+        key: &str,
+        most: u64,
+        parse: impl Fn(&Object) -> Result<T, Damage> + Send,
+    ) -> BucketResult<Option<(T, ETag)>> {
+        let Some(object) = self.store.get(key, most).await? else {
             return Ok(None);
         };
         match parse(&object) {
             Ok(value) => Ok(Some((value, object.etag))),
-            Err(_) => match self.store.get(key).await? {
+            Err(_) => match self.store.get(key, most).await? {
                 Some(again) => Ok(Some((parse(&again)?, again.etag))),
                 None => Ok(None),
             },
@@ -206,11 +240,11 @@ impl Bucket {
                 Err(error) => return Err(error.into()),
             };
             // Something is there, or may be: our own write whose answer was lost, or somebody else's.
-            match self.store.get(key).await {
+            match self.get(key).await {
                 Ok(Some(found)) if found.bytes == *bytes => return Ok(Created::Written),
                 Ok(Some(found)) => return Ok(Created::Exists(found)),
                 Ok(None) => wait(&mut delays, unknown.unwrap_or_else(|| conflict(key))).await?,
-                Err(error) => return Err(unknown.unwrap_or(error).into()),
+                Err(error) => return Err(unknown.map_or(error, Into::into)),
             }
         }
     }
@@ -237,7 +271,7 @@ impl Bucket {
                 Err(error) if error.fault() == Fault::OutcomeUnknown => Some(error),
                 Err(error) => return Err(error.into()),
             };
-            match self.store.get(key).await {
+            match self.get(key).await {
                 Ok(Some(found)) if found.bytes == *bytes => {
                     return Ok(Swapped::Written(found.etag));
                 }
@@ -248,7 +282,7 @@ impl Bucket {
                     wait(&mut delays, unknown.unwrap_or_else(|| conflict(key))).await?;
                 }
                 Ok(_) => return Ok(Swapped::Moved),
-                Err(error) => return Err(unknown.unwrap_or(error).into()),
+                Err(error) => return Err(unknown.map_or(error, Into::into)),
             }
         }
     }

@@ -51,7 +51,7 @@ pub enum OnFailover {
 /// How a repository behaves. The defaults suit production.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The size limit of a manifest's content, in bytes.
+    /// The size limit of a manifest's content, in bytes; above [`crate::domain::format::MAX_CONTENT_BYTES`] it is that.
     pub content_limit: usize,
     /// What to do after a failover.
     pub on_failover: OnFailover,

@@ -164,6 +164,7 @@ impl From<StoreError> for Error {
             Fault::Unavailable => (ErrorKind::Unavailable(side), Hint::TryAgain),
             Fault::OutcomeUnknown => (ErrorKind::OutcomeUnknown(side), Hint::TryAgainWithTheKey),
             Fault::Refused => (ErrorKind::Misconfigured(side), Hint::CheckAccess { side }),
+            Fault::Corrupt if side == Side::Bucket => (ErrorKind::Damaged, Hint::RecoverProven),
             Fault::Corrupt => (ErrorKind::Damaged, Hint::RecoverRow),
         };
         Self::build(kind, error.report(), Some(hint), Some(error.into()))

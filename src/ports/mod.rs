@@ -41,11 +41,12 @@ pub use shadow_ledger::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
     TenantStatus, Work, WorkerId,
 };
+pub(crate) use snapshot_store::within;
 pub use snapshot_store::{
     ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore, Verdict,
 };
 pub use state_reader::{ReadSession, StateReader, TenantDocuments};
-pub use store_error::{Fault, Side, StoreError, StoreResult};
+pub use store_error::{Fault, Oversize, Side, StoreError, StoreResult};
 
 /// The database: manifests, the record of what is shadowed, recovery, and what audits read.
 pub trait Database: ManifestStore + ShadowLedger + RecoveryStore + StateReader {}

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{BackendInfo, StoreResult};
+use super::{BackendInfo, Oversize, StoreError, StoreResult};
 
 /// The version of an object, as the store gave it; opaque, without quotes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -84,6 +84,20 @@ pub struct Inspection {
     pub detail: String,
 }
 
+/// An object that was read whole, if it is within its reader's bound.
+pub(crate) fn within(key: &str, object: Object, most: u64) -> StoreResult<Object> {
+    let size = object.bytes.len() as u64;
+    if size <= most {
+        return Ok(object);
+    }
+    Err(StoreError::too_large(Oversize {
+        key: key.to_owned(),
+        size: Some(size),
+        most,
+        etag: Some(object.etag),
+    }))
+}
+
 /// A bucket, seen from its prefix: keys here are relative to it.
 ///
 /// A key is one or more components between single slashes; none is empty or begins with a dot.
@@ -99,8 +113,9 @@ pub trait SnapshotStore: Send + Sync + fmt::Debug {
     /// The store's URL, without secrets.
     fn url(&self) -> String;
 
-    /// Reads an object; `None` when there is none.
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>>;
+    /// Reads an object of at most `most` bytes; `None` when there is none. A larger one is an error that changes nothing and
+    /// passes by no retry ([`super::StoreError::oversize`]), and no more than `most` bytes of it are kept in memory.
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>>;
 
     /// Writes an object if the condition holds. An error with [`super::Fault::OutcomeUnknown`] may have written it.
     async fn put(

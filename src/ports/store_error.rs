@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::ETag;
+
 /// One of the two sides of the hybrid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -42,6 +44,20 @@ pub struct StoreError {
     fault: Fault,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    oversize: Option<Box<Oversize>>,
+}
+
+/// An object that is larger than its reader takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversize {
+    /// Its key, relative to the store's prefix.
+    pub key: String,
+    /// Its size in bytes, if the store told.
+    pub size: Option<u64>,
+    /// The reader's bound.
+    pub most: u64,
+    /// Its version, if the store told.
+    pub etag: Option<ETag>,
 }
 
 /// The result of a driven port.
@@ -55,7 +71,26 @@ impl StoreError {
             fault,
             message: message.into(),
             source: None,
+            oversize: None,
         }
+    }
+
+    /// The error that an object is larger than its reader takes.
+    pub fn too_large(oversize: Oversize) -> Self {
+        let Oversize {
+            key, size, most, ..
+        } = &oversize;
+        let has = size.map_or_else(|| "more".to_owned(), |size| format!("{size} bytes"));
+        let message = format!("read {key}: it has {has}, and at most {most} bytes are expected");
+        Self {
+            oversize: Some(Box::new(oversize)),
+            ..Self::new(Side::Bucket, Fault::Corrupt, message)
+        }
+    }
+
+    /// What was too large, if that is what went wrong.
+    pub fn oversize(&self) -> Option<&Oversize> {
+        self.oversize.as_deref()
     }
 
     /// Adds the error that caused this one.

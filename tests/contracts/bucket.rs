@@ -12,7 +12,7 @@ use bytes::Bytes;
 use driftline::adapters::filesystem::DirectorySnapshotStore;
 use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::hybrid::drill::Overlay;
-use driftline::ports::{ETag, Precondition, PutOutcome, SnapshotStore};
+use driftline::ports::{ETag, Fault, Precondition, PutOutcome, SnapshotStore};
 use tokio::task::JoinSet;
 
 /// A bucket of a test's own.
@@ -108,6 +108,7 @@ contract! {
     removing_twice_succeeds,
     prefixes_are_apart,
     objects_may_be_empty_or_large,
+    what_exceeds_its_readers_bound_is_an_error_and_not_read,
     the_store_tells_what_it_is,
     the_probe_passes_and_leaves_nothing_behind,
 }
@@ -131,7 +132,11 @@ async fn replace(store: &dyn SnapshotStore, etag: &ETag, bytes: impl Into<Bytes>
 }
 
 async fn read(store: &dyn SnapshotStore, key: &str) -> Option<Bytes> {
-    store.get(key).await.unwrap().map(|object| object.bytes)
+    store
+        .get(key, u64::MAX)
+        .await
+        .unwrap()
+        .map(|object| object.bytes)
 }
 
 async fn keys(
@@ -161,14 +166,14 @@ fn written(outcome: PutOutcome) -> ETag {
 async fn a_write_is_read_back(place: Place) {
     let etag = create(&*place.store, KEY, "{}").await;
     for store in [&place.store, &place.twin] {
-        let object = store.get(KEY).await.unwrap().unwrap();
+        let object = store.get(KEY, u64::MAX).await.unwrap().unwrap();
         assert_eq!(
             (object.bytes, object.etag),
             (Bytes::from("{}"), etag.clone())
         );
     }
     let newer = written(replace(&*place.twin, &etag, "{\"a\":1}").await);
-    let object = place.store.get(KEY).await.unwrap().unwrap();
+    let object = place.store.get(KEY, u64::MAX).await.unwrap().unwrap();
     assert_eq!(
         (object.bytes, object.etag),
         (Bytes::from("{\"a\":1}"), newer)
@@ -176,11 +181,18 @@ async fn a_write_is_read_back(place: Place) {
 }
 
 async fn what_is_absent_is_none(place: Place) {
-    assert_eq!(place.store.get(KEY).await.unwrap(), None);
+    assert_eq!(place.store.get(KEY, u64::MAX).await.unwrap(), None);
     create(&*place.store, KEY, "{}").await;
-    assert_eq!(place.store.get("acme/versions").await.unwrap(), None);
     assert_eq!(
-        place.store.get("acme/versions/v000001.jso").await.unwrap(),
+        place.store.get("acme/versions", u64::MAX).await.unwrap(),
+        None
+    );
+    assert_eq!(
+        place
+            .store
+            .get("acme/versions/v000001.jso", u64::MAX)
+            .await
+            .unwrap(),
         None
     );
     assert_eq!(
@@ -199,7 +211,7 @@ async fn creating_what_exists_fails_and_leaves_it_alone(place: Place) {
             .unwrap();
         assert_eq!(outcome, PutOutcome::PreconditionFailed);
     }
-    let object = place.store.get(KEY).await.unwrap().unwrap();
+    let object = place.store.get(KEY, u64::MAX).await.unwrap().unwrap();
     assert_eq!((object.bytes, object.etag), (Bytes::from("first"), etag));
 }
 
@@ -227,7 +239,7 @@ async fn comparing_with_a_stale_etag_fails_and_leaves_the_object_alone(place: Pl
 async fn an_etag_names_what_is_there(place: Place) {
     let etag = create(&*place.store, KEY, "1").await;
     assert!(!etag.0.is_empty() && !etag.0.contains('"'), "{etag:?}");
-    let read = place.twin.get(KEY).await.unwrap().unwrap().etag;
+    let read = place.twin.get(KEY, u64::MAX).await.unwrap().unwrap().etag;
     let newer = written(replace(&*place.twin, &read, "2").await);
     written(replace(&*place.store, &newer, "3").await);
 }
@@ -281,7 +293,7 @@ async fn compare_and_set_loses_no_update(place: Place) {
         racers.spawn(async move {
             let mut done = 0;
             while done < UPDATES {
-                let object = store.get(KEY).await.unwrap().unwrap();
+                let object = store.get(KEY, u64::MAX).await.unwrap().unwrap();
                 let count: usize = std::str::from_utf8(&object.bytes).unwrap().parse().unwrap();
                 if let PutOutcome::Written(_) =
                     replace(&*store, &object.etag, (count + 1).to_string()).await
@@ -431,7 +443,7 @@ async fn removing_twice_succeeds(place: Place) {
 
 async fn prefixes_are_apart(place: Place) {
     create(&*place.store, KEY, "here").await;
-    assert_eq!(place.beside.get(KEY).await.unwrap(), None);
+    assert_eq!(place.beside.get(KEY, u64::MAX).await.unwrap(), None);
     assert_eq!(keys(&*place.beside, "", None, 10).await, (vec![], false));
     create(&*place.beside, KEY, "there").await;
     place.beside.delete(KEY).await.unwrap();
@@ -495,4 +507,34 @@ async fn the_store_tells_what_it_is(place: Place) {
 
 async fn the_probe_passes_and_leaves_nothing_behind(place: Place) {
     probe::passes(&place.store).await;
+}
+
+/// Whoever can write to the bucket can put anything there; a reader says how much of it to take.
+async fn what_exceeds_its_readers_bound_is_an_error_and_not_read(place: Place) {
+    let bytes = vec![b'x'; 300_000];
+    let etag = create(&*place.store, KEY, bytes.clone()).await;
+    for most in [300_000, u64::MAX] {
+        let object = place.store.get(KEY, most).await.unwrap().unwrap();
+        assert_eq!((object.bytes.len(), &object.etag), (300_000, &etag));
+    }
+    for most in [0, 1, 299_999] {
+        let error = place.store.get(KEY, most).await.unwrap_err();
+        // Determinate, and no reason to try again.
+        assert_eq!(error.fault(), Fault::Corrupt);
+        let oversize = error.oversize().unwrap();
+        assert_eq!(
+            (&*oversize.key, oversize.size, oversize.most),
+            (KEY, Some(300_000), most)
+        );
+        // What is there can still be replaced.
+        assert_eq!(oversize.etag.as_ref(), Some(&etag));
+        for part in [KEY, "300000", &most.to_string()] {
+            assert!(error.report().contains(part), "{}", error.report());
+        }
+    }
+    let object = place.twin.get(KEY, 0).await.unwrap_err();
+    let seen = object.oversize().unwrap().etag.clone().unwrap();
+    let outcome = replace(&*place.store, &seen, "small again").await;
+    written(outcome);
+    assert_eq!(read(&*place.store, KEY).await.unwrap(), "small again");
 }

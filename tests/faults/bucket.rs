@@ -38,9 +38,9 @@ impl SnapshotStore for SpoiltBucket {
         self.inner.url()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         let flaw = self.calls.begin(Class::Get, format!("GET {key}"));
-        let work = self.inner.get(key);
+        let work = self.inner.get(key, most);
         let mut read = self.calls.meet(Side::Bucket, flaw, work).await?;
         if let (Some(Flaw::Torn), Some(object)) = (flaw, &mut read) {
             object.bytes.truncate(object.bytes.len() / 2);

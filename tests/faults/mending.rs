@@ -106,7 +106,7 @@ impl Operation for Repair {
                 if ours.iter().any(|row| *row != entry) || ours.len() > 1 {
                     return Err(format!("{} is another", entry.meta.seq));
                 }
-                let object = site.world.memory.get(&key(entry)).await.unwrap();
+                let object = site.world.memory.get(&key(entry), u64::MAX).await.unwrap();
                 let is_there = object.is_some_and(|it| it.bytes == Snapshot::write(entry));
                 if ours.is_empty() && !is_there {
                     return Err(format!("{} is lost", entry.meta.seq));
@@ -233,7 +233,14 @@ impl Operation for Resolve {
         }
         for version in 1..=4 {
             let key = format!("acme/versions/v{version:06}.json");
-            if site.world.memory.get(&key).await.unwrap().is_none() {
+            if site
+                .world
+                .memory
+                .get(&key, u64::MAX)
+                .await
+                .unwrap()
+                .is_none()
+            {
                 return Err(format!("{key} is lost"));
             }
         }

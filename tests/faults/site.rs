@@ -78,7 +78,7 @@ impl Site {
             }
             for (named, entry) in named.into_iter().zip(&entries) {
                 let key = named.key();
-                let object = self.world.memory.get(&key).await.unwrap();
+                let object = self.world.memory.get(&key, u64::MAX).await.unwrap();
                 let object = object.ok_or_else(|| format!("{key} is named and not there"))?;
                 let read = Snapshot::parse(&tenant, stream, &key, &object.bytes);
                 let read = read.map_err(|damage| damage.to_string())?;
@@ -107,14 +107,21 @@ impl Site {
     /// What an index and its pages name.
     async fn named(&self, tenant: &TenantId, stream: Stream) -> Result<Vec<IndexEntry>, String> {
         let memory = &self.world.memory;
-        let Some(object) = memory.get(&index_key(tenant, stream)).await.unwrap() else {
+        let Some(object) = memory
+            .get(&index_key(tenant, stream), u64::MAX)
+            .await
+            .unwrap()
+        else {
             return Ok(Vec::new());
         };
         let index =
             Index::parse(tenant, stream, &object.bytes).map_err(|damage| damage.to_string())?;
         let mut entries = Vec::new();
         for number in 1..=index.sealed_pages {
-            let object = memory.get(&page_key(tenant, stream, number)).await.unwrap();
+            let object = memory
+                .get(&page_key(tenant, stream, number), u64::MAX)
+                .await
+                .unwrap();
             let object = object.ok_or_else(|| format!("page {number} is missing"))?;
             let page = Page::parse(tenant, stream, number, &object.bytes);
             entries.extend(page.map_err(|damage| damage.to_string())?.entries);

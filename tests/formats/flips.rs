@@ -158,7 +158,7 @@ impl Site {
     }
 
     async fn object(&self, key: &str) -> Vec<u8> {
-        let object = self.world.memory.get(key).await.unwrap().unwrap();
+        let object = self.world.memory.get(key, u64::MAX).await.unwrap().unwrap();
         object.bytes.to_vec()
     }
 

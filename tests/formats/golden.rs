@@ -104,7 +104,7 @@ async fn the_bucket_of_format_1_comes_back_entry_by_entry_and_goes_on() {
                 assert_eq!(meta.expected_chain(chain), meta.chain);
                 chain = meta.chain;
                 let key = snapshot_key(&name, stream, meta.seq, meta.epoch);
-                let object = store.get(&key).await.unwrap().unwrap();
+                let object = store.get(&key, u64::MAX).await.unwrap().unwrap();
                 assert_eq!(Snapshot::write(&entry), object.bytes, "{key}");
             }
         }
@@ -260,7 +260,7 @@ async fn generate() {
         if key.starts_with("_driftline/") && key != "_driftline/bucket.json" {
             continue;
         }
-        let object = world.memory.get(&key).await.unwrap().unwrap();
+        let object = world.memory.get(&key, u64::MAX).await.unwrap().unwrap();
         let path = golden("v1").join(key);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, object.bytes).unwrap();

@@ -163,7 +163,7 @@ async fn a_flipped_byte_in_a_snapshot_is_named() {
     );
     let mut bytes = world
         .memory
-        .get(&key)
+        .get(&key, u64::MAX)
         .await
         .unwrap()
         .unwrap()
@@ -541,7 +541,13 @@ async fn another_bucket_proves_nothing() {
     let (database, repository) = shadowed(&world).await;
     shadowed(&elsewhere).await;
     for object in ["_driftline/bucket.json"] {
-        let bytes = elsewhere.memory.get(object).await.unwrap().unwrap().bytes;
+        let bytes = elsewhere
+            .memory
+            .get(object, u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes;
         // Identifiers count up in every world: this one has to be another.
         let text = String::from_utf8(bytes.to_vec()).unwrap().replace(
             "00000000-0000-0000-0000-0000000000",

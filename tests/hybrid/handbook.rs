@@ -17,7 +17,7 @@ async fn a_bucket_gets_the_texts_once_in_its_life_and_keeps_what_is_there() {
     let text = async |key| {
         world
             .memory
-            .get(key)
+            .get(key, u64::MAX)
             .await
             .unwrap()
             .map(|found| found.bytes)
@@ -50,7 +50,11 @@ async fn a_bucket_that_takes_no_texts_is_shadowed_to_all_the_same() {
         assert_eq!((drained.shadowed, drained.left.backing_off), (1, 0));
         world.assert_settled(&database, &acme).await;
         for text in TEXTS {
-            assert_eq!(world.memory.get(text).await.unwrap(), None, "{flaw:?}");
+            assert_eq!(
+                world.memory.get(text, u64::MAX).await.unwrap(),
+                None,
+                "{flaw:?}"
+            );
         }
     }
 }

@@ -134,7 +134,14 @@ async fn a_deleted_snapshot_is_written_again_from_its_row() {
     assert_eq!(finding.repair, Mend::Reshadow);
     scene.repair(3).await;
     assert_eq!(
-        scene.world.memory.get(V2).await.unwrap().unwrap().bytes,
+        scene
+            .world
+            .memory
+            .get(V2, u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
         bytes
     );
     assert!(scene.quarantined().await.is_empty());
@@ -144,7 +151,14 @@ async fn a_deleted_snapshot_is_written_again_from_its_row() {
 async fn a_damaged_snapshot_goes_to_the_quarantine_and_is_written_again() {
     let scene = Scene::with(3).await;
     scene.flip(V2);
-    let damaged = scene.world.memory.get(V2).await.unwrap().unwrap().bytes;
+    let damaged = scene
+        .world
+        .memory
+        .get(V2, u64::MAX)
+        .await
+        .unwrap()
+        .unwrap()
+        .bytes;
     assert_eq!(scene.verify(ReadData::Nothing).await.findings, []);
     let finding = scene.only(ReadData::All).await;
     assert_eq!(finding.verdict, Verdict::ChecksumMismatch);
@@ -152,7 +166,13 @@ async fn a_damaged_snapshot_goes_to_the_quarantine_and_is_written_again() {
     scene.repair(3).await;
     let kept = scene.quarantined().await;
     assert_eq!(kept.len(), 1);
-    let kept = scene.world.memory.get(&kept[0]).await.unwrap().unwrap();
+    let kept = scene
+        .world
+        .memory
+        .get(&kept[0], u64::MAX)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(kept.bytes, damaged);
 }
 
@@ -243,7 +263,14 @@ async fn lost_and_damaged_pages_are_made_up_again() {
         create(&scene.repository, &scene.acme, "one more").await;
         drain(&scene.repository).await;
         let key = page_key(&scene.acme, Stream::Manifests, 1);
-        let before = scene.world.memory.get(&key).await.unwrap().unwrap().bytes;
+        let before = scene
+            .world
+            .memory
+            .get(&key, u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes;
         if lose {
             scene.world.memory.remove(&key);
         } else {
@@ -252,7 +279,14 @@ async fn lost_and_damaged_pages_are_made_up_again() {
         let finding = scene.only(ReadData::Nothing).await;
         assert_eq!(finding.repair, Mend::RebuildPage, "{finding:?}");
         scene.repair(301).await;
-        let after = scene.world.memory.get(&key).await.unwrap().unwrap().bytes;
+        let after = scene
+            .world
+            .memory
+            .get(&key, u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes;
         assert_eq!(after, before);
     }
 }
@@ -654,7 +688,13 @@ async fn pages_that_wait_for_their_index_are_no_foreign_objects() {
 async fn an_index_that_claims_pages_without_end_is_named_and_ends_the_look() {
     let scene = Scene::with(3).await;
     let key = index_key(&scene.acme, Stream::Manifests);
-    let object = scene.world.memory.get(&key).await.unwrap().unwrap();
+    let object = scene
+        .world
+        .memory
+        .get(&key, u64::MAX)
+        .await
+        .unwrap()
+        .unwrap();
     let mut index =
         driftline::domain::format::Index::parse(&scene.acme, Stream::Manifests, &object.bytes)
             .unwrap();

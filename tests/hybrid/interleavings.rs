@@ -576,13 +576,13 @@ async fn an_activation_and_an_apply_are_recovered_without_the_version_they_refer
     drop(short);
     for key in world.keys("acme/").await {
         if !key.contains("versions/") && key != index_key(&acme, Stream::Manifests) {
-            let object = world.memory.get(&key).await.unwrap().unwrap();
+            let object = world.memory.get(&key, u64::MAX).await.unwrap().unwrap();
             fresh_bucket.memory.insert(&key, object.bytes);
         }
     }
     let first = world
         .memory
-        .get("acme/versions/v000001.json")
+        .get("acme/versions/v000001.json", u64::MAX)
         .await
         .unwrap()
         .unwrap();
@@ -625,7 +625,7 @@ async fn two_builds_upload_the_same_entry() {
     create_many(&repository, &acme, 2).await;
     // The other build writes its members in another order; the entry is the same.
     let key = upload_only(&world, database.as_ref(), "acme", 2).await;
-    let object = world.memory.get(&key).await.unwrap().unwrap();
+    let object = world.memory.get(&key, u64::MAX).await.unwrap().unwrap();
     let other =
         String::from_utf8(object.bytes.to_vec())
             .unwrap()

@@ -251,7 +251,7 @@ async fn i7_a_divergent_history_halts_the_tenant_and_nobody_else() {
     assert_eq!(drain(&repository).await.shadowed, 0);
     let object = world
         .memory
-        .get("acme/versions/v000001.json")
+        .get("acme/versions/v000001.json", u64::MAX)
         .await
         .unwrap()
         .unwrap();
@@ -362,7 +362,13 @@ async fn i11_what_comes_from_the_bucket_is_verified_and_named_when_it_is_damaged
     );
 
     let key = "acme/versions/v000002.json";
-    let bytes = world.memory.get(key).await.unwrap().unwrap().bytes;
+    let bytes = world
+        .memory
+        .get(key, u64::MAX)
+        .await
+        .unwrap()
+        .unwrap()
+        .bytes;
     for place in (0..bytes.len()).step_by(7) {
         let mut flipped = bytes.to_vec();
         flipped[place] ^= 0x20;

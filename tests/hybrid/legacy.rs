@@ -38,7 +38,7 @@ fn copy_key() -> String {
 async fn objects(world: &World) -> BTreeMap<String, Vec<u8>> {
     let mut objects = BTreeMap::new();
     for key in world.keys("").await {
-        let object = world.memory.get(&key).await.unwrap().unwrap();
+        let object = world.memory.get(&key, u64::MAX).await.unwrap().unwrap();
         objects.insert(key, object.bytes.to_vec());
     }
     objects

@@ -47,13 +47,19 @@ async fn reads_pass_and_writes_stay() {
     let (store, overlay) = overlay();
     store.insert("a/x", "old");
     let before = store.snapshot();
-    assert_eq!(overlay.get("a/x").await.unwrap().unwrap().bytes, "old");
+    assert_eq!(
+        overlay.get("a/x", u64::MAX).await.unwrap().unwrap().bytes,
+        "old"
+    );
     written(&overlay, "a/y", "new", Precondition::Absent)
         .await
         .unwrap();
     overlay.delete("a/x").await.unwrap();
-    assert_eq!(overlay.get("a/y").await.unwrap().unwrap().bytes, "new");
-    assert_eq!(overlay.get("a/x").await.unwrap(), None);
+    assert_eq!(
+        overlay.get("a/y", u64::MAX).await.unwrap().unwrap().bytes,
+        "new"
+    );
+    assert_eq!(overlay.get("a/x", u64::MAX).await.unwrap(), None);
     assert_eq!(store.snapshot(), before);
 }
 
@@ -100,15 +106,28 @@ async fn a_version_of_the_store_is_matched_once_and_one_of_the_overlay_from_then
             .is_some()
     );
     assert_eq!(written(&overlay, "a/none", "1", matches(&real)).await, None);
-    assert_eq!(store.get("a/index.json").await.unwrap().unwrap().bytes, "1");
+    assert_eq!(
+        store
+            .get("a/index.json", u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
+        "1"
+    );
 }
 
 #[tokio::test]
 async fn an_index_that_moved_on_since_it_was_read_is_matched_as_it_was_read() {
     let (store, overlay) = overlay();
     store.insert("a/index.json", "1");
-    let read = overlay.get("a/index.json").await.unwrap().unwrap().etag;
-    assert_eq!(overlay.get("b/index.json").await.unwrap(), None);
+    let read = overlay
+        .get("a/index.json", u64::MAX)
+        .await
+        .unwrap()
+        .unwrap()
+        .etag;
+    assert_eq!(overlay.get("b/index.json", u64::MAX).await.unwrap(), None);
     store.insert("a/index.json", "2");
     store.insert("b/index.json", "2");
     let matches = Precondition::Matches(read);
@@ -123,7 +142,12 @@ async fn an_index_that_moved_on_since_it_was_read_is_matched_as_it_was_read() {
             .is_some()
     );
     assert_eq!(
-        overlay.get("a/index.json").await.unwrap().unwrap().bytes,
+        overlay
+            .get("a/index.json", u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
         "mine"
     );
 }
@@ -181,11 +205,21 @@ async fn a_forgotten_tenant_is_as_it_is_below() {
         .unwrap();
     overlay.forget(&"a".parse().unwrap());
     assert_eq!(
-        overlay.get("a/index.json").await.unwrap().unwrap().bytes,
+        overlay
+            .get("a/index.json", u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
         "1"
     );
     assert_eq!(
-        overlay.get("ab/index.json").await.unwrap().unwrap().bytes,
+        overlay
+            .get("ab/index.json", u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
         "2"
     );
 }

@@ -38,7 +38,7 @@ fn put(
     bytes: &Bytes,
     condition: Precondition,
 ) -> PutOutcome {
-    let before = now(world.bucket.get(key)).expect("a bucket in memory never fails");
+    let before = now(world.bucket.get(key, u64::MAX)).expect("a bucket in memory never fails");
     let outcome = now(world.bucket.put(key, bytes.clone(), condition));
     let outcome = outcome.expect("a bucket in memory never fails");
     if let PutOutcome::Written(_) = outcome {
@@ -86,17 +86,17 @@ impl SnapshotStore for SimStore {
         "simulated:".to_owned()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         let course = self.0.leave().await;
         let answer = match flaw(key, course.flaw) {
             Some(Flaw::Unavailable) => Err(error(Fault::Unavailable, "unavailable")),
-            Some(Flaw::TornBody) => now(self.0.world.bucket.get(key)).map(|found| {
+            Some(Flaw::TornBody) => now(self.0.world.bucket.get(key, most)).map(|found| {
                 found.map(|object| Object {
                     bytes: object.bytes.slice(..object.bytes.len() / 2),
                     ..object
                 })
             }),
-            _ => now(self.0.world.bucket.get(key)),
+            _ => now(self.0.world.bucket.get(key, most)),
         };
         self.0.say(&match &answer {
             Ok(Some(object)) => {

@@ -16,7 +16,11 @@ async fn the_script_alone_recovers_every_version_from_s3() {
     let store = Arc::new(localstack().store(&bucket, "team/acme/manifests").await);
     let entries = history(&World::new(), store.clone()).await;
     let directory = tempfile::tempdir().unwrap();
-    let script = store.get("_driftline/recover.sh").await.unwrap().unwrap();
+    let script = store
+        .get("_driftline/recover.sh", u64::MAX)
+        .await
+        .unwrap()
+        .unwrap();
     let path = directory.path().join("recover.sh");
     std::fs::write(&path, &script.bytes).unwrap();
 

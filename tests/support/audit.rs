@@ -37,7 +37,7 @@ pub async fn settled(
         }
         for entry in entries {
             let key = as_named("", entry).key();
-            let object = bucket.get(&key).await.unwrap();
+            let object = bucket.get(&key, u64::MAX).await.unwrap();
             let bytes = object.unwrap_or_else(|| panic!("{key} is missing")).bytes;
             assert_eq!(bytes, Snapshot::write(entry), "{key}");
         }
@@ -109,7 +109,7 @@ pub async fn index(
     stream: Stream,
 ) -> Vec<IndexEntry> {
     let key = index_key(tenant, stream);
-    let Some(object) = bucket.get(&key).await.unwrap() else {
+    let Some(object) = bucket.get(&key, u64::MAX).await.unwrap() else {
         return Vec::new();
     };
     let index = Index::parse(tenant, stream, &object.bytes).unwrap();
@@ -117,7 +117,7 @@ pub async fn index(
     let mut entries = Vec::new();
     for number in 1..=index.sealed_pages {
         let key = page_key(tenant, stream, number);
-        let object = bucket.get(&key).await.unwrap();
+        let object = bucket.get(&key, u64::MAX).await.unwrap();
         let object = object.unwrap_or_else(|| panic!("{key} is missing"));
         let page = Page::parse(tenant, stream, number, &object.bytes).unwrap();
         assert_eq!(page.entries.len() as u64, PAGE_SIZE, "{key}");

@@ -267,11 +267,11 @@ impl SnapshotStore for FaultyStore {
         self.inner.url()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         let plan = self.plan(Method::Get, key);
         plan.at(Moment::Before).await;
         let mut result = match self.arrive(plan.flaw) {
-            Ok(()) => self.inner.get(key).await,
+            Ok(()) => self.inner.get(key, most).await,
             Err(error) => Err(error),
         };
         if let (Some(Flaw::TornBody), Ok(Some(object))) = (plan.flaw, &mut result) {

@@ -262,7 +262,7 @@ pub async fn unreachable_database() -> Arc<dyn Database> {
 
 /// Puts an object over whatever is there, as an intruder would.
 pub async fn overwrite(store: &dyn SnapshotStore, key: &str, bytes: Vec<u8>) {
-    let condition = match store.get(key).await.unwrap() {
+    let condition = match store.get(key, u64::MAX).await.unwrap() {
         Some(object) => Precondition::Matches(object.etag),
         None => Precondition::Absent,
     };

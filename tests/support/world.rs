@@ -120,12 +120,16 @@ impl World {
     }
 
     pub async fn identity(&self) -> Option<BucketIdentity> {
-        let object = self.memory.get(BUCKET_KEY).await.unwrap()?;
+        let object = self.memory.get(BUCKET_KEY, u64::MAX).await.unwrap()?;
         Some(BucketIdentity::parse(&object.bytes).unwrap())
     }
 
     pub async fn index(&self, tenant: &TenantId, stream: Stream) -> Option<Index> {
-        let object = self.memory.get(&index_key(tenant, stream)).await.unwrap()?;
+        let object = self
+            .memory
+            .get(&index_key(tenant, stream), u64::MAX)
+            .await
+            .unwrap()?;
         Some(Index::parse(tenant, stream, &object.bytes).unwrap())
     }
 
@@ -262,7 +266,7 @@ pub async fn put_strangers_snapshot(world: &World, version: usize) -> Entry {
 
 /// Puts an object over whatever is there.
 pub async fn overwrite(store: &MemorySnapshotStore, key: &str, bytes: Vec<u8>) {
-    let condition = match store.get(key).await.unwrap() {
+    let condition = match store.get(key, u64::MAX).await.unwrap() {
         Some(object) => Precondition::Matches(object.etag),
         None => Precondition::Absent,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use super::locks::{self, Lock};
 use super::walk;
 use crate::domain::Digest;
 use crate::ports::{
-    ETag, Fault, Listing, Object, Precondition, PutOutcome, StoreError, StoreResult,
+    ETag, Fault, Listing, Object, Oversize, Precondition, PutOutcome, StoreError, StoreResult,
 };
 
 /// How many directories are remembered before forgetting all.
@@ -47,16 +47,27 @@ impl Directory {
         })
     }
 
-    pub(super) fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    pub(super) fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         let path = self.path(key)?;
-        let bytes = read(&path).map_err(unchanged("read", &path))?;
-        if bytes.is_none() {
-            self.check_root()?;
+        match read(&path, most).map_err(unchanged("read", &path))? {
+            Read::Absent => {
+                self.check_root()?;
+                Ok(None)
+            }
+            Read::Whole(bytes) => Ok(Some(Object {
+                etag: etag(&bytes),
+                bytes: bytes.into(),
+            })),
+            Read::TooLarge(size) => {
+                let etag = etag_of(&path).map_err(unchanged("read", &path))?;
+                Err(StoreError::too_large(Oversize {
+                    key: key.to_owned(),
+                    size: Some(size),
+                    most,
+                    etag,
+                }))
+            }
         }
-        Ok(bytes.map(|bytes| Object {
-            etag: etag(&bytes),
-            bytes: bytes.into(),
-        }))
     }
 
     pub(super) fn put(
@@ -70,8 +81,8 @@ impl Directory {
         let holds = match condition {
             Precondition::Absent => path.symlink_metadata().is_err(),
             Precondition::Matches(expected) => {
-                let bytes = read(&path).map_err(unchanged("read", &path))?;
-                bytes.is_some_and(|bytes| etag(&bytes) == *expected)
+                let there = etag_of(&path).map_err(unchanged("read", &path))?;
+                there.is_some_and(|there| there == *expected)
             }
         };
         if !holds {
@@ -235,14 +246,55 @@ fn etag(bytes: &[u8]) -> ETag {
     ETag(Digest::of(bytes).to_string())
 }
 
-fn read(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+/// What was read of a file.
+enum Read {
+    Absent,
+    Whole(Vec<u8>),
+    TooLarge(u64),
+}
+
+/// Opens an object's file; `None` when there is none.
+fn open(path: &Path) -> std::io::Result<Option<(File, u64)>> {
+    let opened = File::open(path).and_then(|file| {
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        Ok((file, metadata.len()))
+    });
+    match opened {
+        Ok(opened) => Ok(Some(opened)),
         Err(error) => match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Ok(None),
             _ => Err(error),
         },
     }
+}
+
+fn read(path: &Path, most: u64) -> std::io::Result<Read> {
+    let Some((file, size)) = open(path)? else {
+        return Ok(Read::Absent);
+    };
+    if size > most {
+        return Ok(Read::TooLarge(size));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    // An intruder may append to it meanwhile.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    let size = bytes.len() as u64;
+    Ok(if size > most {
+        Read::TooLarge(size)
+    } else {
+        Read::Whole(bytes)
+    })
+}
+
+/// The version of what is there, whatever its size.
+fn etag_of(path: &Path) -> std::io::Result<Option<ETag>> {
+    let Some((mut file, _)) = open(path)? else {
+        return Ok(None);
+    };
+    Ok(Some(ETag(Digest::of_reader(&mut file)?.to_string())))
 }
 
 fn write_temporary(lock: &Lock, bytes: &[u8]) -> std::io::Result<()> {

@@ -59,9 +59,9 @@ impl SnapshotStore for DirectorySnapshotStore {
         )
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         let key = key.to_owned();
-        self.run(move |directory| directory.get(&key)).await
+        self.run(move |directory| directory.get(&key, most)).await
     }
 
     async fn put(

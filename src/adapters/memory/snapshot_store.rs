@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::ports::{
     BackendInfo, ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome,
-    SnapshotStore, StoreResult, Verdict,
+    SnapshotStore, StoreResult, Verdict, within,
 };
 
 /// A bucket in memory. Clones, and views with another prefix, share its objects.
@@ -107,8 +107,9 @@ impl SnapshotStore for MemorySnapshotStore {
         format!("memory:{}", self.prefix)
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
-        Ok(self.bucket().objects.get(&self.full(key)).cloned())
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
+        let found = self.bucket().objects.get(&self.full(key)).cloned();
+        found.map(|found| within(key, found, most)).transpose()
     }
 
     async fn put(
@@ -188,7 +189,7 @@ mod tests {
         store.restore(&copy);
 
         assert_eq!(store.snapshot(), copy);
-        assert_eq!(store.get("a/y").await.unwrap(), None);
+        assert_eq!(store.get("a/y", 10).await.unwrap(), None);
         let put = store.put("a/x", "again".into(), Precondition::Matches(old.clone()));
         let PutOutcome::Written(etag) = put.await.unwrap() else {
             panic!("the old ETag matches")

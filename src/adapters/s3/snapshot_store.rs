@@ -9,9 +9,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Config;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
 use aws_sdk_s3::types::ServerSideEncryption;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tracing::instrument;
 
 use super::errors::{Answer, Call, Effect};
@@ -20,8 +20,8 @@ use super::options::{Encryption, S3Options, parse_url};
 use super::{connect, inspect};
 use crate::domain::Digest;
 use crate::ports::{
-    BackendInfo, ETag, Fault, Inspection, Listed, Listing, Object, Precondition, PutOutcome,
-    SnapshotStore, StoreResult,
+    BackendInfo, ETag, Fault, Inspection, Listed, Listing, Object, Oversize, Precondition,
+    PutOutcome, SnapshotStore, StoreError, StoreResult,
 };
 
 /// How often a GET whose body breaks off is begun.
@@ -99,10 +99,7 @@ impl S3SnapshotStore {
     }
 
     /// One GET with its body; `Err(None)` when the body broke off.
-    async fn get_once(
-        &self,
-        key: &str,
-    ) -> Result<Option<Object>, Option<crate::ports::StoreError>> {
+    async fn get_once(&self, key: &str, most: u64) -> Result<Option<Object>, Option<StoreError>> {
         let call = self.call("read", key, Effect::Reads);
         let request = self
             .client
@@ -127,13 +124,44 @@ impl S3SnapshotStore {
         let length = answer
             .content_length
             .and_then(|length| u64::try_from(length).ok());
-        let body = tokio::time::timeout(self.body_timeout, answer.body.collect()).await;
-        let bytes = body.map_err(|_| None)?.map_err(|_| None)?.into_bytes();
+        let too_large = |size| {
+            Some(StoreError::too_large(Oversize {
+                key: key.to_owned(),
+                size,
+                most,
+                etag: Some(etag.clone()),
+            }))
+        };
+        if length.is_some_and(|length| length > most) {
+            return Err(too_large(length));
+        }
+        let body =
+            tokio::time::timeout(self.body_timeout, collect(answer.body, length, most)).await;
+        let Some(bytes) = body.map_err(|_| None)?.map_err(|_| None)? else {
+            return Err(too_large(None));
+        };
         if length.is_some_and(|length| length != bytes.len() as u64) {
             return Err(None);
         }
         Ok(Some(Object { bytes, etag }))
     }
+}
+
+/// The whole of a body; `None` as soon as it has more than `most` bytes, whatever the answer's headers say.
+async fn collect(
+    mut body: ByteStream,
+    length: Option<u64>,
+    most: u64,
+) -> Result<Option<Bytes>, ByteStreamError> {
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let mut bytes = BytesMut::with_capacity(length.unwrap_or_default());
+    while let Some(part) = body.try_next().await? {
+        if bytes.len() as u64 + part.len() as u64 > most {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(Some(bytes.freeze()))
 }
 
 /// An ETag as it is kept and sent: see the [module](super).
@@ -157,9 +185,9 @@ impl SnapshotStore for S3SnapshotStore {
     }
 
     #[instrument(name = "s3.get", level = "debug", skip(self))]
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         for _ in 0..BODY_ATTEMPTS {
-            match self.get_once(key).await {
+            match self.get_once(key, most).await {
                 Ok(object) => return Ok(object),
                 Err(Some(error)) => return Err(error),
                 Err(None) => tracing::debug!("the body broke off"),

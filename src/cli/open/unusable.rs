@@ -42,7 +42,7 @@ impl SnapshotStore for Unusable {
         self.url.clone()
     }
 
-    async fn get(&self, _: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, _: &str, _: u64) -> StoreResult<Option<Object>> {
         self.error()
     }
 

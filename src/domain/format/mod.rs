@@ -8,6 +8,7 @@ mod bucket;
 mod index;
 mod keys;
 pub mod legacy;
+mod limits;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ pub use index::{Index, IndexEntry, PAGE_SIZE, Page};
 pub use keys::{
     BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, tenant_of,
 };
+pub(crate) use limits::most_bytes_of;
+pub use limits::{MAX_CONTENT_BYTES, most_bytes};
 pub use snapshot::Snapshot;
 
 use super::Digest;
@@ -45,6 +48,14 @@ pub enum Problem {
     /// The object was written by a newer build.
     #[error("the format `{0}` is not known to this build; a newer driftline wrote it")]
     UnknownFormat(String),
+    /// The object is larger than anything that belongs there.
+    #[error("{}", too_large(*.size, *.most))]
+    TooLarge {
+        /// Its size in bytes, if the store told.
+        size: Option<u64>,
+        /// The bound that was set for it.
+        most: u64,
+    },
     /// A recomputed digest is another than the one on record.
     #[error("{what} is {actual}, but {expected} is on record")]
     Mismatch {
@@ -93,6 +104,15 @@ pub enum Problem {
         "an earlier recovery went on without it, and its place in the history is taken; create it anew to have it back"
     )]
     LeftOut,
+}
+
+fn too_large(size: Option<u64>, most: u64) -> String {
+    match size {
+        Some(size) => {
+            format!("the object has {size} bytes, and no more than {most} are expected there")
+        }
+        None => format!("the object has more than the {most} bytes that are expected there"),
+    }
 }
 
 fn digest_on_record(stored: Option<Digest>) -> String {

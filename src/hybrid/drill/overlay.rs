@@ -15,10 +15,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::domain::TenantId;
-use crate::domain::format::BUCKET_KEY;
+use crate::domain::format::{BUCKET_KEY, most_bytes};
 use crate::ports::{
     BackendInfo, ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome,
-    SnapshotStore, StoreResult, Verdict,
+    SnapshotStore, StoreResult, Verdict, within,
 };
 
 /// A store whose writes never reach the one below.
@@ -60,8 +60,8 @@ impl Overlay {
     }
 
     /// Reads from the store below, and remembers the version of what can be replaced there.
-    async fn read_below(&self, key: &str) -> StoreResult<Option<Object>> {
-        let found = self.below.get(key).await?;
+    async fn read_below(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
+        let found = self.below.get(key, most).await?;
         if key == BUCKET_KEY || key.ends_with("/index.json") {
             let etag = found.as_ref().map(|object| object.etag.clone());
             self.state().seen.insert(key.to_owned(), etag);
@@ -74,7 +74,10 @@ impl Overlay {
         if let Some(seen) = self.state().seen.get(key) {
             return Ok(seen.clone());
         }
-        Ok(self.read_below(key).await?.map(|object| object.etag))
+        Ok(self
+            .read_below(key, most_bytes(key))
+            .await?
+            .map(|object| object.etag))
     }
 }
 
@@ -139,11 +142,13 @@ impl SnapshotStore for Overlay {
         self.below.url()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
-        if let Some(here) = self.state().over.get(key) {
-            return Ok(here.clone());
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
+        let here = self.state().over.get(key).cloned();
+        match here {
+            Some(Some(object)) => within(key, object, most).map(Some),
+            Some(None) => Ok(None),
+            None => self.read_below(key, most).await,
         }
-        self.read_below(key).await
     }
 
     async fn put(

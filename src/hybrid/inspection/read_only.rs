@@ -60,9 +60,9 @@ impl SnapshotStore for ReadOnly {
         self.store.url()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         self.gets.fetch_add(1, Ordering::Relaxed);
-        self.store.get(key).await
+        self.store.get(key, most).await
     }
 
     async fn put(&self, key: &str, _: Bytes, _: Precondition) -> StoreResult<PutOutcome> {
@@ -105,7 +105,7 @@ mod tests {
             "guarded:".to_owned()
         }
 
-        async fn get(&self, _: &str) -> StoreResult<Option<Object>> {
+        async fn get(&self, _: &str, _: u64) -> StoreResult<Option<Object>> {
             Ok(None)
         }
 
@@ -148,8 +148,8 @@ mod tests {
         for refused in refused {
             assert_eq!(refused.unwrap_err().fault(), Fault::Refused);
         }
-        assert!(bucket.get("key").await.unwrap().is_none());
-        assert!(bucket.get("other").await.unwrap().is_none());
+        assert!(bucket.get("key", 1).await.unwrap().is_none());
+        assert!(bucket.get("other", 1).await.unwrap().is_none());
         assert!(bucket.list("", None, 10).await.unwrap().objects.is_empty());
         let requests = bucket.requests();
         let requests: Vec<_> = requests

@@ -7,6 +7,7 @@ use futures::future::join_all;
 
 use super::ProbeLevel;
 use super::tally::{Attempt, Race, Tally};
+use crate::domain::format::most_bytes;
 use crate::ports::{
     Fault, Inspection, Precondition, PutOutcome, SnapshotStore, StoreError, StoreResult, Verdict,
 };
@@ -60,7 +61,7 @@ impl Probe<'_> {
             };
             read.is(self
                 .store
-                .get(&key)
+                .get(&key, most_bytes(&key))
                 .await?
                 .is_some_and(|object| object.bytes == *bytes));
 
@@ -73,7 +74,7 @@ impl Probe<'_> {
             };
             read.is(self
                 .store
-                .get(&key)
+                .get(&key, most_bytes(&key))
                 .await?
                 .is_some_and(|object| object.bytes == *bytes));
         }
@@ -127,7 +128,7 @@ impl Probe<'_> {
             }
             let found = self
                 .store
-                .get(&key)
+                .get(&key, most_bytes(&key))
                 .await?
                 .and_then(|object| number(&object.bytes));
             let exact = found.is_some_and(|found| (sure..=sure + maybe).contains(&found));
@@ -153,7 +154,7 @@ impl Probe<'_> {
     async fn count(&self, key: &str, times: usize, patience: usize) -> StoreResult<(usize, usize)> {
         let (mut done, mut unknown, mut refused) = (0, 0, 0);
         while done + unknown < times && refused <= patience {
-            let Some(object) = self.store.get(key).await? else {
+            let Some(object) = self.store.get(key, most_bytes(key)).await? else {
                 break;
             };
             let Some(count) = number(&object.bytes) else {

@@ -156,7 +156,7 @@ pub(super) async fn preserve(context: &Context<'_>, plan: &Plan) -> Result<()> {
     let index = index_key(tenant, Stream::Manifests);
     let bytes = match &plan.streams[Stream::Manifests].etag {
         Some(_) => {
-            let object = bucket.store().get(&index).await?;
+            let object = bucket.get(&index).await?;
             object.ok_or_else(|| stale(&index))?.bytes
         }
         None => lost_legacy_index(tenant),
@@ -169,7 +169,7 @@ pub(super) async fn preserve(context: &Context<'_>, plan: &Plan) -> Result<()> {
             return Err(stale(&key));
         }
     }
-    let kept = bucket.store().get(&key).await?;
+    let kept = bucket.get(&key).await?;
     if kept.is_none_or(|kept| kept.bytes != bytes) {
         return Err(stale(&key));
     }
@@ -221,11 +221,7 @@ pub(super) async fn recoverable(
     tenant: &TenantId,
     keys: &[String],
 ) -> BucketResult<Vec<IndexEntry>> {
-    let known = bucket
-        .store()
-        .get(&legacy_index_key(tenant))
-        .await?
-        .is_some();
+    let known = bucket.get(&legacy_index_key(tenant)).await?.is_some();
     let visible = todays(tenant, keys, known);
     let mut inventory = inventory::take(bucket, tenant, Stream::Manifests, &visible, 0).await?;
     if origin(bucket, tenant, keys, &inventory, known)

@@ -18,7 +18,7 @@ fn key(n: usize) -> String {
 /// Writes what the index does not name yet, then the index, and so on for ever.
 async fn write(store: &DirectorySnapshotStore) {
     loop {
-        let index = store.get(INDEX).await.unwrap();
+        let index = store.get(INDEX, u64::MAX).await.unwrap();
         let known = index.as_ref().map_or(0, |index| index.bytes.len());
         let body = vec![known.to_le_bytes()[0]; SIZE];
         store
@@ -51,7 +51,7 @@ async fn killed_writers_leave_whole_objects_and_no_lock() {
         let writers = [(); 3].map(|()| Writer::start(directory.path()));
         let progress = async {
             while store
-                .get(INDEX)
+                .get(INDEX, u64::MAX)
                 .await
                 .unwrap()
                 .map_or(0, |index| index.bytes.len())
@@ -66,7 +66,7 @@ async fn killed_writers_leave_whole_objects_and_no_lock() {
         tokio::time::sleep(Duration::from_millis(7 * round)).await;
         drop(writers);
 
-        let index = store.get(INDEX).await.unwrap().unwrap();
+        let index = store.get(INDEX, u64::MAX).await.unwrap().unwrap();
         written = index.bytes.len();
         let listing = store.list("acme/versions/", None, 1000).await.unwrap();
         let objects = listing.objects.len();
@@ -75,7 +75,7 @@ async fn killed_writers_leave_whole_objects_and_no_lock() {
             "{objects} objects, {written} in the index"
         );
         for n in 1..=objects {
-            let bytes = store.get(&key(n)).await.unwrap().unwrap().bytes;
+            let bytes = store.get(&key(n), u64::MAX).await.unwrap().unwrap().bytes;
             assert_eq!(bytes.len(), SIZE);
             assert!(
                 bytes.iter().all(|byte| *byte == (n - 1).to_le_bytes()[0]),

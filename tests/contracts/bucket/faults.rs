@@ -44,7 +44,7 @@ async fn each_flaw_does_what_it_says() {
         store.fail(On::put(key).times(1), flaw);
         assert_eq!(create(&store, key).await, expected, "{flaw:?}");
         assert_eq!(
-            memory.get(key).await.unwrap().is_some(),
+            memory.get(key, u64::MAX).await.unwrap().is_some(),
             applied,
             "{flaw:?}"
         );
@@ -53,16 +53,19 @@ async fn each_flaw_does_what_it_says() {
         store.apply_deferred().await,
         Some(Ok(PutOutcome::Written(_)))
     ));
-    assert!(memory.get("g").await.unwrap().is_some());
+    assert!(memory.get("g", u64::MAX).await.unwrap().is_some());
     assert!(store.apply_deferred().await.is_none());
 
     store.fail(On::get("g"), Flaw::TornBody);
-    assert_eq!(store.get("g").await.unwrap().unwrap().bytes, "bo");
+    assert_eq!(store.get("g", u64::MAX).await.unwrap().unwrap().bytes, "bo");
     store.set_down(true);
     assert_eq!(store.ping().await.unwrap_err().fault(), Fault::Unavailable);
     assert_eq!(create(&store, "h").await, Err(Fault::Unavailable));
     store.heal();
-    assert_eq!(store.get("g").await.unwrap().unwrap().bytes, "body");
+    assert_eq!(
+        store.get("g", u64::MAX).await.unwrap().unwrap().bytes,
+        "body"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +89,7 @@ async fn a_gate_holds_a_call_before_or_after_it_is_applied() {
             async move { create(&store, "x").await }
         });
         gate.reached().await;
-        assert_eq!(memory.get("x").await.unwrap().is_some(), applied);
+        assert_eq!(memory.get("x", u64::MAX).await.unwrap().is_some(), applied);
         assert!(!call.is_finished());
         gate.release();
         assert!(matches!(call.await.unwrap(), Ok(PutOutcome::Written(_))));
@@ -98,8 +101,8 @@ async fn calls_are_recorded() {
     let (_, store) = store();
     create(&store, "x").await.unwrap();
     create(&store, "x").await.unwrap();
-    store.get("x").await.unwrap();
-    store.get("y").await.unwrap();
+    store.get("x", u64::MAX).await.unwrap();
+    store.get("y", u64::MAX).await.unwrap();
     store.list("x", None, 1).await.unwrap();
     let counts = store.counts();
     assert_eq!(

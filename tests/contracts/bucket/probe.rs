@@ -51,8 +51,8 @@ impl SnapshotStore for Liar {
         self.memory.url()
     }
 
-    async fn get(&self, key: &str) -> StoreResult<Option<Object>> {
-        self.memory.get(key).await
+    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
+        self.memory.get(key, most).await
     }
 
     async fn put(
@@ -69,7 +69,11 @@ impl SnapshotStore for Liar {
             return Ok(PutOutcome::PreconditionFailed);
         }
         if self.lie == Lie::ChecksThenWrites {
-            let there = self.memory.get(key).await?.map(|object| object.etag);
+            let there = self
+                .memory
+                .get(key, u64::MAX)
+                .await?
+                .map(|object| object.etag);
             let holds = match &condition {
                 Precondition::Absent => there.is_none(),
                 Precondition::Matches(etag) => there.as_ref() == Some(etag),

@@ -61,7 +61,12 @@ async fn put_fault(replies: impl Into<Vec<Reply>>) -> (Fault, usize) {
 
 async fn get_fault(replies: impl Into<Vec<Reply>>) -> (Fault, usize) {
     let server = Server::start(replies).await;
-    let fault = connect(&server).await.get("a/x").await.unwrap_err().fault();
+    let fault = connect(&server)
+        .await
+        .get("a/x", u64::MAX)
+        .await
+        .unwrap_err()
+        .fault();
     (fault, server.requests().len())
 }
 
@@ -111,11 +116,41 @@ async fn a_get_is_tried_again() {
 
     let object = answer("200 OK", "ETag: \"tag\"\r\n", "{}");
     let server = Server::start([error("503 Oh", "SlowDown"), Reply::Drop, object]).await;
-    let object = connect(&server).await.get("a/x").await.unwrap().unwrap();
+    let object = connect(&server)
+        .await
+        .get("a/x", u64::MAX)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (object.bytes, object.etag),
         ("{}".into(), ETag("tag".to_owned()))
     );
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_bound_is_cut_off_whatever_its_headers_say() {
+    // It says its size: not a byte of the body is waited for.
+    let head = "HTTP/1.1 200 OK\r\nETag: \"tag\"\r\nConnection: close\r\n";
+    let long = Reply::Send(format!("{head}Content-Length: 900000000000\r\n\r\nhalf"));
+    // It does not, and does not end either.
+    let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
+    let endless = format!(
+        "{head}Transfer-Encoding: chunked\r\n\r\n{}",
+        chunk.repeat(8)
+    );
+    for (reply, size) in [(long, Some(900_000_000_000)), (Reply::Send(endless), None)] {
+        let server = Server::start([reply]).await;
+        let error = connect(&server).await.get("a/x", 5000).await.unwrap_err();
+        let oversize = error.oversize().unwrap();
+        assert_eq!((oversize.size, oversize.most), (size, 5000));
+        assert_eq!(oversize.etag, Some(ETag("tag".to_owned())));
+        assert_eq!(
+            (error.fault(), server.requests().len()),
+            (Fault::Corrupt, 1),
+            "sent once"
+        );
+    }
 }
 
 #[tokio::test]
@@ -130,7 +165,7 @@ async fn a_body_that_breaks_off_is_never_taken_for_the_object() {
     assert_eq!(
         connect(&server)
             .await
-            .get("a/x")
+            .get("a/x", u64::MAX)
             .await
             .unwrap()
             .unwrap()
@@ -145,7 +180,7 @@ async fn without_a_connection_nothing_was_written() {
     let store = store_at(port, options()).await;
     assert_eq!(put(&store).await.unwrap_err().fault(), Fault::Unavailable);
     assert_eq!(
-        store.get("a/x").await.unwrap_err().fault(),
+        store.get("a/x", u64::MAX).await.unwrap_err().fault(),
         Fault::Unavailable
     );
     let nameless = S3Options {
@@ -231,7 +266,7 @@ async fn answers_are_told_apart_by_status_and_code() {
     );
     let server = Server::start([error("404 Oh", "NoSuchKey")]).await;
     let store = connect(&server).await;
-    assert_eq!(store.get("a/x").await.unwrap(), None);
+    assert_eq!(store.get("a/x", u64::MAX).await.unwrap(), None);
     let condition = Precondition::Matches(ETag("tag".to_owned()));
     assert_eq!(
         store.put("a/x", "{}".into(), condition).await.unwrap(),
@@ -399,7 +434,7 @@ async fn a_bucket_that_is_not_there_is_refused_with_a_way_out() {
     let condition = Precondition::Matches(ETag("tag".to_owned()));
     for error in [
         store.ping().await.unwrap_err(),
-        store.get("a/x").await.unwrap_err(),
+        store.get("a/x", u64::MAX).await.unwrap_err(),
         put(&store).await.unwrap_err(),
         store.put("a/x", "{}".into(), condition).await.unwrap_err(),
         store.list("", None, 1).await.unwrap_err(),
@@ -433,7 +468,7 @@ async fn localstack_says_what_it_enforces() {
         ],
         "{found:?}"
     );
-    assert_eq!(store.get("scratch").await.unwrap(), None);
+    assert_eq!(store.get("scratch", u64::MAX).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{Broken, Checked, Model, Named, broken, rows};
 use crate::world::{Node, now};
 
 pub fn object(bucket: &MemorySnapshotStore, key: &str) -> Option<Bytes> {
-    let found = now(bucket.get(key)).expect("a bucket in memory never fails");
+    let found = now(bucket.get(key, u64::MAX)).expect("a bucket in memory never fails");
     found.map(|object| object.bytes)
 }
 

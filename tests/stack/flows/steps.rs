@@ -239,7 +239,7 @@ impl Run {
                     .collect()
             }
             "s3_tag" => {
-                let object = self.bucket.get(&self.snapshot(argument)).await;
+                let object = self.bucket.get(&self.snapshot(argument), u64::MAX).await;
                 let snapshot: Value =
                     serde_json::from_slice(&object.unwrap().unwrap().bytes).unwrap();
                 snapshot["content"]["schemaVersion"].clone()
@@ -318,7 +318,13 @@ impl Run {
             "s3_down" => self.bucket.set_down(true),
             "s3_write_again" => {
                 let key = self.snapshot(argument);
-                let bytes = self.bucket.get(&key).await.unwrap().unwrap().bytes;
+                let bytes = self
+                    .bucket
+                    .get(&key, u64::MAX)
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .bytes;
                 let again = self.bucket.put(&key, bytes, Precondition::Absent).await;
                 assert_eq!(again.unwrap(), PutOutcome::PreconditionFailed);
                 self.rebuild().await;
@@ -358,7 +364,13 @@ impl Run {
     /// Changes the content of a snapshot, and if wanted the checksum that stands beside it.
     async fn change(&self, version: &Value, with_checksum: bool) {
         let key = self.snapshot(version);
-        let bytes = self.bucket.get(&key).await.unwrap().unwrap().bytes;
+        let bytes = self
+            .bucket
+            .get(&key, u64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes;
         let before = String::from_utf8(bytes.to_vec()).unwrap();
         let mut after = before.replace("#FFF", "#000");
         assert_ne!(before, after);

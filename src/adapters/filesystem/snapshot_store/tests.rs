@@ -59,7 +59,7 @@ async fn keys_cannot_leave_the_root() {
             .unwrap_err();
         assert_eq!(put.fault(), Fault::Refused, "{key:?}");
         assert_eq!(
-            store.get(key).await.unwrap_err().fault(),
+            store.get(key, u64::MAX).await.unwrap_err().fault(),
             Fault::Refused,
             "{key:?}"
         );
@@ -132,8 +132,14 @@ async fn what_a_killed_writer_left_behind_is_neither_seen_nor_in_the_way() {
         .map(|object| object.key.as_str())
         .collect();
     assert_eq!(keys, ["a/x", "a/y"]);
-    assert_eq!(store.get("a/x").await.unwrap().unwrap().bytes, "before");
-    assert_eq!(store.get("a/y").await.unwrap().unwrap().bytes, "after");
+    assert_eq!(
+        store.get("a/x", u64::MAX).await.unwrap().unwrap().bytes,
+        "before"
+    );
+    assert_eq!(
+        store.get("a/y", u64::MAX).await.unwrap().unwrap().bytes,
+        "after"
+    );
 }
 
 #[tokio::test]
@@ -167,7 +173,10 @@ async fn a_held_lock_delays_a_writer_and_nobody_else() {
                 .unwrap()
         }
     });
-    assert_eq!(store.get("a/x").await.unwrap().unwrap().bytes, "1");
+    assert_eq!(
+        store.get("a/x", u64::MAX).await.unwrap().unwrap().bytes,
+        "1"
+    );
     tokio::time::sleep(std::time::Duration::from_millis(30)).await;
     assert!(!writer.is_finished());
     drop(lock);
@@ -191,8 +200,8 @@ async fn an_object_and_others_below_it_do_not_fit_in_a_directory() {
         (Fault::Refused, Fault::Refused)
     );
     assert!(above.to_string().contains("cannot hold both"), "{above}");
-    assert_eq!(store.get("a").await.unwrap(), None);
-    assert_eq!(store.get("a/x/y").await.unwrap(), None);
+    assert_eq!(store.get("a", u64::MAX).await.unwrap(), None);
+    assert_eq!(store.get("a/x/y", u64::MAX).await.unwrap(), None);
     assert!(
         store
             .list("a/x/", None, 10)
@@ -208,7 +217,10 @@ async fn a_root_that_is_gone_is_not_an_empty_bucket() {
     let (_directory, store) = store();
     create(&store, "a/x", "1").await;
     fs::remove_dir_all(store.root()).unwrap();
-    assert_eq!(store.get("a/x").await.unwrap_err().fault(), Fault::Refused);
+    assert_eq!(
+        store.get("a/x", u64::MAX).await.unwrap_err().fault(),
+        Fault::Refused
+    );
     assert_eq!(
         store.list("", None, 10).await.unwrap_err().fault(),
         Fault::Refused
@@ -235,7 +247,10 @@ async fn directories_that_are_removed_empty_come_back_when_needed() {
     create(&store, "a/b/x", "2").await;
     fs::remove_dir_all(store.root().join("a")).unwrap();
     create(&store, "a/b/x", "3").await;
-    assert_eq!(store.get("a/b/x").await.unwrap().unwrap().bytes, "3");
+    assert_eq!(
+        store.get("a/b/x", u64::MAX).await.unwrap().unwrap().bytes,
+        "3"
+    );
 }
 
 #[tokio::test]

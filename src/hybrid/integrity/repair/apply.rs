@@ -140,7 +140,7 @@ fn moved(key: &str) -> Error {
 
 /// Copies the object, reads the copy back, and only then removes it.
 async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Digest) -> Result<()> {
-    let Some(found) = look.bucket.store().get(key).await? else {
+    let Some(found) = look.bucket.get(key).await? else {
         return Ok(());
     };
     if Digest::of(&found.bytes) != sha256 {
@@ -165,7 +165,7 @@ async fn copy(look: &Look<'_>, key: &str, bytes: &bytes::Bytes, sha256: Digest) 
     let short = &sha256.to_string()[..12];
     let place = format!("{QUARANTINE}{key}.{short}");
     let created = look.bucket.create(&place, bytes).await?;
-    let there = look.bucket.store().get(&place).await?;
+    let there = look.bucket.get(&place).await?;
     match (created, there) {
         (Created::Written | Created::Exists(_), Some(there)) if there.bytes == *bytes => Ok(()),
         _ => Err(Error::new(
@@ -308,7 +308,7 @@ async fn rebuild_index(
     sha256: Option<Digest>,
 ) -> Result<()> {
     let (tenant, database) = (&planned.tenant, &look.sides.database);
-    let found = look.bucket.store().get(key).await?;
+    let found = look.bucket.get(key).await?;
     if found.as_ref().map(|found| Digest::of(&found.bytes)) != sha256 {
         return Err(moved(key));
     }

@@ -159,7 +159,7 @@ impl Planner<'_> {
         let Some(object) = finding.object.clone() else {
             return Ok(Err(finding.detail.clone()));
         };
-        if let Some(found) = self.look.bucket.store().get(&object).await? {
+        if let Some(found) = self.look.bucket.get(&object).await? {
             let sha256 = Digest::of(&found.bytes);
             self.first.push(Action::Quarantine { object, sha256 });
         }
@@ -295,7 +295,7 @@ impl Planner<'_> {
         let object = crate::domain::format::index_key(&finding.tenant, stream);
         let planned = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
         if !self.then.iter().any(planned) {
-            let found = self.look.bucket.store().get(&object).await?;
+            let found = self.look.bucket.get(&object).await?;
             let sha256 = found.map(|found| Digest::of(&found.bytes));
             self.then.push(Action::RebuildIndex {
                 stream,

@@ -155,7 +155,10 @@ impl Batch<'_> {
     ) -> Result<Digest, BatchError> {
         if let BucketError::Damage(_) = error
             && self.work.attempts >= LOOKS
-            && let Some(object) = bucket.store().get(key).await?
+            && let Some(object) = bucket
+                .get(key)
+                .await
+                .map_err(|error| self.bucket_error(error))?
             && !ours.starts_with(&object.bytes)
         {
             return Ok(Digest::of(&object.bytes));
