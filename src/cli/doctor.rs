@@ -210,7 +210,7 @@ const fn describe(owner: Owner) -> &'static str {
         Owner::Former => "the bucket belongs to this database, before it failed over",
         Owner::Nobody => "the bucket belongs to nobody yet",
         Owner::Gone => {
-            "the bucket belongs to nobody, and this database shadowed to one: is it the right one? `driftline replicate --drain` fills a new one"
+            "the bucket belongs to nobody, and this database shadowed to one: is it the right one? `driftline replicate --new-bucket` fills a new one"
         }
         Owner::Unknown => "unknown",
     }

@@ -5,6 +5,7 @@ mod scratch;
 mod unusable;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -36,6 +37,7 @@ pub struct Opened {
     pub database_url: String,
     audits: Arc<dyn AuditLog>,
     connection: Connection,
+    undecided: AtomicBool,
 }
 
 /// The database once more, as what can be closed.
@@ -71,6 +73,7 @@ pub async fn open(config: &Config) -> anyhow::Result<Opened> {
         database_url: format!("{:?}", config.database),
         audits,
         connection,
+        undecided: AtomicBool::new(false),
     })
 }
 
@@ -100,6 +103,10 @@ impl Opened {
             Ok(Standing::Owner(_)) => Ok(None),
             Ok(Standing::FailedOver) => Ok(Some("the database failed over once more".to_owned())),
             Ok(Standing::Refused(reason)) => Ok(Some(reason)),
+            Ok(Standing::Undecided(reason)) => {
+                self.undecided.store(true, Ordering::Relaxed);
+                Ok(Some(reason))
+            }
             Err(error) if concerns_database(&error) => Err(error.into()),
             Err(error) => Ok(Some(format!("the bucket is not usable: {error}"))),
         }
@@ -113,6 +120,11 @@ impl Opened {
             None => self.repository.start(),
         }
         Ok(hindrance.is_none())
+    }
+
+    /// Whether a look found that nothing is shadowed until somebody decides.
+    pub fn is_undecided(&self) -> bool {
+        self.undecided.load(Ordering::Relaxed)
     }
 
     /// Stops the background replicator and closes the database. Calls from now on fail.

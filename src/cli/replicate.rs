@@ -1,8 +1,9 @@
 //! `replicate`
 
-use driftline::ports::TenantStatus;
+use driftline::ports::{Error, ErrorKind, TenantStatus};
 use serde::Serialize;
 
+use super::open::Opened;
 use super::status::TenantDocument;
 use super::{Context, Exit, shadowing, status, ui};
 
@@ -11,15 +12,21 @@ use super::{Context, Exit, shadowing, status, ui};
 Examples:
   driftline replicate
   driftline replicate --drain
+  driftline --snapshots s3://new/prod replicate --new-bucket --drain
 
 Any number of replicators may run. The first SIGINT or SIGTERM finishes the batches under \
 way (10 seconds at most), the second stops at once; neither loses anything. With --drain: \
 exit code 0 when nothing is left, 3 when only tenants are left that are halted, await \
-recovery, or back off after a failure.")]
+recovery, or back off after a failure. Exit code 4 when the bucket is not the one that the \
+database shadows to: --new-bucket says, once, that it shall be from now on.")]
 pub struct Arguments {
     /// End when nothing that can move is pending
     #[arg(long)]
     drain: bool,
+    /// The database shadowed to another bucket: shadow everything to this one from now on, which is
+    /// empty or names this database
+    #[arg(long)]
+    new_bucket: bool,
 }
 
 #[derive(Serialize)]
@@ -40,18 +47,26 @@ struct Left {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let opened = context.open().await?;
+    if arguments.new_bucket {
+        opened.repository.start_new_bucket().await?;
+    }
+    let hindrance = opened.look().await?;
+    if let Some(reason) = hindrance.as_ref().filter(|_| opened.is_undecided()) {
+        return Err(Error::new(ErrorKind::Refused, reason.as_str()).into());
+    }
     if arguments.drain {
-        drain(context).await
+        // What else hinders is told by the drain, if there is anything to do.
+        drain(context, opened).await
     } else {
-        serve(context).await
+        if let Some(reason) = hindrance {
+            context.ui.warn(reason);
+        }
+        serve(context, opened).await
     }
 }
 
-async fn serve(context: &Context) -> anyhow::Result<Exit> {
-    let opened = context.open().await?;
-    if let Some(reason) = opened.look().await? {
-        context.ui.warn(reason);
-    }
+async fn serve(context: &Context, opened: &Opened) -> anyhow::Result<Exit> {
     let bucket = opened.sides.snapshots.url();
     context.ui.note(format_args!(
         "shadowing {} to {bucket}; Ctrl-C ends it",
@@ -66,11 +81,8 @@ async fn serve(context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Interrupted)
 }
 
-async fn drain(context: &Context) -> anyhow::Result<Exit> {
+async fn drain(context: &Context, opened: &Opened) -> anyhow::Result<Exit> {
     let Context { ui, signals, .. } = context;
-    let opened = context.open().await?;
-    // Another bucket than before is claimed by this. What hinders is told by the drain, if there is anything to do.
-    opened.look().await?;
     let drained = opened.repository.drain(signals.soft.clone()).await?;
     let mut left = status::all(opened).await?;
     left.retain(|status| status.at_risk.entries > 0);

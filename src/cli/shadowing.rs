@@ -47,6 +47,11 @@ pub async fn warn_pending(opened: &Opened, ui: &Ui, tenant: &TenantId, what: &st
     let reason = reason
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default();
+    if opened.is_undecided() {
+        return ui.warn(format_args!(
+            "{what} is committed, but not in the bucket, and does not get there before that is decided"
+        ));
+    }
     ui.warn(format_args!(
         "{what} is committed, but not in the bucket yet{reason}; any driftline process brings it there, `driftline replicate --drain` at once"
     ));

@@ -4,10 +4,10 @@
 //! read `bucket.json`. Once it is claimed, refusing needs positive evidence: a bucket that cannot be read refuses nothing.
 
 use crate::domain::format::{BUCKET_KEY, BucketIdentity, tenant_of};
-use crate::domain::{BucketId, Epoch};
+use crate::domain::{BucketId, Epoch, Stream};
 use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership};
 
-use super::bucket::{Created, Swapped};
+use super::bucket::{BucketError, Created, Swapped};
 use super::settings::{OnFailover, Sides};
 
 /// What the check found.
@@ -19,6 +19,8 @@ pub enum Standing {
     FailedOver,
     /// Writes or shadowing are refused, and why.
     Refused(String),
+    /// Writes go on, but nothing is shadowed until somebody decides, and why: the database or its bucket is not where it was.
+    Undecided(String),
 }
 
 /// Compares the database with `bucket.json`, and claims a bucket that nobody owns.
@@ -38,18 +40,12 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
                     "the bucket holds tenants, and no bucket.json says whose they are",
                 )));
             }
-            let fresh = BucketIdentity {
-                bucket_id: BucketId(sides.entropy.uuid()),
-                database_id: database.id,
-                generation: database.generation.max(Epoch::FIRST),
-            };
-            // Whoever wins, the next round reads what is there.
-            if matches!(
-                bucket.create(BUCKET_KEY, &fresh.to_bytes()).await?,
-                Created::Written
-            ) {
-                tracing::info!(bucket = %fresh.bucket_id, database = %fresh.database_id, "claimed the bucket");
+            if let Some(own) = shadows_to(&database) {
+                return Ok(Standing::Undecided(absent(sides, &database, own).await?));
             }
+            let fresh = BucketId(sides.entropy.uuid());
+            // Whoever wins, the next round reads what is there.
+            create(sides, &database, fresh).await?;
             continue;
         };
         if found.database_id == database.id {
@@ -76,11 +72,15 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
         }
         return refuse_foreign(sides, &database, found).await;
     }
-    Err(Error::new(
+    Err(unsettled())
+}
+
+fn unsettled() -> Error {
+    Error::new(
         ErrorKind::Internal,
         format!("claim {BUCKET_KEY}: it changed at every look"),
     )
-    .hint(Hint::WaitForOthers))
+    .hint(Hint::WaitForOthers)
 }
 
 /// The bucket names this very database.
@@ -101,6 +101,9 @@ async fn settle(
         }
         Ownership::Claimed if database.bucket_id == Some(found.bucket_id) => {
             Ok(Standing::Owner(found))
+        }
+        Ownership::Claimed if database.bucket_id.is_some() => {
+            Ok(Standing::Undecided(moved(sides, database, found)))
         }
         Ownership::Claimed | Ownership::Unclaimed => {
             sides
@@ -145,15 +148,161 @@ async fn refuse_foreign(
             found.database_id, database.id
         ))));
     }
-    Ok(Standing::Refused(format!(
+    Ok(Standing::Undecided(format!(
         "this bucket ({}) belongs to the database {}, while this database ({}) shadows to the bucket {}: check the --snapshots URL; to move here, run `driftline recover --all-tenants`",
         found.bucket_id,
         found.database_id,
         database.id,
-        database
-            .bucket_id
-            .map_or_else(|| "none".to_owned(), |bucket| bucket.to_string())
+        named(database.bucket_id)
     )))
+}
+
+/// The bucket that the database shadows to. It was claimed for that one, and moves to no other one by itself.
+fn shadows_to(database: &DatabaseIdentity) -> Option<BucketId> {
+    (database.bucket_id).filter(|_| database.ownership == Ownership::Claimed)
+}
+
+/// Writes a `bucket.json` where none is. The answer tells whether it is this one.
+async fn create(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    bucket_id: BucketId,
+) -> Result<bool, Error> {
+    let fresh = BucketIdentity {
+        bucket_id,
+        database_id: database.id,
+        generation: database.generation.max(Epoch::FIRST),
+    };
+    let created = sides.bucket().create(BUCKET_KEY, &fresh.to_bytes()).await?;
+    let written = matches!(created, Created::Written);
+    if written {
+        tracing::info!(bucket = %fresh.bucket_id, database = %fresh.database_id, "claimed the bucket");
+    }
+    Ok(written)
+}
+
+/// What is said of a place without a `bucket.json`, when the database shadows to a bucket already.
+async fn absent(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    own: BucketId,
+) -> Result<String, Error> {
+    let (url, id) = (sides.snapshots.url(), database.id);
+    Ok(if holds_tenants(sides).await? {
+        format!(
+            "the bucket at {url} holds tenants but no bucket.json, while this database ({id}) shadows to the bucket {own}: nothing is shadowed; if it is that bucket, `driftline recover --all-tenants` writes the object anew"
+        )
+    } else {
+        format!(
+            "nothing is at {url}, while this database ({id}) shadows to the bucket {own}: nothing is shadowed; check the --snapshots URL, or run `driftline replicate --new-bucket` to shadow everything to a new bucket there"
+        )
+    })
+}
+
+/// What is said of a bucket that names this database, which shadows to another one.
+fn moved(sides: &Sides, database: &DatabaseIdentity, found: BucketIdentity) -> String {
+    let (url, own) = (sides.snapshots.url(), named(database.bucket_id));
+    format!(
+        "the bucket at {url} is {}, while this database ({}) shadows to the bucket {own}: nothing is shadowed; check the --snapshots URL, or run `driftline replicate --new-bucket` to shadow everything to this one",
+        found.bucket_id, database.id
+    )
+}
+
+fn named(bucket: Option<BucketId>) -> String {
+    bucket.map_or_else(|| "none".to_owned(), |bucket| bucket.to_string())
+}
+
+/// Makes the place at hand the database's bucket, although it shadows to another one: an empty place, or one that names this
+/// database. Nothing happens to a database that is there already. All watermarks start at 0.
+pub(crate) async fn new_bucket(sides: &Sides) -> Result<(), Error> {
+    let refused = |reason: String| Error::new(ErrorKind::Refused, reason);
+    let url = sides.snapshots.url();
+    for _ in 0..8 {
+        let database = sides.database.identity().await?;
+        match sides.bucket().identity().await? {
+            Some((found, _)) if found.database_id != database.id => {
+                let message = format!(
+                    "start a new bucket at {url}: the bucket there ({}) belongs to the database {}, this one is {}",
+                    found.bucket_id, found.database_id, database.id
+                );
+                return Err(refused(message));
+            }
+            Some((found, _)) => {
+                let is_due = database.ownership == Ownership::Claimed
+                    && found.generation <= database.generation
+                    && database.bucket_id != Some(found.bucket_id);
+                if is_due {
+                    let claim = sides.database.claim(found.bucket_id, found.generation);
+                    claim.await?;
+                }
+                return Ok(());
+            }
+            None if database.ownership == Ownership::AwaitingRecovery => {
+                let reason = "the database awaits recovery, which makes one itself";
+                return Err(refused(format!(
+                    "start a new bucket at {url}: {}",
+                    awaiting(reason)
+                )));
+            }
+            None => {
+                if holds_tenants(sides).await? {
+                    let reason =
+                        "there are objects of tenants, and no bucket.json says whose they are";
+                    return Err(refused(format!("start a new bucket at {url}: {reason}")));
+                }
+                create(sides, &database, BucketId(sides.entropy.uuid())).await?;
+            }
+        }
+    }
+    Err(unsettled())
+}
+
+/// Writes a lost `bucket.json` anew for a bucket that is proven to be the database's: an index there names a chain that a row
+/// has. Refused for a place that proves nothing.
+pub(crate) async fn put_back(sides: &Sides) -> Result<(), Error> {
+    let database = sides.database.identity().await?;
+    let Some(own) = shadows_to(&database) else {
+        return Ok(());
+    };
+    if sides.bucket().identity().await?.is_some() {
+        return Ok(());
+    }
+    if !is_own(sides).await? {
+        let reason = absent(sides, &database, own).await?;
+        return Err(Error::new(ErrorKind::Refused, reason));
+    }
+    create(sides, &database, own).await?;
+    Ok(())
+}
+
+/// Whether an index in the bucket names the chain of one of the database's rows.
+async fn is_own(sides: &Sides) -> Result<bool, Error> {
+    let (bucket, mut after) = (sides.bucket(), None);
+    loop {
+        let page = sides.database.tenants(after.as_ref(), 1000).await?;
+        let Some(last) = page.last() else {
+            return Ok(false);
+        };
+        after = Some(last.tenant.clone());
+        for state in &page {
+            for stream in Stream::ALL {
+                let index = match bucket.index(&state.tenant, stream).await {
+                    Ok(Some((index, _))) => index,
+                    Ok(None) | Err(BucketError::Damage(_)) => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                let seq = index.latest().min(state.heads[stream].seq);
+                let rows = sides
+                    .database
+                    .history(&state.tenant, stream, Some(seq.next()), 1)
+                    .await?;
+                let chain = rows.first().map(|row| row.chain);
+                if chain.is_some() && index.chain_at(seq) == chain {
+                    return Ok(true);
+                }
+            }
+        }
+    }
 }
 
 /// Whether anything below the prefix belongs to a tenant.

@@ -57,6 +57,12 @@ impl HybridManifestRepository {
         Ok(standing)
     }
 
+    /// Makes the place at hand the bucket of a database that shadows to another one: an empty place, or one that names this
+    /// database. Everything is shadowed anew. `Refused` where anything else is; nothing happens where it is settled already.
+    pub async fn start_new_bucket(&self) -> Result<()> {
+        ownership::new_bucket(&self.sides).await
+    }
+
     /// Starts the background replicator, once.
     pub fn start(&self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

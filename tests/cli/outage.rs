@@ -81,3 +81,33 @@ fn a_tenant_that_cannot_move_does_not_hold_up_the_others() {
     assert_eq!(left.json()["tenants"][0]["tenant"], "acme");
     session.assert("drain_partial");
 }
+
+#[test]
+fn a_place_that_is_not_the_bucket_any_more_is_told_and_not_claimed() {
+    let mut session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json");
+    let snapshots = session.path(".driftline/snapshots");
+    std::fs::rename(&snapshots, session.path("unmounted")).unwrap();
+    std::fs::create_dir(&snapshots).unwrap();
+    session.manifest(2);
+    session.run("manifest create --tenant acme --file m.json");
+    assert_eq!(session.run("doctor").code, 10);
+    for line in ["replicate", "replicate --drain", "recover --all-tenants"] {
+        assert_eq!(session.run(line).code, 4);
+    }
+    let left = std::fs::read_dir(&snapshots).unwrap().count();
+    assert_eq!(left, 0, "something was written there");
+    session.say("it is mounted again");
+    std::fs::remove_dir(&snapshots).unwrap();
+    std::fs::rename(session.path("unmounted"), &snapshots).unwrap();
+    session.run("replicate --drain");
+    session.say("the database moves to a new bucket, and back");
+    let elsewhere = "--snapshots file://elsewhere";
+    session.run(&format!("{elsewhere} replicate --drain --new-bucket"));
+    session.run(&format!("{elsewhere} doctor"));
+    assert_eq!(session.run("replicate --drain").code, 4);
+    session.run("replicate --drain --new-bucket");
+    session.run("doctor");
+    session.assert("new_bucket");
+}

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use driftline::domain::format::{BUCKET_KEY, Index, Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::{Entry, Epoch, Seq, Stream, Timestamp};
-use driftline::hybrid::{OnFailover, Standing};
+use driftline::hybrid::{OnFailover, Progress, Standing};
 use driftline::ports::{
-    Backlog, Database, ErrorKind, ManifestProvider, Ownership, RecoverTarget, RecoveryRequest,
-    RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
+    Backlog, Database, Entropy as _, ErrorKind, ManifestProvider, Ownership, RecoverTarget,
+    RecoveryRequest, RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -305,6 +305,97 @@ async fn a_failover_while_the_replicator_is_about_to_halt_the_tenant() {
     create(&repository, &acme, "while halted").await;
 }
 
+/// Writes go on, but nothing is shadowed until somebody decides.
+async fn assert_undecided(repository: &Repository) {
+    // A replicator that was at work finds out with its next batch.
+    for _ in 0..3 {
+        let drained = repository.drain(CancellationToken::new()).await;
+        if drained.is_err_and(|error| error.code() == "refused") {
+            let standing = repository.check_ownership().await.unwrap();
+            return assert!(matches!(standing, Standing::Undecided(_)), "{standing:?}");
+        }
+        tokio::time::sleep(std::time::Duration::from_mins(2)).await;
+    }
+    panic!("it goes on shadowing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_pointed_at_another_empty_place_claims_nothing_there() {
+    let (world, elsewhere, acme) = (World::new(), World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    drain(&repository).await;
+    let lost_way = world.repository_on(&database, Arc::new(elsewhere.bucket.clone()));
+    let Standing::Undecided(reason) = lost_way.check_ownership().await.unwrap() else {
+        panic!("it settled by itself");
+    };
+    let own = world.identity().await.unwrap().bucket_id;
+    assert!(reason.contains(&own.to_string()), "{reason}");
+    create(&lost_way, &acme, "b").await;
+    assert_undecided(&lost_way).await;
+    assert_eq!(elsewhere.keys("").await, [""; 0]);
+    // An operator who takes it for a loss is refused as well.
+    let progress = Progress::default();
+    let request = RecoveryRequest::default();
+    let recovery = lost_way.recover_all(&request, &progress);
+    assert_eq!(recovery.await.unwrap_err().code(), "refused");
+    // Back where it belongs everything is as it was.
+    assert!(matches!(
+        repository.check_ownership().await.unwrap(),
+        Standing::Owner(_)
+    ));
+    tokio::time::sleep(std::time::Duration::from_mins(2)).await;
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+    // And once it is said to be meant, it moves; the bucket of before is another one from then on.
+    lost_way.start_new_bucket().await.unwrap();
+    drain(&lost_way).await;
+    elsewhere.assert_settled(&database, &acme).await;
+    assert!(matches!(
+        repository.check_ownership().await.unwrap(),
+        Standing::Undecided(_)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_bucket_is_started_only_where_nobody_has_one() {
+    let (world, elsewhere, acme) = (World::new(), World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    drain(&repository).await;
+    elsewhere.entropy.uuid();
+    elsewhere.entropy.uuid();
+    elsewhere.entropy.uuid();
+    let (_, owner) = elsewhere.claimed().await;
+    create(&owner, &acme, "theirs").await;
+    drain(&owner).await;
+    let lost_way = world.repository_on(&database, Arc::new(elsewhere.bucket.clone()));
+    let refused = lost_way.start_new_bucket().await.unwrap_err();
+    assert_eq!(refused.code(), "refused");
+    elsewhere.memory.remove(BUCKET_KEY);
+    let refused = lost_way.start_new_bucket().await.unwrap_err();
+    assert_eq!(refused.code(), "refused");
+    assert_eq!(elsewhere.identity().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_lost_its_bucket_json_gets_the_same_one_back_when_its_database_recovers() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    drain(&repository).await;
+    let before = world.identity().await;
+    world.memory.remove(BUCKET_KEY);
+    create(&repository, &acme, "one more").await;
+    assert_undecided(&repository).await;
+    assert_eq!(world.identity().await, None);
+    assert_eq!(recover_all(&repository).await[0].restored, 0);
+    assert_eq!(world.identity().await, before);
+    tokio::time::sleep(std::time::Duration::from_mins(2)).await;
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+}
+
 async fn primary_id(database: &dyn Database) -> driftline::domain::DatabaseId {
     database.identity().await.unwrap().id
 }
@@ -335,7 +426,7 @@ async fn a_trusted_failover_takes_the_bucket_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bucket_is_deleted_and_everything_is_shadowed_anew() {
+async fn the_bucket_is_deleted_and_everything_is_shadowed_anew_once_it_is_said_to_be_meant() {
     let (world, acme) = (World::new(), tenant("acme"));
     let (database, repository) = world.claimed().await;
     create_many(&repository, &acme, 140).await;
@@ -346,6 +437,9 @@ async fn the_bucket_is_deleted_and_everything_is_shadowed_anew() {
         world.memory.remove(&key);
     }
     create(&repository, &acme, "one more").await;
+    assert_undecided(&repository).await;
+    assert_eq!(world.keys("").await, [""; 0], "it claims nothing by itself");
+    repository.start_new_bucket().await.unwrap();
     drain(&repository).await;
     eventually("the bucket is complete", async || {
         drain(&repository).await;
@@ -389,7 +483,7 @@ async fn the_bucket_is_replaced_by_a_stale_copy_with_the_same_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bucket_is_replaced_by_a_copy_with_another_id() {
+async fn the_bucket_is_replaced_by_a_copy_with_another_id_and_that_is_said_to_be_meant() {
     let (world, acme) = (World::new(), tenant("acme"));
     let (database, repository) = world.claimed().await;
     create_many(&repository, &acme, 5).await;
@@ -401,6 +495,9 @@ async fn the_bucket_is_replaced_by_a_copy_with_another_id() {
         world.memory.remove(&key);
     }
     create(&repository, &acme, "one more").await;
+    assert_undecided(&repository).await;
+    repository.start_new_bucket().await.unwrap();
+    repository.start_new_bucket().await.unwrap();
     eventually("the bucket is complete", async || {
         drain(&repository).await;
         world
@@ -859,7 +956,7 @@ async fn a_claimed_database_pointed_at_a_foreign_bucket_goes_on_and_shadows_noth
     elsewhere.memory.insert(BUCKET_KEY, identity.to_bytes());
     assert!(matches!(
         lost_way.check_ownership().await.unwrap(),
-        Standing::Refused(_)
+        Standing::Undecided(_)
     ));
     create(&lost_way, &acme, "b").await;
     assert_eq!(

@@ -123,7 +123,8 @@ impl<'a> Context<'a> {
     ) -> Result<Self> {
         let mut database = sides.database.identity().await?;
         if database.ownership == Ownership::Claimed && !request.dry_run {
-            // Its own bucket may have lost its identity: that is claimed anew, and no reason to stop every tenant.
+            // Its own bucket may have lost its identity: that is written anew, and no reason to stop every tenant.
+            ownership::put_back(sides).await?;
             ownership::check(sides, settings.on_failover).await?;
             database = sides.database.identity().await?;
         }

@@ -200,6 +200,7 @@ impl Replicator {
                 recovery::after_failover(&self.sides, &self.settings).await?;
                 Ok(false)
             }
+            Standing::Undecided(reason) => Err(Error::new(ErrorKind::Refused, reason)),
             Standing::Refused(reason) => match ownership::taken_over(&self.sides).await? {
                 Some(owned) => self.begin(owned).await,
                 None => Err(Error::new(ErrorKind::Refused, reason)),
