@@ -7,9 +7,10 @@ use std::time::Duration;
 use driftline::adapters::system::System;
 use driftline::domain::TenantId;
 use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
-use driftline::hybrid::probe::{ProbeLevel, ProbeReport};
+use driftline::hybrid::probe::{ProbeLevel, ProbeProgress, ProbeReport};
 use driftline::ports::{
-    Clock as _, DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
+    Clock as _, DatabaseIdentity, ErrorKind, Inspection, ManifestProvider as _, Ownership,
+    SideHealth, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -106,15 +107,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
     // A new database beside an empty bucket is as it should be: the first write claims it.
     let refusal = health.refusal.filter(|_| !fresh);
-    let probe = if arguments.race && health.bucket.reachable {
-        let (writers, rounds) = (arguments.writers.into(), arguments.rounds.into());
-        let bar = ui.progress("{spinner} racing writers on the bucket ({elapsed})");
-        let report = opened
-            .repository
-            .probe(ProbeLevel::Race { writers, rounds })
-            .await;
-        bar.finish_and_clear();
-        Some(report?)
+    let probe = if arguments.race {
+        race(opened, ui, arguments).await?
     } else {
         None
     };
@@ -175,6 +169,37 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         })?;
     }
     Ok(if healthy { Exit::Done } else { Exit::Unhealthy })
+}
+
+/// Races writers on the bucket; `None` when it is not reached, which is told already.
+async fn race(
+    opened: &Opened,
+    ui: &Ui,
+    arguments: &Arguments,
+) -> anyhow::Result<Option<ProbeReport>> {
+    let (writers, rounds) = (arguments.writers.into(), arguments.rounds.into());
+    let progress = ProbeProgress::default();
+    let bar = ui.progress("{spinner} racing writers on the bucket: {msg} ({elapsed})");
+    let show = async {
+        loop {
+            let (check, round) = progress.now();
+            bar.set_message(match round {
+                0 | 1 => check.to_owned(),
+                _ => format!("{check}, round {round} of {rounds}"),
+            });
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let level = ProbeLevel::Race { writers, rounds };
+    let report = tokio::select! {
+        report = opened.repository.probe(level, &progress) => report.map(Some),
+        () = show => Ok(None),
+    };
+    bar.finish_and_clear();
+    match report {
+        Err(error) if matches!(error.kind(), ErrorKind::Unavailable(_)) => Ok(None),
+        report => Ok(report?),
+    }
 }
 
 async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {

@@ -3,8 +3,8 @@
 //! A database never starts a second history by accident. It is created unclaimed and takes no writes until this check has
 //! read `bucket.json`. Once it is claimed, refusing needs positive evidence: a bucket that cannot be read refuses nothing.
 
-use crate::domain::format::{BUCKET_KEY, BucketIdentity, tenant_of};
-use crate::domain::{BucketId, Epoch, Stream};
+use crate::domain::format::{BUCKET_KEY, BucketIdentity};
+use crate::domain::{BucketId, Epoch, Stream, TenantId};
 use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership};
 
 use super::bucket::{BucketError, Created, Swapped};
@@ -305,13 +305,21 @@ async fn is_own(sides: &Sides) -> Result<bool, Error> {
     }
 }
 
-/// Whether anything below the prefix belongs to a tenant.
+/// Whether anything below the prefix belongs to a tenant. Folders are asked for by name, to the end: however much lies in
+/// driftline's own folder, or in others' folders, a tenant is not overlooked.
 async fn holds_tenants(sides: &Sides) -> Result<bool, Error> {
-    let listing = sides.snapshots.list("", None, 1000).await?;
-    Ok(listing
-        .objects
-        .iter()
-        .any(|object| tenant_of(&object.key).is_some()))
+    let mut from = None;
+    loop {
+        let part = sides.snapshots.folders(from.as_deref()).await?;
+        let is_tenant = |name: &String| name.parse::<TenantId>().is_ok();
+        if part.names.iter().any(is_tenant) {
+            return Ok(true);
+        }
+        from = part.next;
+        if from.is_none() {
+            return Ok(false);
+        }
+    }
 }
 
 fn awaiting(reason: &str) -> String {

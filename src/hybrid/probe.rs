@@ -4,27 +4,52 @@
 //! wrote, also after a failure. Only a probe that is dropped half-way, or a request that the store carries out after it was
 //! given up, leaves something behind; nothing reads it.
 //!
+//! Every probe judges by the same promises ([`PROMISES`]), a brief one with fewer tries. What a store answers to one
+//! question is no reason not to ask the others: an error ends the check that it came up in. Checks that are not begun in time
+//! are left out, and say so.
+//!
 //! It can prove that a store breaks a promise, never that it keeps it: a race that nobody lost by chance looks like order.
 
 mod checks;
+mod progress;
 mod tally;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use self::checks::Probe;
+pub use self::progress::ProbeProgress;
 use crate::domain::Timestamp;
-use crate::ports::{BackendInfo, Clock, Entropy, Inspection, SnapshotStore, StoreResult, Verdict};
+use crate::ports::{
+    BackendInfo, Clock, Entropy, Fault, Inspection, SnapshotStore, StoreResult, Verdict,
+};
+
+/// What driftline relies on, by the names of the checks that try it.
+pub const PROMISES: [&str; 7] = [
+    "create-race",
+    "create-only",
+    "replace-race",
+    "compare-and-set",
+    "read-after-write",
+    "counter",
+    "listing",
+];
 
 /// S3 refuses requests that are a quarter of an hour off.
 const SKEW: Duration = Duration::from_mins(5);
+
+/// How long trying may take, and removing what was written.
+const LONGEST: Duration = Duration::from_secs(45);
+const CLEANING: Duration = Duration::from_secs(10);
 
 /// How thorough a probe is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeLevel {
     /// Fifteen requests: for a start-up check.
     Brief,
-    /// Everything, several times.
+    /// Everything, several times, and within a minute.
     Race {
         /// Writers at once; 2 to 64.
         writers: usize,
@@ -42,6 +67,8 @@ pub struct ProbeReport {
     pub backend: BackendInfo,
     /// Each condition, in the order in which it was looked at.
     pub checks: Vec<Inspection>,
+    /// Why a promise could not be tried: the store did not answer. A later probe may tell.
+    pub unanswered: Option<String>,
 }
 
 impl ProbeReport {
@@ -58,31 +85,48 @@ impl ProbeReport {
     }
 }
 
-/// Probes a store. An error means that it was not reached or refused the probe, which is no verdict on it.
+/// Probes a store. An error means that it was not reached, which is no verdict on it.
 pub async fn probe(
     store: &dyn SnapshotStore,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
     level: ProbeLevel,
+    progress: &ProbeProgress,
 ) -> StoreResult<ProbeReport> {
     let before = clock.now();
-    let backend = store.ping().await?;
+    let backend = match store.ping().await {
+        Ok(backend) => backend,
+        // A store may know the questions that matter, and not this one.
+        Err(error) if error.fault() == Fault::Refused => BackendInfo {
+            version: error.report(),
+            now: None,
+        },
+        Err(error) => return Err(error),
+    };
     let after = clock.now();
     let mut probe = Probe {
         store,
         base: format!("_driftline/probe/{}/", entropy.uuid()),
         touched: BTreeSet::new(),
+        written: std::sync::Mutex::default(),
         checks: Vec::new(),
+        unanswered: None,
+        until: Instant::now() + LONGEST,
+        progress,
     };
     probe.checks.push(clock_skew(&backend, before, after));
-    let result = probe.run(level).await;
-    let cleaned = probe.clean(level).await;
-    result?;
-    if let Err(error) = cleaned {
+    probe.run(level).await;
+    progress.begin("cleaning up");
+    let cleaned = tokio::time::timeout(CLEANING, probe.clean(level)).await;
+    let left = match cleaned {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.report()),
+        Err(_) => Some("it took too long".to_owned()),
+    };
+    if let Some(reason) = left {
         let detail = format!(
-            "objects below {} could not be removed: {}",
-            probe.base,
-            error.report()
+            "objects below {} could not be removed: {reason}",
+            probe.base
         );
         probe.check("cleaned-up", Verdict::Warn, detail);
     }
@@ -90,6 +134,7 @@ pub async fn probe(
         url: store.url(),
         backend,
         checks: probe.checks,
+        unanswered: probe.unanswered,
     })
 }
 

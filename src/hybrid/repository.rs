@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::drill::{self, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::{self, Standing};
-use super::probe::{self, ProbeLevel, ProbeReport};
+use super::probe::{self, ProbeLevel, ProbeProgress, ProbeReport};
 use super::recovery::{self, Progress, RecoveryReport, Whom};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
@@ -216,15 +216,17 @@ impl HybridManifestRepository {
         Ok(self.sides.database.status(tenant, after, limit).await?)
     }
 
-    /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote.
-    pub async fn probe(&self, level: ProbeLevel) -> Result<ProbeReport> {
+    /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote. `progress` can be read
+    /// while it runs.
+    pub async fn probe(&self, level: ProbeLevel, progress: &ProbeProgress) -> Result<ProbeReport> {
         let Sides {
             snapshots,
             entropy,
             clock,
             ..
         } = &self.sides;
-        Ok(probe::probe(snapshots.as_ref(), clock.as_ref(), entropy.as_ref(), level).await?)
+        let (snapshots, clock, entropy) = (snapshots.as_ref(), clock.as_ref(), entropy.as_ref());
+        Ok(probe::probe(snapshots, clock, entropy, level, progress).await?)
     }
 
     /// Creates what the database needs, or brings it up to date.

@@ -43,7 +43,8 @@ pub use shadow_ledger::{
 };
 pub(crate) use snapshot_store::within;
 pub use snapshot_store::{
-    ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore, Verdict,
+    ETag, Folders, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore,
+    Verdict,
 };
 pub use state_reader::{ReadSession, StateReader, TenantDocuments};
 pub use store_error::{Fault, Oversize, Side, StoreError, StoreResult};

@@ -52,10 +52,19 @@ pub struct Listed {
 /// A part of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Objects in byte order of their keys.
+    /// Objects in the store's order: most sort whole keys by their bytes, some folder by folder.
     pub objects: Vec<Listed>,
     /// Whether there are more after the last one.
     pub more: bool,
+}
+
+/// Some of the folders at the top of a bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folders {
+    /// Their names, without the slash, in no order.
+    pub names: Vec<String>,
+    /// From where to go on; `None` at the end.
+    pub next: Option<String>,
 }
 
 /// How a condition was found to be.
@@ -125,8 +134,24 @@ pub trait SnapshotStore: Send + Sync + fmt::Debug {
         condition: Precondition,
     ) -> StoreResult<PutOutcome>;
 
-    /// Lists objects whose key starts with `prefix` and is greater than `after`, at most `limit` (1 to 1000) at a time.
+    /// Lists objects whose key starts with `prefix` and comes after `after`, at most `limit` (1 to 1000) at a time. A listing
+    /// goes on after the last object of the part before. Objects of one folder at the top come together.
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing>;
+
+    /// Names the folders at the top, without what is in them: what stands before the first slash of any key. `from` is the
+    /// `next` of the part before. A folder may be named in two parts.
+    async fn folders(&self, from: Option<&str>) -> StoreResult<Folders> {
+        let part = self.list("", from, 1000).await?;
+        let next = part.objects.last().filter(|_| part.more);
+        let next = next.map(|last| last.key.clone());
+        let tops = part
+            .objects
+            .iter()
+            .filter_map(|object| object.key.split_once('/'));
+        let mut names: Vec<_> = tops.map(|(top, _)| top.to_owned()).collect();
+        names.dedup();
+        Ok(Folders { names, next })
+    }
 
     /// Removes an object; removing what is not there succeeds. Nothing that belongs to a tenant is ever removed by the
     /// replicator or by recovery.

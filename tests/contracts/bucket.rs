@@ -105,6 +105,7 @@ contract! {
     a_listing_is_in_byte_order,
     a_listing_comes_in_parts,
     a_listing_can_begin_anywhere,
+    folders_are_named_to_the_end,
     removing_twice_succeeds,
     prefixes_are_apart,
     objects_may_be_empty_or_large,
@@ -429,6 +430,28 @@ async fn a_listing_can_begin_anywhere(place: Place) {
             );
         }
     }
+}
+
+/// However many objects lie in one of them.
+async fn folders_are_named_to_the_end(place: Place) {
+    create(&*place.beside, "elsewhere/x", "").await;
+    create(&*place.store, "no-folder", "").await;
+    for n in 0..1100 {
+        create(&*place.store, &format!("_driftline/recoveries/{n:04}"), "").await;
+    }
+    for key in ["Acme/x", "zeta/versions/v000001.json", "zeta/index.json"] {
+        create(&*place.store, key, "").await;
+    }
+    let (mut names, mut from) = (std::collections::BTreeSet::new(), None);
+    loop {
+        let part = place.twin.folders(from.as_deref()).await.unwrap();
+        names.extend(part.names);
+        from = part.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(Vec::from_iter(names), ["Acme", "_driftline", "zeta"]);
 }
 
 async fn removing_twice_succeeds(place: Place) {

@@ -11,5 +11,6 @@ mod integrity;
 mod interleavings;
 mod invariants;
 mod legacy;
+mod listing;
 mod overlay;
 mod retire;

@@ -16,8 +16,14 @@ pub(super) fn fault(error: &Error) -> Fault {
         | ErrorKind::FileTooLarge
         | ErrorKind::Unsupported
         | ErrorKind::NotFound => Fault::Refused,
+        _ if is_loop(error) => Fault::Refused,
         _ => Fault::Unavailable,
     }
+}
+
+/// Symbolic links that lead to each other.
+fn is_loop(error: &Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 /// Whether an error of a rename says for certain that it did not take place.

@@ -15,7 +15,8 @@ use super::locks::{self, Lock};
 use super::walk;
 use crate::domain::Digest;
 use crate::ports::{
-    ETag, Fault, Listing, Object, Oversize, Precondition, PutOutcome, StoreError, StoreResult,
+    ETag, Fault, Folders, Listing, Object, Oversize, Precondition, PutOutcome, StoreError,
+    StoreResult,
 };
 
 /// How many directories are remembered before forgetting all.
@@ -113,7 +114,11 @@ impl Directory {
         if let Some((directory, _)) = prefix.rsplit_once('/') {
             self.path(directory)?;
         }
-        walk::list(&self.root, prefix, after, limit).map_err(unchanged("list", &self.root))
+        walk::list(&self.root, prefix, after, limit).map_err(unlisted)
+    }
+
+    pub(super) fn folders(&self) -> StoreResult<Folders> {
+        walk::folders(&self.root).map_err(unlisted)
     }
 
     pub(super) fn delete(&self, key: &str) -> StoreResult<()> {
@@ -242,6 +247,10 @@ impl Directory {
     }
 }
 
+fn unlisted((path, error): (PathBuf, std::io::Error)) -> StoreError {
+    unchanged("list", &path)(error)
+}
+
 fn etag(bytes: &[u8]) -> ETag {
     ETag(Digest::of(bytes).to_string())
 }
@@ -253,13 +262,19 @@ enum Read {
     TooLarge(u64),
 }
 
-/// Opens an object's file; `None` when there is none.
+/// Opens an object's file; `None` when there is none. Whatever else is there is never opened: whoever reads from a pipe waits
+/// for whoever writes to it.
 fn open(path: &Path) -> std::io::Result<Option<(File, u64)>> {
-    let opened = File::open(path).and_then(|file| {
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
+    let opened = std::fs::metadata(path).and_then(|there| {
+        if there.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
+        if !there.is_file() {
+            let what = "it is no file, but a pipe, a socket or a device";
+            return Err(std::io::Error::new(ErrorKind::Unsupported, what));
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
         Ok((file, metadata.len()))
     });
     match opened {

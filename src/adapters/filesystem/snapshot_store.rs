@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use super::objects::Directory;
 use crate::ports::{
-    BackendInfo, Fault, Inspection, Listing, Object, Precondition, PutOutcome, Side, SnapshotStore,
-    StoreError, StoreResult, Verdict,
+    BackendInfo, Fault, Folders, Inspection, Listing, Object, Precondition, PutOutcome, Side,
+    SnapshotStore, StoreError, StoreResult, Verdict,
 };
 
 /// A bucket that is a local directory; see the [module](super) for what it guarantees.
@@ -80,6 +80,10 @@ impl SnapshotStore for DirectorySnapshotStore {
         let limit = limit.clamp(1, 1000);
         self.run(move |directory| directory.list(&prefix, after.as_deref(), limit))
             .await
+    }
+
+    async fn folders(&self, _from: Option<&str>) -> StoreResult<Folders> {
+        self.run(Directory::folders).await
     }
 
     async fn delete(&self, key: &str) -> StoreResult<()> {

@@ -1,12 +1,43 @@
 //! Listing a tree of files in the byte order of their keys.
 
 use std::fs::DirEntry;
-use std::io::{ErrorKind, Result};
-use std::path::Path;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
 
-use crate::ports::{Listed, Listing};
+use crate::domain::TenantId;
+use crate::ports::{Folders, Listed, Listing};
 
-/// Lists the files below `root`.
+/// Where it failed, and why.
+pub(super) type Result<T> = std::result::Result<T, (PathBuf, Error)>;
+
+/// Names the directories in `root` that hold objects.
+pub(super) fn folders(root: &Path) -> Result<Folders> {
+    let mut names = Vec::new();
+    for entry in root.read_dir().map_err(at(root))? {
+        let name = entry.map_err(at(root))?.file_name();
+        let Some(name) = name.to_str().filter(|name| is_ours(name)) else {
+            continue;
+        };
+        let found = list(root, &format!("{name}/"), None, 1)?;
+        if !found.objects.is_empty() {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(Folders { names, next: None })
+}
+
+/// Whether a directory at the top can hold objects of driftline's: the root of a mount, or a neighbour's files beside ours,
+/// may well be unreadable, and are none of our business.
+fn is_ours(name: &str) -> bool {
+    name.parse::<TenantId>().is_ok() || name == "_driftline"
+}
+
+fn at(path: &Path) -> impl FnOnce(Error) -> (PathBuf, Error) {
+    move |error| (path.to_owned(), error)
+}
+
+/// Lists the files below `root`. A directory at the top that can hold no objects is not entered.
 ///
 /// Sorting each directory with a slash after the names of its subdirectories gives the order of the whole keys: `a-b/x`,
 /// `a.b/x`, `a/x`, `a0/x`.
@@ -24,9 +55,9 @@ pub(super) fn list(
     };
     let base = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
     match walk.visit(&root.join(base), base) {
-        Err(error) if !base.is_empty() && is_gone(error.kind()) => {
+        Err((_, error)) if !base.is_empty() && is_gone(error.kind()) => {
             // Nothing there, unless it is the root that is not there.
-            root.metadata()?;
+            root.metadata().map_err(at(root))?;
         }
         other => other?,
     }
@@ -49,9 +80,10 @@ impl Walk<'_> {
     /// Lists `directory`, whose keys begin with `base`, until there is one object more than the limit.
     fn visit(&mut self, directory: &Path, base: &str) -> Result<()> {
         let mut found = Vec::new();
-        for entry in directory.read_dir()? {
-            let entry = entry?;
-            if let Some(wanted) = self.wanted(base, entry)? {
+        for entry in directory.read_dir().map_err(at(directory))? {
+            let entry = entry.map_err(at(directory))?;
+            let path = entry.path();
+            if let Some(wanted) = self.wanted(base, entry).map_err(at(&path))? {
                 found.push(wanted);
             }
         }
@@ -59,12 +91,12 @@ impl Walk<'_> {
         for (key, what) in found {
             match what {
                 Found::Directory => match self.visit(&directory.join(&key[base.len()..]), &key) {
-                    Err(error) if is_gone(error.kind()) => {}
+                    Err((_, error)) if is_gone(error.kind()) => {}
                     other => other?,
                 },
                 Found::File(entry) => match entry.metadata() {
                     Err(error) if is_gone(error.kind()) => {}
-                    Err(error) => return Err(error),
+                    Err(error) => return Err((entry.path(), error)),
                     Ok(_) if self.listing.objects.len() == self.limit => self.listing.more = true,
                     Ok(metadata) => self.listing.objects.push(Listed {
                         key,
@@ -80,7 +112,7 @@ impl Walk<'_> {
     }
 
     /// The key of an entry that is, or may hold, an object to list.
-    fn wanted(&self, base: &str, entry: DirEntry) -> Result<Option<(String, Found)>> {
+    fn wanted(&self, base: &str, entry: DirEntry) -> std::io::Result<Option<(String, Found)>> {
         let name = entry.file_name();
         let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
             return Ok(None);
@@ -90,6 +122,9 @@ impl Walk<'_> {
             other => other?,
         };
         if kind.is_dir() {
+            if base.is_empty() && !is_ours(name) {
+                return Ok(None);
+            }
             let key = format!("{base}{name}/");
             let inside = key.starts_with(self.prefix) || self.prefix.starts_with(&key);
             let ahead = self

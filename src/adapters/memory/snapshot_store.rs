@@ -1,6 +1,6 @@
 //! The bucket in memory: the guarantees of the real ones, and nothing that outlives the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::ports::{
-    BackendInfo, ETag, Inspection, Listed, Listing, Object, Precondition, PutOutcome,
+    BackendInfo, ETag, Folders, Inspection, Listed, Listing, Object, Precondition, PutOutcome,
     SnapshotStore, StoreResult, Verdict, within,
 };
 
@@ -152,6 +152,17 @@ impl SnapshotStore for MemorySnapshotStore {
         let more = objects.len() > limit;
         objects.truncate(limit);
         Ok(Listing { objects, more })
+    }
+
+    async fn folders(&self, _from: Option<&str>) -> StoreResult<Folders> {
+        let bucket = self.bucket();
+        let keys = bucket.objects.keys();
+        let tops = keys.filter_map(|key| key.strip_prefix(&self.prefix)?.split_once('/'));
+        let names: BTreeSet<_> = tops.map(|(top, _)| top.to_owned()).collect();
+        Ok(Folders {
+            names: names.into_iter().collect(),
+            next: None,
+        })
     }
 
     async fn delete(&self, key: &str) -> StoreResult<()> {

@@ -1,7 +1,8 @@
 //! The port on S3.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,12 +21,15 @@ use super::options::{Encryption, S3Options, parse_url};
 use super::{connect, inspect};
 use crate::domain::Digest;
 use crate::ports::{
-    BackendInfo, ETag, Fault, Inspection, Listed, Listing, Object, Oversize, Precondition,
+    BackendInfo, ETag, Fault, Folders, Inspection, Listed, Listing, Object, Oversize, Precondition,
     PutOutcome, SnapshotStore, StoreError, StoreResult,
 };
 
 /// How often a GET whose body breaks off is begun.
 const BODY_ATTEMPTS: u32 = 3;
+
+/// How many listings under way are remembered.
+const LISTINGS: usize = 64;
 
 /// A bucket on S3, seen from a prefix; see the [module](super). Clones share the connections.
 #[derive(Clone)]
@@ -35,6 +39,15 @@ pub struct S3SnapshotStore {
     prefix: Arc<str>,
     encryption: Option<Encryption>,
     body_timeout: Duration,
+    under_way: Arc<Mutex<VecDeque<UnderWay>>>,
+}
+
+/// A listing that goes on: with the store's own word for where it is. The key alone would do where keys are sorted by their
+/// bytes, and some stores sort otherwise.
+struct UnderWay {
+    prefix: String,
+    last: String,
+    token: String,
 }
 
 impl fmt::Debug for S3SnapshotStore {
@@ -53,7 +66,30 @@ impl S3SnapshotStore {
             prefix: prefix.into(),
             encryption: options.encryption.clone(),
             body_timeout: options.request_timeout,
+            under_way: Arc::default(),
         })
+    }
+
+    /// Where the store said that the listing goes on after `last`.
+    fn go_on(&self, prefix: &str, last: &str) -> Option<String> {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_it = |listing: &UnderWay| listing.last == last && listing.prefix == prefix;
+        let place = under_way.iter().position(is_it)?;
+        under_way.remove(place).map(|listing| listing.token)
+    }
+
+    fn remember(&self, listing: UnderWay) {
+        let mut under_way = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if under_way.len() == LISTINGS {
+            under_way.pop_front();
+        }
+        under_way.push_back(listing);
     }
 
     pub(super) fn full(&self, key: &str) -> String {
@@ -240,8 +276,12 @@ impl SnapshotStore for S3SnapshotStore {
             .list_objects_v2()
             .bucket(&*self.bucket)
             .prefix(self.full(prefix))
-            .max_keys(i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000))
-            .set_start_after(after.map(|after| self.full(after)));
+            .max_keys(i32::try_from(limit.clamp(1, 1000)).unwrap_or(1000));
+        let token = after.and_then(|after| self.go_on(prefix, after));
+        let request = match token {
+            Some(token) => request.continuation_token(token),
+            None => request.set_start_after(after.map(|after| self.full(after))),
+        };
         let answer = request.send().await.map_err(|error| call.failed(&error))?;
         let more = answer.is_truncated.unwrap_or(false);
         let mut objects = Vec::new();
@@ -260,7 +300,41 @@ impl SnapshotStore for S3SnapshotStore {
                 size,
             });
         }
+        if let (true, Some(last), Some(token)) =
+            (more, objects.last(), answer.next_continuation_token)
+        {
+            self.remember(UnderWay {
+                prefix: prefix.to_owned(),
+                last: last.key.clone(),
+                token,
+            });
+        }
         Ok(Listing { objects, more })
+    }
+
+    #[instrument(name = "s3.folders", level = "debug", skip(self))]
+    async fn folders(&self, from: Option<&str>) -> StoreResult<Folders> {
+        let call = self.call("list the folders of", &self.prefix, Effect::Reads);
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&*self.bucket)
+            .prefix(&*self.prefix)
+            .delimiter("/")
+            .set_continuation_token(from.map(str::to_owned));
+        let answer = request.send().await.map_err(|error| call.failed(&error))?;
+        let folders = answer.common_prefixes.unwrap_or_default();
+        let names = folders.iter().filter_map(|folder| {
+            let name = folder.prefix.as_deref()?.strip_prefix(&*self.prefix)?;
+            Some(name.trim_end_matches('/').to_owned())
+        });
+        let names = names.collect();
+        let next = match (answer.is_truncated, answer.next_continuation_token) {
+            (Some(true), None) => return Err(call.absurd("the answer does not say how to go on")),
+            (Some(true), next) => next,
+            _ => None,
+        };
+        Ok(Folders { names, next })
     }
 
     #[instrument(name = "s3.delete", level = "debug", skip(self))]

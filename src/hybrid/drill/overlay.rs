@@ -96,6 +96,9 @@ impl State {
 
     /// Puts what is here into a part of the listing below, which holds everything up to its last key if there is more.
     fn merge(&self, below: Listing, prefix: &str, after: Option<&str>, limit: usize) -> Listing {
+        if !is_sorted(&below, after) {
+            return self.append(below, prefix);
+        }
         let known_until = below
             .objects
             .last()
@@ -130,6 +133,29 @@ impl State {
             more,
         }
     }
+
+    /// The same where the store below sorts in another way: what is only here comes after all that is there. A key may come
+    /// twice, and the last part may be longer than it was to be.
+    fn append(&self, mut below: Listing, prefix: &str) -> Listing {
+        below
+            .objects
+            .retain(|object| !self.over.contains_key(&object.key));
+        if !below.more {
+            let here = self.over.iter().filter(|(key, _)| key.starts_with(prefix));
+            below.objects.extend(here.filter_map(|(key, object)| {
+                let size = object.as_ref()?.bytes.len() as u64;
+                let key = key.clone();
+                Some(Listed { key, size })
+            }));
+        }
+        below
+    }
+}
+
+/// Whether this part of a listing is in byte order, as far as it shows.
+fn is_sorted(listing: &Listing, after: Option<&str>) -> bool {
+    let keys = listing.objects.iter().map(|object| object.key.as_str());
+    after.into_iter().chain(keys).is_sorted()
 }
 
 #[async_trait]

@@ -1,140 +1,184 @@
 //! What is written, and what must come of it.
 
 use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::future::join_all;
+use tokio::time::Instant;
 
-use super::ProbeLevel;
 use super::tally::{Attempt, Race, Tally};
+use super::{ProbeLevel, ProbeProgress};
 use crate::domain::format::most_bytes;
 use crate::ports::{
-    Fault, Inspection, Precondition, PutOutcome, SnapshotStore, StoreError, StoreResult, Verdict,
+    Fault, Inspection, Precondition, PutOutcome, Side, SnapshotStore, StoreError, StoreResult,
+    Verdict,
 };
 
 /// How often a writer tries again after a 409.
 const CONFLICTS: usize = 20;
 
+/// Names that whole keys and folders sort differently.
+const NAMES: [&str; 4] = ["order/a-b/x", "order/a.b/x", "order/a/x", "order/a0/x"];
+
 /// A probe under way.
 pub(super) struct Probe<'a> {
     pub(super) store: &'a dyn SnapshotStore,
     pub(super) base: String,
+    /// What may have been written, and what certainly was.
     pub(super) touched: BTreeSet<String>,
+    pub(super) written: Mutex<BTreeSet<String>>,
     pub(super) checks: Vec<Inspection>,
+    pub(super) unanswered: Option<String>,
+    pub(super) until: Instant,
+    pub(super) progress: &'a ProbeProgress,
+}
+
+/// What came of the races.
+#[derive(Default)]
+struct Races {
+    created: Tally,
+    kept: Tally,
+    replaced: Tally,
+    stale: Tally,
+    read: Tally,
+}
+
+impl Races {
+    /// The store refuses what is tried: once more says no more.
+    fn is_over(&self) -> bool {
+        let mut tallies = [&self.created, &self.replaced].into_iter();
+        tallies.any(|tally| tally.error.is_some())
+    }
 }
 
 impl Probe<'_> {
-    pub(super) async fn run(&mut self, level: ProbeLevel) -> StoreResult<()> {
+    pub(super) async fn run(&mut self, level: ProbeLevel) {
         match level {
             ProbeLevel::Brief => {
-                self.races(4, 1).await?;
-                self.listing(&[]).await?;
+                self.races(4, 1).await;
+                self.listing(&[]).await;
             }
             ProbeLevel::Race { writers, rounds } => {
                 let (writers, rounds) = (writers.clamp(2, 64), rounds.clamp(1, 1000));
-                self.races(writers, rounds).await?;
-                self.counter(writers, rounds).await?;
-                self.listing(&["order/a-b/x", "order/a.b/x", "order/a/x", "order/a0/x"])
-                    .await?;
+                self.races(writers, rounds).await;
+                self.progress.begin("counter");
+                self.counter(writers, rounds).await;
+                self.progress.begin("listing");
+                self.listing(&NAMES).await;
+                self.progress.begin("what only the store knows");
                 let scratch = self.key("inspect");
-                self.checks.extend(self.store.inspect(&scratch).await?);
+                match self.within(self.store.inspect(&scratch)).await {
+                    Ok(seen) => self.checks.extend(seen),
+                    Err(error) => self.check("inspection", Verdict::Unknown, error.report()),
+                }
             }
         }
-        Ok(())
+    }
+
+    /// The answer, if it comes while there is time.
+    async fn within<T>(&self, work: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        let answer = tokio::time::timeout_at(self.until, work).await;
+        answer.unwrap_or_else(|_| {
+            let message = "there was no time left for it";
+            Err(StoreError::new(Side::Bucket, Fault::Unavailable, message))
+        })
     }
 
     /// Many create an object at once, and many replace it: one each time, and what was replaced stays replaced.
-    async fn races(&mut self, writers: usize, rounds: usize) -> StoreResult<()> {
-        let mut created = Tally::default();
-        let mut replaced = Tally::default();
-        let (mut kept, mut read, mut stale) =
-            (Tally::default(), Tally::default(), Tally::default());
+    async fn races(&mut self, writers: usize, rounds: usize) {
+        let mut races = Races::default();
+        let mut done = 0;
         for round in 0..rounds {
+            if (round > 0 && Instant::now() >= self.until) || races.is_over() {
+                break;
+            }
+            self.progress.round("races", round + 1);
             let key = self.key(&format!("object-{round}"));
-            let race = self
-                .race(&key, &Precondition::Absent, writers, "create")
-                .await?;
-            created.race(&race);
-            kept.attempt(&self.put(&key, "again".into(), Precondition::Absent).await?);
-            let Some((bytes, first)) = race.winner() else {
-                continue;
-            };
-            read.is(self
-                .store
-                .get(&key, most_bytes(&key))
-                .await?
-                .is_some_and(|object| object.bytes == *bytes));
-
-            let condition = Precondition::Matches(first.clone());
-            let race = self.race(&key, &condition, writers, "replace").await?;
-            replaced.race(&race);
-            stale.attempt(&self.put(&key, "stale".into(), condition).await?);
-            let Some((bytes, _)) = race.winner() else {
-                continue;
-            };
-            read.is(self
-                .store
-                .get(&key, most_bytes(&key))
-                .await?
-                .is_some_and(|object| object.bytes == *bytes));
+            self.race_for(&key, writers, &mut races).await;
+            done += 1;
         }
-        let races = |what: &str| format!("{rounds} × {writers} writers {what} the same object");
+        let told = |what: &str| format!("{done} × {writers} writers {what} the same object");
         self.tell(
             "create-race",
-            &created,
-            &races("create"),
+            &races.created,
+            &told("create"),
             "more or fewer than one succeeded (`If-None-Match: *`)",
         );
         self.tell(
             "create-only",
-            &kept,
+            &races.kept,
             "an object that exists is not created again",
             "it was overwritten",
         );
         self.tell(
             "replace-race",
-            &replaced,
-            &races("replace"),
+            &races.replaced,
+            &told("replace"),
             "more or fewer than one succeeded (`If-Match`)",
         );
         self.tell(
             "compare-and-set",
-            &stale,
+            &races.stale,
             "a stale ETag is refused",
             "it was accepted",
         );
         self.tell(
             "read-after-write",
-            &read,
+            &races.read,
             "a read sees the newest write",
             "it saw something else",
         );
-        Ok(())
+    }
+
+    async fn race_for(&self, key: &str, writers: usize, races: &mut Races) {
+        let race = self.race(key, &Precondition::Absent, writers, "create");
+        let race = races.created.answer(race.await);
+        let again = self.put(key, "again".into(), Precondition::Absent).await;
+        if let Some(race) = &race {
+            races.created.race(race);
+        }
+        if let Some(again) = races.kept.answer(again) {
+            races.kept.attempt(&again);
+        }
+        let Some((bytes, first)) = race.as_ref().and_then(Race::winner) else {
+            return;
+        };
+        self.read(key, bytes, races).await;
+        let condition = Precondition::Matches(first.clone());
+        let race = self.race(key, &condition, writers, "replace").await;
+        let race = races.replaced.answer(race);
+        let stale = self.put(key, "stale".into(), condition).await;
+        if let Some(race) = &race {
+            races.replaced.race(race);
+        }
+        if let Some(stale) = races.stale.answer(stale) {
+            races.stale.attempt(&stale);
+        }
+        if let Some((bytes, _)) = race.as_ref().and_then(Race::winner) {
+            self.read(key, bytes, races).await;
+        }
+    }
+
+    async fn read(&self, key: &str, expected: &Bytes, races: &mut Races) {
+        let found = self.within(self.store.get(key, most_bytes(key))).await;
+        if let Some(found) = races.read.answer(found) {
+            races
+                .read
+                .is(found.is_some_and(|object| object.bytes == *expected));
+        }
     }
 
     /// Many increment a number; as many increments as were acknowledged are in it.
-    async fn counter(&mut self, writers: usize, rounds: usize) -> StoreResult<()> {
+    async fn counter(&mut self, writers: usize, rounds: usize) {
         let key = self.key("counter");
         let mut tally = Tally::default();
-        if let Attempt::Won(_) = self.put(&key, "0".into(), Precondition::Absent).await? {
-            let (this, name) = (&*self, key.as_str());
-            let counts =
-                join_all((0..writers).map(|_| this.count(name, rounds, writers * rounds))).await;
-            let (mut sure, mut maybe) = (0, 0);
-            for counted in counts {
-                let (done, unknown) = counted?;
-                sure += done;
-                maybe += unknown;
-            }
-            let found = self
-                .store
-                .get(&key, most_bytes(&key))
-                .await?
-                .and_then(|object| number(&object.bytes));
-            let exact = found.is_some_and(|found| (sure..=sure + maybe).contains(&found));
-            tally.is(exact && sure + maybe == writers * rounds);
-        } else {
-            tally.unknown += 1;
+        let counted = self.count_all(&key, writers, rounds).await;
+        match tally.answer(counted) {
+            Some(Some(exact)) => tally.is(exact),
+            Some(None) => tally.unknown += 1,
+            None => {}
         }
         let what = format!(
             "{writers} writers count to {} by compare-and-set",
@@ -146,7 +190,30 @@ impl Probe<'_> {
             &what,
             "updates were lost, or never accepted",
         );
-        Ok(())
+    }
+
+    /// Whether all increments are in it; `None` when the number could not be begun.
+    async fn count_all(
+        &self,
+        key: &str,
+        writers: usize,
+        rounds: usize,
+    ) -> StoreResult<Option<bool>> {
+        let begun = self.put(key, "0".into(), Precondition::Absent).await?;
+        if !matches!(begun, Attempt::Won(_)) {
+            return Ok(None);
+        }
+        let counts = (0..writers).map(|_| self.count(key, rounds, writers * rounds));
+        let (mut sure, mut maybe) = (0, 0);
+        for counted in join_all(counts).await {
+            let (done, unknown) = counted?;
+            sure += done;
+            maybe += unknown;
+        }
+        let found = self.within(self.store.get(key, most_bytes(key))).await?;
+        let found = found.and_then(|object| number(&object.bytes));
+        let exact = found.is_some_and(|found| (sure..=sure + maybe).contains(&found));
+        Ok(Some(exact && sure + maybe == writers * rounds))
     }
 
     /// One writer's increments: those that were acknowledged, and those that may have happened. Where every refusal is
@@ -154,7 +221,7 @@ impl Probe<'_> {
     async fn count(&self, key: &str, times: usize, patience: usize) -> StoreResult<(usize, usize)> {
         let (mut done, mut unknown, mut refused) = (0, 0, 0);
         while done + unknown < times && refused <= patience {
-            let Some(object) = self.store.get(key, most_bytes(key)).await? else {
+            let Some(object) = self.within(self.store.get(key, most_bytes(key))).await? else {
                 break;
             };
             let Some(count) = number(&object.bytes) else {
@@ -173,30 +240,52 @@ impl Probe<'_> {
         Ok((done, unknown))
     }
 
-    /// What was written is listed, in byte order, in parts.
-    async fn listing(&mut self, names: &[&str]) -> StoreResult<()> {
+    /// What was written is listed, whole, in parts. In which order is told: driftline sorts what it lists.
+    async fn listing(&mut self, names: &[&str]) {
         let mut whole = Tally::default();
         for name in names {
             let key = self.key(name);
-            self.put(&key, Bytes::new(), Precondition::Absent).await?;
+            // That a store refuses to be written to is told by others.
+            drop(self.put(&key, Bytes::new(), Precondition::Absent).await);
         }
         let limit = if names.is_empty() { 1000 } else { 3 };
         let (mut found, mut more) = (Vec::new(), true);
         while more {
             let after = found.last().cloned();
-            let part = self.store.list(&self.base, after.as_deref(), limit).await?;
+            let part = self.store.list(&self.base, after.as_deref(), limit);
+            let part = self.within(part).await;
+            let Some(part) = whole.answer(part) else {
+                break;
+            };
             more = part.more && !part.objects.is_empty() && found.len() <= self.touched.len();
             found.extend(part.objects.into_iter().map(|object| object.key));
         }
-        whole.is(found.iter().eq(&self.touched));
-        let expected = "a listing names every object once, in byte order";
+        let in_order = found.is_sorted();
+        let mut sorted = found.clone();
+        sorted.sort_unstable();
+        if whole.error.is_none() {
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            let once = sorted.is_sorted_by(|left, right| left < right);
+            let ours = sorted.iter().all(|key| self.touched.contains(key));
+            whole.is(once && ours && written.iter().all(|key| sorted.binary_search(key).is_ok()));
+        }
         self.tell(
             "listing",
             &whole,
-            expected,
+            "a listing names every object once",
             &format!("it named {} of {}", found.len(), self.touched.len()),
         );
-        Ok(())
+        if whole.verdict() == Verdict::Pass && !names.is_empty() {
+            let (verdict, detail) = if in_order {
+                (Verdict::Pass, "a listing is in byte order")
+            } else {
+                (
+                    Verdict::Info,
+                    "a listing is whole, and in another order than that of bytes: driftline sorts what it lists",
+                )
+            };
+            self.check("listing-order", verdict, detail.to_owned());
+        }
     }
 
     /// All writers PUT at once, under the same condition.
@@ -232,8 +321,13 @@ impl Probe<'_> {
 
     async fn put(&self, key: &str, bytes: Bytes, condition: Precondition) -> StoreResult<Attempt> {
         for _ in 0..CONFLICTS {
-            match self.store.put(key, bytes.clone(), condition.clone()).await {
-                Ok(PutOutcome::Written(etag)) => return Ok(Attempt::Won(etag)),
+            let put = self.store.put(key, bytes.clone(), condition.clone());
+            match self.within(put).await {
+                Ok(PutOutcome::Written(etag)) => {
+                    let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+                    written.insert(key.to_owned());
+                    return Ok(Attempt::Won(etag));
+                }
                 Ok(PutOutcome::PreconditionFailed) => return Ok(Attempt::Lost),
                 Ok(PutOutcome::Conflict) => {}
                 Err(error) if error.fault() == Fault::OutcomeUnknown => {
@@ -277,25 +371,21 @@ impl Probe<'_> {
     }
 
     fn tell(&mut self, name: &'static str, tally: &Tally, expected: &str, otherwise: &str) {
-        match *tally {
-            Tally {
-                bad: 0,
-                unknown: 0,
-                good: 1..,
-            } => self.check(name, Verdict::Pass, expected.to_owned()),
-            Tally { bad: 0, .. } => {
-                self.check(
-                    name,
-                    Verdict::Unknown,
-                    format!("could not be found out: {expected}"),
-                );
+        let verdict = tally.verdict();
+        let detail = match (verdict, &tally.error, tally.bad) {
+            (Verdict::Pass, ..) => expected.to_owned(),
+            (Verdict::Fail, _, bad @ 1..) => format!("{expected}: {otherwise} ({bad} times)"),
+            (Verdict::Fail, Some(error), _) => {
+                format!("{expected}: the store refuses it: {}", error.report())
             }
-            Tally { bad, .. } => self.check(
-                name,
-                Verdict::Fail,
-                format!("{expected}: {otherwise} ({bad} times)"),
-            ),
-        }
+            (_, Some(error), _) => {
+                let reason = format!("could not be found out: {expected}: {}", error.report());
+                self.unanswered.get_or_insert_with(|| reason.clone());
+                reason
+            }
+            _ => format!("could not be found out: {expected}"),
+        };
+        self.check(name, verdict, detail);
     }
 
     pub(super) fn check(&mut self, name: &'static str, verdict: Verdict, detail: String) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::ports::ETag;
+use crate::ports::{ETag, Fault, StoreError, StoreResult, Verdict};
 
 /// What came of one writer's PUT.
 pub(super) enum Attempt {
@@ -33,6 +33,8 @@ pub(super) struct Tally {
     pub(super) good: usize,
     pub(super) bad: usize,
     pub(super) unknown: usize,
+    /// The store did not even try, and what it said.
+    pub(super) error: Option<StoreError>,
 }
 
 impl Tally {
@@ -55,6 +57,28 @@ impl Tally {
             Attempt::Lost => self.good += 1,
             Attempt::Won(_) => self.bad += 1,
             Attempt::Unknown => self.unknown += 1,
+        }
+    }
+
+    /// What was answered; an error is kept, and ends what it was asked for.
+    pub(super) fn answer<T>(&mut self, answer: StoreResult<T>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// The verdict on a promise. A store that refuses to be asked keeps it as little as one that breaks it; one that could
+    /// not answer may answer another time.
+    pub(super) fn verdict(&self) -> Verdict {
+        match (self.bad, &self.error) {
+            (1.., _) => Verdict::Fail,
+            (0, Some(error)) if error.fault() == Fault::Refused => Verdict::Fail,
+            (0, None) if self.unknown == 0 && self.good > 0 => Verdict::Pass,
+            (0, _) => Verdict::Unknown,
         }
     }
 }

@@ -1,26 +1,30 @@
 //! The bucket's objects, tenant by tenant.
+//!
+//! In which order a store lists is its own affair: most sort whole keys by their bytes, some folder by folder. Either way a
+//! tenant's objects come together, and that they do is checked. A tenant's keys are sorted here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 
 use crate::domain::TenantId;
 use crate::domain::format::tenant_of;
-use crate::ports::{SnapshotStore, StoreResult};
+use crate::ports::{Fault, Side, SnapshotStore, StoreError, StoreResult};
 
 const PAGE: usize = 1000;
 
 /// A tenant and the keys of its objects, in byte order.
 pub(crate) type TenantObjects = (TenantId, Vec<String>);
 
-/// Walks through a listing once and groups it by tenant: a tenant's keys are contiguous in byte order.
+/// Walks through a listing once and groups it by tenant.
 pub(crate) struct Lister<'a> {
     store: &'a dyn SnapshotStore,
     prefix: String,
     read: VecDeque<String>,
     last: Option<String>,
     more: bool,
+    done: BTreeSet<TenantId>,
 }
 
 impl<'a> Lister<'a> {
@@ -32,6 +36,7 @@ impl<'a> Lister<'a> {
             read: VecDeque::new(),
             last: None,
             more: true,
+            done: BTreeSet::new(),
         }
     }
 
@@ -61,6 +66,21 @@ impl<'a> Lister<'a> {
 
     /// The next tenant; `None` at the end.
     pub(crate) async fn next(&mut self) -> StoreResult<Option<TenantObjects>> {
+        let Some((tenant, mut keys)) = self.group().await? else {
+            return Ok(None);
+        };
+        if !self.done.insert(tenant.clone()) {
+            let message = format!(
+                "list the bucket: the objects of {tenant} do not come together, so that nobody can tell when all are read"
+            );
+            return Err(StoreError::new(Side::Bucket, Fault::Refused, message));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(Some((tenant, keys)))
+    }
+
+    async fn group(&mut self) -> StoreResult<Option<TenantObjects>> {
         let mut group: Option<TenantObjects> = None;
         loop {
             while let Some(key) = self.read.pop_front() {

@@ -22,14 +22,14 @@ use self::batch::{Batch, BatchError, Progress};
 use super::bucket::BucketError;
 use super::handbook;
 use super::ownership::{self, Standing};
-use super::probe::{self, ProbeLevel};
+use super::probe::{self, ProbeLevel, ProbeProgress};
 use super::recovery;
 use super::settings::{Settings, Sides};
 use crate::domain::TenantId;
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
-    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, LeaseRequest, ShadowFailure, StoreError,
-    Work, WorkerId,
+    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, LeaseRequest, ShadowFailure, Side,
+    StoreError, Work, WorkerId,
 };
 
 /// Shadows pending entries.
@@ -230,6 +230,7 @@ impl Replicator {
             clock.as_ref(),
             entropy.as_ref(),
             ProbeLevel::Brief,
+            &ProbeProgress::default(),
         )
         .await?;
         if !report.passed() {
@@ -244,6 +245,12 @@ impl Replicator {
                 format!("the store {store} cannot hold snapshots: {failed}"),
             )
             .hint(Hint::ChangeStore));
+        }
+        if let Some(reason) = report.unanswered {
+            return Err(Error::new(
+                ErrorKind::Unavailable(Side::Bucket),
+                format!("try the store's conditional writes: {reason}"),
+            ));
         }
         // Before the record: whoever dies in between writes them again, where after it nobody would.
         handbook::write(&self.sides.bucket()).await;

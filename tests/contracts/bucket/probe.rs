@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::adapters::system::System;
-use driftline::hybrid::probe::{ProbeLevel, ProbeReport, probe};
+use driftline::hybrid::probe::{PROMISES, ProbeLevel, ProbeProgress, ProbeReport, probe};
 use driftline::ports::{
-    BackendInfo, Clock, Fault, Inspection, Listing, Object, Precondition, PutOutcome,
-    SnapshotStore, StoreResult, Verdict,
+    BackendInfo, Clock, Inspection, Listing, Object, Precondition, PutOutcome, SnapshotStore,
+    StoreResult, Verdict,
 };
 
 use crate::support::faults::{FaultyStore, Flaw, Method, On};
@@ -21,7 +21,7 @@ const RACE: ProbeLevel = ProbeLevel::Race {
 };
 
 pub async fn run(store: &dyn SnapshotStore, level: ProbeLevel) -> StoreResult<ProbeReport> {
-    probe(store, &System, &System, level).await
+    probe(store, &System, &System, level, &ProbeProgress::default()).await
 }
 
 /// How a store falls short.
@@ -32,6 +32,7 @@ enum Lie {
     ChecksThenWrites,
     NeverMatches,
     ListsBackwards,
+    ListsByFolder,
     AnotherTime,
 }
 
@@ -90,6 +91,9 @@ impl SnapshotStore for Liar {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing> {
+        if self.lie == Lie::ListsByFolder {
+            return list_by_folder(&self.memory, prefix, after, limit).await;
+        }
         let mut listing = self.memory.list(prefix, after, limit).await?;
         if self.lie == Lie::ListsBackwards {
             listing.objects.reverse();
@@ -113,6 +117,24 @@ impl SnapshotStore for Liar {
     async fn inspect(&self, scratch: &str) -> StoreResult<Vec<Inspection>> {
         self.memory.inspect(scratch).await
     }
+}
+
+/// A part of a listing in the order of a tree, which goes on after a key in that order.
+async fn list_by_folder(
+    memory: &MemorySnapshotStore,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> StoreResult<Listing> {
+    let parts = |key: &str| key.split('/').map(str::to_owned).collect::<Vec<_>>();
+    let mut objects = memory.list(prefix, None, 1000).await?.objects;
+    objects.sort_by_key(|object| parts(&object.key));
+    if let Some(after) = after.map(parts) {
+        objects.retain(|object| parts(&object.key) > after);
+    }
+    let more = objects.len() > limit;
+    objects.truncate(limit);
+    Ok(Listing { objects, more })
 }
 
 #[tokio::test]
@@ -176,6 +198,82 @@ async fn writes_that_are_not_atomic_lose_updates() {
     );
 }
 
+/// Folder by folder, as stores do that keep their objects in a tree.
+#[tokio::test]
+async fn another_order_is_told_and_is_no_failure() {
+    for level in [RACE, ProbeLevel::Brief] {
+        let liar = Liar {
+            memory: MemorySnapshotStore::new(),
+            lie: Lie::ListsByFolder,
+        };
+        let report = run(&liar, level).await.unwrap();
+        assert!(report.passed(), "{:?}", report.checks);
+        let verdict = |name| {
+            let check = report.checks.iter().find(|check| check.name == name);
+            check.map(|check| check.verdict)
+        };
+        assert_eq!(verdict("listing"), Some(Verdict::Pass));
+        let order = (level == RACE).then_some(Verdict::Info);
+        assert_eq!(verdict("listing-order"), order);
+    }
+}
+
+/// One question that a store refuses, or cannot answer now, leaves the others their answers.
+#[tokio::test]
+async fn an_error_ends_one_check_and_not_the_table() {
+    for (method, key, flaw, failed) in [
+        (Method::Put, "/object-", Flaw::Refused, Some("create-race")),
+        (Method::Put, "/counter", Flaw::Refused, Some("counter")),
+        (
+            Method::Get,
+            "/object-",
+            Flaw::Refused,
+            Some("read-after-write"),
+        ),
+        (Method::Get, "/object-", Flaw::Unavailable, None),
+        (
+            Method::List,
+            "_driftline/probe/",
+            Flaw::Refused,
+            Some("listing"),
+        ),
+        (Method::List, "_driftline/probe/", Flaw::Unavailable, None),
+    ] {
+        let store = FaultyStore::over(MemorySnapshotStore::new());
+        store.fail(On::method(method, key), flaw);
+        let report = run(&store, RACE).await.unwrap();
+        for name in PROMISES {
+            let told = report.checks.iter().any(|check| check.name == name);
+            assert!(told, "{name} after {key}: {report:?}");
+        }
+        let failures: Vec<_> = report.failures().map(|check| check.name).collect();
+        match failed {
+            Some(failed) => assert!(failures.contains(&failed), "{key}: {failures:?}"),
+            None => {
+                assert_eq!(failures, [""; 0], "{key}");
+                assert!(report.unanswered.is_some(), "{key}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_ends_within_a_minute() {
+    let store = FaultyStore::over(MemorySnapshotStore::new());
+    store.fail(
+        On::put("_driftline/probe/").skip(20),
+        Flaw::Slow(Duration::from_hours(1)),
+    );
+    let began = tokio::time::Instant::now();
+    let report = run(&store, RACE).await.unwrap();
+    assert!(
+        began.elapsed() < Duration::from_mins(1),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(report.unanswered.is_some(), "{report:?}");
+}
+
 #[tokio::test]
 async fn a_clock_that_is_off_is_a_warning() {
     let report = run(
@@ -220,8 +318,15 @@ async fn what_was_written_is_removed_after_a_failure_too() {
             On::put("_driftline/probe/").skip(calls).times(1),
             Flaw::Refused,
         );
-        let error = run(&store, RACE).await.unwrap_err();
-        assert_eq!(error.fault(), Fault::Refused);
+        let report = run(&store, RACE).await.unwrap();
+        let refused = |check: &&Inspection| check.detail.contains("refuses it");
+        // The objects by which a listing is tried are written by nobody else; what refuses them refuses the others, too.
+        if calls < 35 {
+            assert!(
+                report.failures().any(|check| refused(&check)),
+                "{calls}: {report:?}"
+            );
+        }
         assert_eq!(memory.snapshot(), empty, "after {calls} writes");
     }
 }

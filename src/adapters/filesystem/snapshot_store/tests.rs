@@ -279,3 +279,54 @@ fn the_url_names_the_directory() {
         store.url()
     );
 }
+
+/// A name that leads to itself: nobody can read it, whoever asks.
+fn unreadable(path: &Path) {
+    std::os::unix::fs::symlink(path.file_name().unwrap(), path).unwrap();
+}
+
+#[tokio::test]
+async fn what_can_be_no_tenants_is_not_entered() {
+    let (_directory, store) = store();
+    create(&store, "acme/x", "1").await;
+    create(&store, "_driftline/x", "2").await;
+    for name in ["lost+found", "a neighbour's", "_others"] {
+        fs::create_dir(store.root().join(name)).unwrap();
+        fs::write(store.root().join(name).join("x"), "").unwrap();
+    }
+    let listing = store.list("", None, 10).await.unwrap();
+    let keys: Vec<_> = listing.objects.iter().map(|it| it.key.as_str()).collect();
+    assert_eq!(keys, ["_driftline/x", "acme/x"]);
+    let folders = store.folders(None).await.unwrap();
+    assert_eq!(folders.names, ["_driftline", "acme"]);
+}
+
+#[tokio::test]
+async fn an_empty_directory_is_no_folder() {
+    let (_directory, store) = store();
+    fs::create_dir_all(store.root().join("acme/versions")).unwrap();
+    assert_eq!(store.folders(None).await.unwrap().names, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_must_be_read_and_cannot_is_named() {
+    let (_directory, store) = store();
+    create(&store, "acme/x", "1").await;
+    let bucket = store.root().join("acme/bucket.json");
+    unreadable(&bucket);
+    let error = store.get("acme/bucket.json", 10).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Refused);
+    assert!(error.report().contains("acme/bucket.json"), "{error}");
+
+    // Whoever opens a pipe to read it waits for a writer that never comes.
+    let pipe = store.root().join("acme/pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let read = tokio::time::timeout(
+        std::time::Duration::from_secs(5),
+        store.get("acme/pipe", 10),
+    );
+    let error = read.await.expect("nobody waits").unwrap_err();
+    assert_eq!(error.fault(), Fault::Refused);
+    assert!(error.report().contains("acme/pipe"), "{error}");
+}
