@@ -14,8 +14,9 @@ TEST = cargo test --locked --no-fail-fast --features failpoints
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-setup: ## Install what tests need: PostgreSQL and LocalStack
+setup: ## Install what tests need: PostgreSQL, PgBouncer and LocalStack
 	@tests/setup/postgres.sh >/dev/null
+	@tests/setup/pgbouncer.sh >/dev/null
 	@localstack/setup.sh
 
 test: setup ## Run all tests, against a real PostgreSQL and LocalStack

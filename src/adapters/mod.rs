@@ -18,5 +18,7 @@ pub mod sources;
 pub mod sqlite;
 pub mod system;
 mod text;
+#[cfg(any(feature = "postgres", feature = "s3", feature = "http"))]
+mod tls;
 #[cfg(feature = "http")]
 pub mod webhook;

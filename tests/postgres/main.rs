@@ -6,9 +6,12 @@ mod support;
 mod concurrency;
 mod faults;
 mod isolation;
+mod limits;
+mod pooler;
 mod reading;
 mod schema;
 mod scratch;
+mod surroundings;
 
 use driftline::adapters::system::System;
 use driftline::domain::content::Content;

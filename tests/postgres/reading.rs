@@ -122,11 +122,15 @@ async fn every_transaction_of_a_reader_begins_as_read_only() {
     reader.session().await.unwrap();
     reader.close().await;
     let log = cluster.log();
-    let began = log.matches("statement: BEGIN READ ONLY;").count();
+    let beginning = "statement: BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY";
+    let began = log.matches(beginning).count();
     assert_eq!(began, 5, "{log}");
     assert_eq!(log.matches("BEGIN").count(), 5, "{log}");
     let selects = log.matches("execute sqlx_s_").count();
-    assert_eq!(selects, 5, "one statement each: {log}");
+    assert_eq!(
+        selects, 7,
+        "one statement each, and two name their tenant first: {log}"
+    );
 }
 
 #[tokio::test]

@@ -30,8 +30,13 @@ async fn shadowed() -> (Database, PostgresDatabase, HybridManifestRepository) {
     };
     let repository = HybridManifestRepository::new(sides, Settings::default());
     repository.check_ownership().await.unwrap();
-    for name in ["acme", "beta"] {
-        for number in 0..150 {
+    fill(&repository, &["acme", "beta"], 150).await;
+    (place, adapter, repository)
+}
+
+async fn fill(repository: &HybridManifestRepository, names: &[&str], versions: u32) {
+    for name in names {
+        for number in 0..versions {
             let content = format!("{{\"schemaVersion\":\"1\",\"n\":{number}}}").into_bytes();
             let request = CreateManifest {
                 content,
@@ -44,7 +49,36 @@ async fn shadowed() -> (Database, PostgresDatabase, HybridManifestRepository) {
         }
     }
     repository.drain(CancellationToken::new()).await.unwrap();
-    (place, adapter, repository)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_may_be_called_like_the_schema() {
+    let (place, adapter, repository) = shadowed().await;
+    allow(&place).await;
+    let names = [
+        "driftline.prod",
+        "driftline.tenant",
+        "driftline.",
+        "driftline",
+    ];
+    fill(&repository, &names, 2).await;
+    let scratch = adapter.scratch().await.unwrap();
+    let report = repository
+        .drill(
+            Arc::new(scratch.database()),
+            &DrillScope::All,
+            &Progress::default(),
+        )
+        .await
+        .unwrap();
+    scratch.remove().await.unwrap();
+    assert_eq!(report.tenants.len(), 6);
+    for (tenant, drilled) in &report.tenants {
+        assert!(
+            matches!(drilled, Drilled::Proven { .. }),
+            "{tenant}: {drilled:?}"
+        );
+    }
 }
 
 async fn allow(place: &Database) {

@@ -15,6 +15,9 @@ pub mod localstack;
 #[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]
 pub mod pairs;
 #[cfg(feature = "postgres")]
+pub mod pgbouncer;
+#[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod relay;
 pub mod service;
 pub mod world;

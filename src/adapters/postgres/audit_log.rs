@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use self::rows::{audited, claim, delivery, event, report, summary};
 use super::PostgresDatabase;
 use super::error::Action;
-use super::session::{Scope, Statement};
+use super::session::{Scope, Statement, query};
 use super::types::{PgTime, PgUuid, micros};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 use crate::ports::{
@@ -126,10 +126,7 @@ impl AuditLog for PostgresDatabase {
             .map(|(name, slot)| (name, PgTime(slot)))
             .unzip();
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(ENROLL)
-            .bind(names)
-            .bind(slots)
-            .bind(PgTime(now));
+        let statement = query(ENROLL).bind(names).bind(slots).bind(PgTime(now));
         session.execute(action, statement).await?;
         session.commit(action).await
     }
@@ -144,15 +141,15 @@ impl AuditLog for PostgresDatabase {
     ) -> StoreResult<Vec<AuditClaim>> {
         let action = Action::new("claim tenants to audit");
         let mut places: BTreeMap<&TenantId, usize> = BTreeMap::new();
-        let statement: Statement<'_> = match scope {
-            AuditScope::Due(at) => sqlx::query(CLAIM_DUE).bind(PgTime(at)),
+        let statement: Statement = match scope {
+            AuditScope::Due(at) => query(CLAIM_DUE).bind(PgTime(at)),
             AuditScope::These(tenants) => {
                 let mut seen = BTreeSet::new();
                 let names = tenants.iter().filter(|tenant| seen.insert(*tenant));
                 let names: Vec<&TenantId> = names.collect();
                 places.extend(names.iter().copied().zip(0..));
                 let names: Vec<&str> = names.into_iter().map(TenantId::as_str).collect();
-                sqlx::query(CLAIM_THESE).bind(names)
+                query(CLAIM_THESE).bind(names)
             }
         };
         let statement = statement
@@ -181,7 +178,7 @@ impl AuditLog for PostgresDatabase {
     ) -> StoreResult<Vec<AuditedTenant>> {
         let action = Action::new("list the audited tenants");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(AUDITED)
+        let statement = query(AUDITED)
             .bind(after.map(TenantId::as_str))
             .bind(i64::from(limit));
         let rows = session.all(action, statement).await?;
@@ -197,7 +194,7 @@ impl AuditLog for PostgresDatabase {
     ) -> StoreResult<bool> {
         let action = Action::on("mark the audits as stale", tenant);
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(MARK_STALE)
+        let statement = query(MARK_STALE)
             .bind(tenant.as_str())
             .bind(last_success_at.map(PgTime));
         if session.execute(action, statement).await? == 0 {
@@ -217,7 +214,7 @@ impl AuditLog for PostgresDatabase {
         let mut session = self
             .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
             .await?;
-        let statement = sqlx::query(REPORTS)
+        let statement = query(REPORTS)
             .bind(tenant.map(TenantId::as_str))
             .bind(filter.only_drift)
             .bind(at.map(PgTime))
@@ -232,7 +229,7 @@ impl AuditLog for PostgresDatabase {
         let action = Action::new("read a report");
         let mut session = self.begin(action, Scope::All).await?;
         let row = session
-            .optional(action, sqlx::query(REPORT).bind(PgUuid(id.0)))
+            .optional(action, query(REPORT).bind(PgUuid(id.0)))
             .await?;
         row.as_ref().map(report).transpose()
     }
@@ -242,11 +239,11 @@ impl AuditLog for PostgresDatabase {
         let action = Action::new("remove old reports");
         let before = retention.before.map(PgTime);
         let newest = retention.newest.map(i64::from);
-        let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(PRUNE).bind(before).bind(newest);
+        let mut session = self.begin_long(action, Scope::All).await?;
+        let statement = query(PRUNE).bind(before).bind(newest);
         let gone = session.execute(action, statement).await?;
         session
-            .execute(action, sqlx::query(PRUNE_EVENTS).bind(before))
+            .execute(action, query(PRUNE_EVENTS).bind(before))
             .await?;
         session.commit(action).await?;
         Ok(gone)
@@ -256,7 +253,7 @@ impl AuditLog for PostgresDatabase {
     async fn claim_events(&self, limit: u32, duration: Duration) -> StoreResult<Vec<Delivery>> {
         let action = Action::new("claim events to deliver");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(CLAIM_EVENTS)
+        let statement = query(CLAIM_EVENTS)
             .bind(i64::from(limit))
             .bind(micros(duration));
         let rows = session.all(action, statement).await?;
@@ -271,13 +268,13 @@ impl AuditLog for PostgresDatabase {
         let action = Action::new("record the delivery of an event");
         let id = PgUuid(id.0);
         let statement = match outcome {
-            DeliveryOutcome::Delivered => sqlx::query(DELIVERED).bind(id),
-            DeliveryOutcome::Failed { error, retry_after } => sqlx::query(FAILED)
+            DeliveryOutcome::Delivered => query(DELIVERED).bind(id),
+            DeliveryOutcome::Failed { error, retry_after } => query(FAILED)
                 .bind(id)
                 .bind(results::text(error))
                 .bind(micros(*retry_after)),
             DeliveryOutcome::GivenUp { error } => {
-                sqlx::query(GIVEN_UP).bind(id).bind(results::text(error))
+                query(GIVEN_UP).bind(id).bind(results::text(error))
             }
         };
         let mut session = self.begin(action, Scope::All).await?;
@@ -291,7 +288,7 @@ impl AuditLog for PostgresDatabase {
         let mut session = self
             .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
             .await?;
-        let statement = sqlx::query(EVENTS)
+        let statement = query(EVENTS)
             .bind(tenant.map(TenantId::as_str))
             .bind(i64::from(limit));
         let rows = session.all(action, statement).await?;

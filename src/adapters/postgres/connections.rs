@@ -1,145 +1,159 @@
 //! Connections that stay warm.
 //!
-//! The driver's pool tests a connection each time that it is given back: a second round trip for every call, beside the one
-//! that was promised. So a connection whose call ended well is kept here for the next one, and goes through the pool only
-//! when it was idle for a while, now and then for its upkeep, and after any failure. A call that is dropped half-way keeps
-//! nothing either.
+//! A pool that tests each connection as it is given back pays a second round trip for every call. So a connection whose call
+//! ended well is kept as it is for the next one; it is tried only after it was idle for a while, and replaced when it is
+//! old. After a failure, and when a call is dropped half-way, it goes.
 //!
-//! Whoever uses a connection has a turn, and there are as many turns as connections. Before anybody asks the pool there is no
-//! warm connection left, or one was given back for it: so the pool always has one to give, and nobody waits for a
-//! connection that only stands here.
+//! Whoever uses a connection has a turn, and there are as many turns as connections.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Error, Postgres, Transaction};
+use sqlx::{Connection as _, Error, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-/// A connection that was idle for longer is tried before it is used: the server may have gone.
-pub(super) const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+use super::dial::{Dial, silent};
 
-/// After this long a connection goes through the pool once, which replaces it when it is old.
-const UPKEEP: Duration = Duration::from_mins(1);
+/// A connection that was idle for longer is tried before it is used: the server may have gone.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+/// One that was idle for longer is closed.
+const IDLE: Duration = Duration::from_mins(5);
+
+/// One that is older is replaced.
+const LIFETIME: Duration = Duration::from_mins(30);
+
+/// How long the end of a connection, or of a transaction that comes to nothing, may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) struct Connections {
-    pool: PgPool,
+    dial: Dial,
+    places: u32,
     turns: Arc<Semaphore>,
-    patience: Duration,
+    closed: AtomicBool,
     /// The one used last at the back.
     warm: Mutex<VecDeque<Warm>>,
 }
 
 struct Warm {
-    connection: PoolConnection<Postgres>,
-    taken: Instant,
+    connection: PgConnection,
+    made: Instant,
     used: Instant,
 }
 
-/// A connection in use.
+/// A connection in use. Dropping it ends it; [`Connections::keep`] keeps it for others.
 pub(super) struct Lane {
-    pub(super) connection: PoolConnection<Postgres>,
-    taken: Instant,
-    turn: OwnedSemaphorePermit,
-}
-
-/// An open transaction. Dropping it undoes it.
-pub(super) struct Open {
-    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) connection: PgConnection,
+    made: Instant,
     _turn: OwnedSemaphorePermit,
 }
 
 impl Connections {
-    pub(super) fn new(pool: PgPool) -> Self {
-        let options = pool.options();
-        let turns = usize::try_from(options.get_max_connections()).unwrap_or(usize::MAX);
+    pub(super) fn new(dial: Dial, places: u32) -> Self {
+        let places = places.max(1);
+        let turns = usize::try_from(places).unwrap_or(usize::MAX);
         Self {
+            dial,
+            places,
             turns: Arc::new(Semaphore::new(turns.min(Semaphore::MAX_PERMITS))),
-            patience: options.get_acquire_timeout(),
+            closed: AtomicBool::new(false),
             warm: Mutex::default(),
-            pool,
         }
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
-        &self.pool
+    pub(super) fn dial(&self) -> &Dial {
+        &self.dial
     }
 
-    /// A connection for one statement.
+    pub(super) fn places(&self) -> u32 {
+        self.places
+    }
+
+    /// A connection.
     pub(super) async fn take(&self) -> Result<Lane, Error> {
         let turn = self.turn().await?;
-        if let Some(warm) = self.pop() {
-            return Ok(Lane {
-                connection: warm.connection,
-                taken: warm.taken,
-                turn,
-            });
+        while let Some(mut warm) = self.pop() {
+            let idle = warm.used.elapsed();
+            let good = idle <= TRUSTED_IDLE
+                || (idle <= IDLE
+                    && warm.made.elapsed() <= LIFETIME
+                    && matches!(timeout(FAREWELL, warm.connection.ping()).await, Ok(Ok(()))));
+            if good {
+                return Ok(Lane {
+                    connection: warm.connection,
+                    made: warm.made,
+                    _turn: turn,
+                });
+            }
         }
         Ok(Lane {
-            connection: self.pool.acquire().await?,
-            taken: Instant::now(),
-            turn,
+            connection: self.dial.connect().await?,
+            made: Instant::now(),
+            _turn: turn,
         })
     }
 
-    /// Keeps a connection whose statement ended well.
+    /// Keeps a connection whose call ended well.
     pub(super) fn keep(&self, lane: Lane) {
         let now = Instant::now();
-        if now - lane.taken >= UPKEEP || self.turns.is_closed() {
+        if now - lane.made >= LIFETIME || self.closed.load(Ordering::Relaxed) {
             return;
         }
         let mut warm = self.warm();
         warm.push_back(Warm {
             connection: lane.connection,
-            taken: lane.taken,
+            made: lane.made,
             used: now,
         });
-        // More than there is use for: back to the pool, which closes what stays idle.
-        if warm
-            .front()
-            .is_some_and(|first| now - first.used > TRUSTED_IDLE)
-        {
+        while warm.front().is_some_and(|first| now - first.used > IDLE) {
             warm.pop_front();
         }
         drop(warm);
-        drop(lane.turn);
     }
 
-    /// Opens a transaction with `begin`, in one round trip.
-    pub(super) async fn begin(&self, begin: String) -> Result<Open, Error> {
-        let turn = self.turn().await?;
-        drop(self.pop());
-        Ok(Open {
-            transaction: self.pool.begin_with(AssertSqlSafe(begin)).await?,
-            _turn: turn,
-        })
+    /// Undoes the transaction that a connection is in and keeps it, in the background. The connection ends if that fails.
+    pub(super) fn undo(self: &Arc<Self>, mut lane: Lane) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let connections = Arc::clone(self);
+        runtime.spawn(async move {
+            let undo = sqlx::raw_sql("ROLLBACK").execute(&mut lane.connection);
+            if matches!(timeout(FAREWELL, undo).await, Ok(Ok(_))) {
+                connections.keep(lane);
+            }
+        });
     }
 
     /// Ends all connections, after the calls that still use them.
     pub(super) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        let all = Arc::clone(&self.turns)
+            .acquire_many_owned(self.places)
+            .await;
         self.turns.close();
-        self.warm().clear();
-        self.pool.close().await;
+        drop(all);
+        let warm = std::mem::take(&mut *self.warm());
+        for warm in warm {
+            // However it ends, it ends.
+            let _ = timeout(FAREWELL, warm.connection.close()).await;
+        }
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let turn = timeout(self.patience, Arc::clone(&self.turns).acquire_owned()).await;
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::PoolClosed);
+        }
+        let turn = timeout(self.dial.all(), Arc::clone(&self.turns).acquire_owned()).await;
         turn.map_err(|_| Error::PoolTimedOut)?
             .map_err(|_| Error::PoolClosed)
     }
 
-    /// The warm connection that was used last. If even that one was idle for too long, all of them were: they go back.
     fn pop(&self) -> Option<Warm> {
-        let mut warm = self.warm();
-        let last = warm.pop_back()?;
-        if last.used.elapsed() <= TRUSTED_IDLE {
-            return Some(last);
-        }
-        warm.clear();
-        None
+        self.warm().pop_back()
     }
 
     fn warm(&self) -> MutexGuard<'_, VecDeque<Warm>> {
@@ -147,11 +161,13 @@ impl Connections {
     }
 }
 
-impl Drop for Connections {
-    /// Giving a connection back takes a runtime, and there may be none any more.
-    fn drop(&mut self) {
-        for warm in self.warm().drain(..) {
-            drop(warm.connection.detach());
-        }
-    }
+/// What a statement comes to, or the error for a connection that is silent for too long: the server's own limits do not
+/// reach whoever waits at a dead one.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(silent(limit)))
 }

@@ -1,12 +1,21 @@
 //! Errors of the driver, translated: by SQLSTATE and by how far the call had got, never by text.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io;
 
-use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
+use super::dial::Unfit;
+use crate::adapters::tls;
 use crate::domain::TenantId;
 use crate::ports::{Fault, Side, StoreError};
+
+/// What an error of a role that may not do something says.
+pub(super) const REFUSED_PERMISSION: &str = "the role lacks a permission";
+
+/// Where a CA is named.
+const TRUST: &str = "name its CA with sslrootcert=FILE in the database URL";
 
 /// How far a call had got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,17 +73,6 @@ pub(super) fn translate(action: Action<'_>, phase: Phase, error: sqlx::Error) ->
     }
 }
 
-/// Translates an error of a migration, none of which leaves half a migration behind.
-pub(super) fn translate_migration(error: MigrateError) -> StoreError {
-    let action = Action::new("migrate the schema driftline");
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            translate(action, Phase::Committing, error)
-        }
-        error => StoreError::new(Side::Database, Fault::Refused, action.to_string()).because(error),
-    }
-}
-
 /// A row that cannot be understood.
 pub(super) fn corrupt(table: &str, column: &str, key: &dyn fmt::Display) -> StoreError {
     StoreError::new(
@@ -98,17 +96,10 @@ pub(super) fn invalid_url(url: &str) -> StoreError {
     )
 }
 
-/// The URL's statement-cache-capacity, which the driver does not tell.
-pub(super) fn cache_capacity(url: &str) -> Option<usize> {
-    let url = url::Url::parse(url).ok()?;
-    let (_, capacity) = url
-        .query_pairs()
-        .filter(|(key, _)| key == "statement-cache-capacity")
-        .last()?;
-    capacity.parse().ok()
-}
+/// What an error means, and what to do about it.
+type Judgement = (Fault, Option<Cow<'static, str>>);
 
-fn judge(phase: Phase, error: &sqlx::Error) -> (Fault, Option<&'static str>) {
+fn judge(phase: Phase, error: &sqlx::Error) -> Judgement {
     use sqlx::Error;
     let lost = if phase == Phase::Open {
         Fault::Unavailable
@@ -127,16 +118,32 @@ fn judge(phase: Phase, error: &sqlx::Error) -> (Fault, Option<&'static str>) {
             }
             None => (lost, None),
         },
+        // Connections are made outside of this; see `Dial`.
         Error::PoolTimedOut => (
             Fault::Unavailable,
-            Some("no connection could be had in time"),
+            Some("all connections of this process are in use".into()),
         ),
         Error::PoolClosed => (Fault::Unavailable, None),
-        Error::Configuration(_) => (Fault::Refused, Some("the connection is configured wrongly")),
-        Error::Tls(_)
-        | Error::Encode(_)
-        | Error::InvalidArgument(_)
-        | Error::TypeNotFound { .. } => (Fault::Refused, None),
+        Error::Configuration(error) => {
+            let advice = match error.downcast_ref::<Unfit>() {
+                Some(unfit) => unfit.to_string().into(),
+                None => "the connection is configured wrongly".into(),
+            };
+            (Fault::Refused, Some(advice))
+        }
+        Error::Io(error) => match tls::fault(error) {
+            Some(fault) => (Fault::Refused, Some(tls::advice(fault, TRUST).into())),
+            // A socket that is not there is a server that is down.
+            None if error.kind() == io::ErrorKind::PermissionDenied => (Fault::Refused, None),
+            None => (lost, None),
+        },
+        Error::Tls(error) => {
+            let advice = tls::fault(&**error).map(|fault| tls::advice(fault, TRUST).into());
+            (Fault::Refused, advice)
+        }
+        Error::Encode(_) | Error::InvalidArgument(_) | Error::TypeNotFound { .. } => {
+            (Fault::Refused, None)
+        }
         Error::Decode(_)
         | Error::ColumnDecode { .. }
         | Error::ColumnNotFound(_)
@@ -147,14 +154,19 @@ fn judge(phase: Phase, error: &sqlx::Error) -> (Fault, Option<&'static str>) {
 }
 
 /// See the appendix "PostgreSQL Error Codes" of the manual. The server reports these before it commits.
-fn by_code(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
+fn by_code(code: &str, lost: Fault) -> Judgement {
+    let (fault, advice) = by_class(code, lost);
+    (fault, advice.map(Cow::Borrowed))
+}
+
+fn by_class(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
     match code {
         // Undefined schema, table, column, function, type: or a schema of another version.
         "3F000" | "42P01" | "42703" | "42883" | "42704" => (
             Fault::Refused,
             Some("the schema is not there; run `driftline migrate`"),
         ),
-        "42501" => (Fault::Refused, Some("the role lacks a permission")),
+        "42501" => (Fault::Refused, Some(REFUSED_PERMISSION)),
         "3D000" => (Fault::Refused, Some("there is no such database")),
         // The server cannot tell: an outcome that is unknown to it as well.
         "40003" | "08007" => (lost, None),
@@ -174,11 +186,27 @@ fn by_code(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
             Fault::Unavailable,
             Some("the schema changed under a prepared statement"),
         ),
-        "55P03" | "57014" => (Fault::Unavailable, None),
+        "55P03" => (
+            Fault::Unavailable,
+            Some("somebody else holds a lock for too long (lock-timeout)"),
+        ),
+        "57014" => (
+            Fault::Unavailable,
+            Some("it took too long (statement-timeout)"),
+        ),
+        "25P03" => (
+            Fault::Unavailable,
+            Some("nothing came for too long in an open transaction (idle-in-transaction-timeout)"),
+        ),
+        "53300" => (
+            Fault::Unavailable,
+            Some("the server has no room for another connection"),
+        ),
+        "28P01" => (Fault::Refused, Some("the server refuses the password")),
         _ => match code.get(..2) {
             // Connection, transaction rollback, insufficient resources, operator intervention, system error.
             Some("08" | "40" | "53" | "57" | "58") => (Fault::Unavailable, None),
-            Some("28") => (Fault::Refused, Some("the server refuses the credentials")),
+            Some("28") => (Fault::Refused, Some("the server does not let this role in")),
             Some("XX") if code != "XX000" => (Fault::Corrupt, None),
             _ => (Fault::Refused, None),
         },

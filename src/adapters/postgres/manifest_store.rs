@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use super::PostgresDatabase;
 use super::error::{Action, Phase};
 use super::rows::{Fields, meta_columns, state, state_columns};
-use super::session::Scope;
+use super::session::{Scope, query};
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
     Entry, EntryMeta, Head, Seq, ShortText, Stream, TenantId, TenantState, Timestamp, references,
@@ -79,7 +79,7 @@ impl ManifestStore for PostgresDatabase {
                 .map(|named| named.version.to_i64()),
             Stream::Manifests | Stream::Decisions => None,
         };
-        let statement = sqlx::query(APPEND)
+        let statement = query(APPEND)
             .bind(tenant.as_str())
             .bind(entry.stream.code())
             .bind(PgUuid(entry.id.0))
@@ -127,7 +127,7 @@ impl ManifestStore for PostgresDatabase {
         let action = Action::on("read the state", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         let row = session
-            .optional(action, sqlx::query(TENANT).bind(tenant.as_str()))
+            .optional(action, query(TENANT).bind(tenant.as_str()))
             .await?;
         row.as_ref().map(state).transpose()
     }
@@ -136,7 +136,7 @@ impl ManifestStore for PostgresDatabase {
     async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<TenantState>> {
         let action = Action::new("list the tenants");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(TENANTS)
+        let statement = query(TENANTS)
             .bind(after.map(TenantId::as_str))
             .bind(i64::from(limit));
         session
@@ -171,7 +171,7 @@ impl ManifestStore for PostgresDatabase {
     ) -> StoreResult<Option<Entry>> {
         let action = Action::on("read the newest entry", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(LATEST)
+        let statement = query(LATEST)
             .bind(tenant.as_str())
             .bind(stream.code())
             .bind(until.map(PgTime));
@@ -184,7 +184,7 @@ impl ManifestStore for PostgresDatabase {
     async fn latest_apply_of(&self, tenant: &TenantId, version: Seq) -> StoreResult<Option<Entry>> {
         let action = Action::on("read the newest apply", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(LATEST_APPLY_OF)
+        let statement = query(LATEST_APPLY_OF)
             .bind(tenant.as_str())
             .bind(version.to_i64());
         let row = session.optional(action, statement).await?;
@@ -203,7 +203,7 @@ impl ManifestStore for PostgresDatabase {
     ) -> StoreResult<Vec<EntryMeta>> {
         let action = Action::on("read the history", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(HISTORY)
+        let statement = query(HISTORY)
             .bind(tenant.as_str())
             .bind(stream.code())
             .bind(before.map_or(i64::MAX, Seq::to_i64))
@@ -216,9 +216,8 @@ impl ManifestStore for PostgresDatabase {
 
     #[tracing::instrument(name = "db.server.ping", skip_all, err(level = "debug"))]
     async fn ping(&self) -> StoreResult<BackendInfo> {
-        let statement = sqlx::query(
-            "SELECT current_setting('server_version') AS version, clock_timestamp() AS now",
-        );
+        let statement =
+            query("SELECT current_setting('server_version') AS version, clock_timestamp() AS now");
         let row = self
             .call(Action::new("reach the server"), Phase::Open, statement)
             .await?;
@@ -243,7 +242,7 @@ impl PostgresDatabase {
         stream: Stream,
         seq: Option<Seq>,
     ) -> StoreResult<Option<Stored>> {
-        let statement = sqlx::query(READ)
+        let statement = query(READ)
             .bind(tenant.as_str())
             .bind(stream.code())
             .bind(seq.map(Seq::to_i64));

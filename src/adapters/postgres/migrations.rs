@@ -1,20 +1,38 @@
 //! The schema's versions. They only move forward, and are kept track of in the schema itself, apart from those of a program
 //! that embeds driftline.
 
-use std::borrow::Cow;
-
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
+use sha2::{Digest as _, Sha384};
 
 use super::PostgresDatabase;
-use super::error::{Action, Phase, translate, translate_migration};
-use super::scratch::Schema;
-use crate::ports::StoreResult;
+use super::error::Action;
+use super::rows::Fields;
+use super::session::{Scope, Session, query};
+use crate::ports::{Fault, Side, StoreError, StoreResult};
 
 const ACTION: &str = "migrate the schema driftline";
 
+/// Whoever else migrates waits. Any number will do, as long as it stays the same.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7596503841235)";
+
+/// The table of what was applied is that of the driver, which kept it before.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS driftline._migrations (
+    version bigint PRIMARY KEY,
+    description text NOT NULL,
+    installed_on timestamptz NOT NULL DEFAULT now(),
+    success boolean NOT NULL,
+    checksum bytea NOT NULL,
+    execution_time bigint NOT NULL
+)";
+
+const APPLIED: &str =
+    "SELECT m.version, m.checksum, m.success FROM driftline._migrations m ORDER BY m.version";
+
+const RECORD: &str =
+    "INSERT INTO driftline._migrations (version, description, success, checksum, execution_time)
+    VALUES ($1, $2, true, $3, -1)";
+
 /// Number, name, text. Never change one that was released.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (
         1,
         "schema",
@@ -35,74 +53,87 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         "lifecycle",
         include_str!("../../../migrations/postgres/0004_lifecycle.sql"),
     ),
+    (
+        5,
+        "surroundings",
+        include_str!("../../../migrations/postgres/0005_surroundings.sql"),
+    ),
 ];
 
 impl PostgresDatabase {
-    /// On a connection of its own, which ends with the call: the lock of a migration that failed goes with it.
+    /// All that is missing, in one transaction: it is there whole or not at all.
     pub(super) async fn run_migrations(&self) -> StoreResult<()> {
         let action = Action::new(ACTION);
-        let mut connection = PgConnection::connect_with(&self.connections.pool().connect_options())
-            .await
-            .map_err(|error| translate(action, Phase::Open, error))?;
-        let migrator = migrator(self.schema.as_ref());
-        if self.schema.is_none() && is_current(&migrator, &mut connection).await {
-            let _ = connection.close().await;
+        if self.schema.is_none() && self.is_current().await {
             return Ok(());
         }
-        let done = migrator
-            .run_direct(None, &mut connection, false)
-            .await
-            .map_err(translate_migration);
-        // The outcome is known; how the connection ends does not matter.
-        let _ = connection.close().await;
-        done
+        let mut session = self.begin_long(action, Scope::Nothing).await?;
+        session.execute(action, query(LOCK)).await?;
+        // Who may only use a schema that is there is not asked for the right to make one.
+        let there = "SELECT 1 FROM pg_namespace WHERE nspname = 'driftline'";
+        if self.schema.is_none() && session.optional(action, query(there)).await?.is_none() {
+            session.raw(action, "CREATE SCHEMA driftline").await?;
+        }
+        let table = session.place(TABLE);
+        session.raw(action, table).await?;
+        let applied = applied(&mut session, action).await?;
+        for (version, name, text) in MIGRATIONS {
+            let checksum = Sha384::digest(text).to_vec();
+            match applied.iter().find(|known| known.version == *version) {
+                // A newer driftline may have been here: what it added does not hinder this one.
+                Some(known) if known.success && known.checksum == checksum => {}
+                Some(_) => {
+                    let message = format!(
+                        "{action}: number {version}, which was applied, is not this program's"
+                    );
+                    return Err(StoreError::new(Side::Database, Fault::Refused, message));
+                }
+                None => {
+                    let text = session.place(text);
+                    session.raw(action, text).await?;
+                    let record = query(RECORD).bind(*version).bind(*name).bind(checksum);
+                    session.execute(action, record).await?;
+                }
+            }
+        }
+        session.commit(action).await
     }
-}
 
-/// Whether nothing is left to do. A role that may do no more than read what was applied learns so too; one that may not even
-/// do that is told by the migration itself what it lacks.
-async fn is_current(migrator: &Migrator, connection: &mut PgConnection) -> bool {
-    let applied = "SELECT version, checksum FROM driftline._migrations WHERE success";
-    let Ok(rows) = sqlx::query_as::<_, (i64, Vec<u8>)>(applied)
-        .fetch_all(connection)
-        .await
-    else {
-        return false;
-    };
-    migrator.iter().all(|migration| {
-        rows.iter().any(|(version, checksum)| {
-            *version == migration.version && *checksum == *migration.checksum
-        })
-    })
-}
-
-fn migrator(schema: Option<&Schema>) -> Migrator {
-    let migrations = MIGRATIONS.map(|(version, name, text)| {
-        let text = match schema {
-            None => text.into_sql_str(),
-            Some(schema) => AssertSqlSafe(schema.rewrite(text)).into_sql_str(),
+    /// Whether nothing is left to do. A role that may do no more than read what was applied learns so too; one that may not
+    /// even do that is told by the migration itself what it lacks.
+    async fn is_current(&self) -> bool {
+        let action = Action::new(ACTION);
+        let Ok(mut session) = self.begin_reading(action, Scope::Nothing).await else {
+            return false;
         };
-        Migration::new(
-            version,
-            Cow::Borrowed(name),
-            MigrationType::Simple,
-            text,
-            false,
-        )
-    });
-    let mut migrator = Migrator::with_migrations(migrations.into());
-    match schema {
-        None => {
-            migrator.dangerous_set_table_name("driftline._migrations");
-            migrator.create_schema("driftline");
-        }
-        Some(schema) => {
-            migrator.dangerous_set_table_name(format!("{}._migrations", schema.name()));
-            // Nobody else knows the schema; the lock would need a session that a pooler does not give.
-            migrator.set_locking(false);
-        }
+        let Ok(applied) = applied(&mut session, action).await else {
+            return false;
+        };
+        MIGRATIONS.iter().all(|(version, _, text)| {
+            applied.iter().any(|known| {
+                known.success
+                    && known.version == *version
+                    && known.checksum == Sha384::digest(text).to_vec()
+            })
+        })
     }
-    // A newer driftline may have been here: what it added does not hinder this one.
-    migrator.set_ignore_missing(true);
-    migrator
+}
+
+struct Applied {
+    version: i64,
+    checksum: Vec<u8>,
+    success: bool,
+}
+
+async fn applied(session: &mut Session, action: Action<'_>) -> StoreResult<Vec<Applied>> {
+    let rows = session.all(action, query(APPLIED)).await?;
+    let rows = rows.iter().map(|row| {
+        let fields = Fields::of(row, "_migrations", &"a row");
+        Ok(Applied {
+            version: fields.get("version")?,
+            checksum: fields.get("checksum")?,
+            success: fields.get("success")?,
+        })
+    });
+    rows.collect()
 }

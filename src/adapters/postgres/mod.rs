@@ -1,6 +1,7 @@
 //! The database on Postgres 15 or later.
 //!
-//! Everything stands in the schema `driftline` and is named with it; no setting of the session is relied upon or left behind.
+//! Everything stands in the schema `driftline` and is named with it. Whatever settings the role, the database or the server
+//! have for a session, ours hold: the search path, the isolation level, the limits of time (`surroundings`).
 //! A write is one call of one function, autocommitted: one round trip, one transaction, under the tenant's lock row. So are
 //! the reads of an entry. Other methods open a transaction with their first round trip and end it with their last.
 //!
@@ -23,21 +24,26 @@
 //! A drill restores into a schema of its own ([`PostgresDatabase::scratch`]), for which its role needs `CREATE` on the
 //! database as well. A role with `SUPERUSER` or `BYPASSRLS` works but is not confined. Dumps need such a role.
 //!
-//! **Poolers.** PgBouncer's transaction mode works: from 1.21 with `max_prepared_statements` above 0, before that with
-//! `?statement-cache-capacity=0` in the URL (or [`PostgresOptions::statement_cache`] 0), which wraps every statement in a
-//! transaction at the price of round trips. Migrations take a session lock: run them on a direct connection.
+//! **Poolers.** PgBouncer's transaction mode works: from 1.21 with `max_prepared_statements` above 0, otherwise with
+//! `?statement-cache-capacity=0` in the URL (or [`PostgresOptions::statement_cache`] 0). It takes no settings with a
+//! connection, so that every call is a transaction that brings its own, at the price of round trips. Migrations and drills
+//! work through it as well.
 //!
-//! **Isolation level.** `READ COMMITTED`, the server's default. Under a stricter default the functions fail with a
-//! serialization error where they would have waited, and the call can be repeated.
+//! **Time.** A server that does not answer within the limits of [`PostgresOptions`] is down for the call, and the connection
+//! with it. The server is given the same limits, and ends what nobody waits for any more.
+//!
+//! **Encoding.** `UTF8`. A database in another encoding is refused when a connection to it is made.
 //!
 //! **Lost answers.** An error says whether the change could have happened all the same: see [`crate::ports::Fault`]. Dropping
 //! a call's future leaves a write there whole or not at all, and everything else undone or done whole.
 
 mod audit_log;
 mod connections;
+mod dial;
 mod error;
 mod manifest_store;
 mod migrations;
+mod options;
 mod reader;
 mod recovery_store;
 mod restore;
@@ -46,48 +52,25 @@ mod scratch;
 mod session;
 mod shadow_ledger;
 mod state_reader;
+mod surroundings;
 mod types;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
-use self::connections::{Connections, TRUSTED_IDLE};
+use self::connections::Connections;
+use self::dial::Dial;
+pub use self::options::PostgresOptions;
 pub use self::reader::PostgresReader;
 pub use self::scratch::PostgresScratch;
 use self::scratch::Schema;
 use crate::ports::StoreResult;
 
-/// How a [`PostgresDatabase`] connects.
-#[derive(Debug, Clone)]
-pub struct PostgresOptions {
-    /// At most so many connections.
-    pub max_connections: u32,
-    /// How long a call waits for a connection before it fails with `Unavailable`.
-    pub acquire_timeout: Duration,
-    /// Prepared statements kept per connection; `None` leaves it to the URL (`statement-cache-capacity`, 100 by default).
-    /// With 0 nothing is prepared by name, as old PgBouncers need it.
-    pub statement_cache: Option<usize>,
-}
-
-impl Default for PostgresOptions {
-    fn default() -> Self {
-        Self {
-            max_connections: 16,
-            acquire_timeout: Duration::from_secs(5),
-            statement_cache: None,
-        }
-    }
-}
-
 /// The database on Postgres. Cheap to clone: clones share their connections.
 #[derive(Clone)]
 pub struct PostgresDatabase {
     connections: Arc<Connections>,
+    options: PostgresOptions,
     /// Statements are prepared by name and kept.
     prepared: bool,
     /// Where everything stands instead of the schema `driftline`.
@@ -102,37 +85,12 @@ impl PostgresDatabase {
         reason = "callers need not know that connections are made later"
     )]
     pub async fn connect(url: &str, options: PostgresOptions) -> StoreResult<Self> {
-        let mut connection =
-            PgConnectOptions::from_str(url).map_err(|_| error::invalid_url(url))?;
-        let capacity = options
-            .statement_cache
-            .or_else(|| error::cache_capacity(url));
-        if let Some(capacity) = capacity {
-            connection = connection.statement_cache_capacity(capacity);
-        }
-        if connection.get_application_name().is_none() {
-            connection = connection.application_name("driftline");
-        }
-        // No floating-point number passes here, and PgBouncer knows no such parameter.
-        let connection = connection
-            .extra_float_digits(None)
-            .disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED_IDLE {
-                        sqlx::Connection::ping(connection).await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(connection);
+        let (options, connect) = options.read(url)?;
+        let dial = Dial::new(connect, &options);
         Ok(Self {
-            connections: Arc::new(Connections::new(pool)),
-            prepared: capacity != Some(0),
+            connections: Arc::new(Connections::new(dial, options.max_connections)),
+            prepared: options.statement_cache != Some(0),
+            options,
             schema: None,
         })
     }
@@ -145,7 +103,7 @@ impl PostgresDatabase {
 
 impl fmt::Debug for PostgresDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let options = self.connections.pool().connect_options();
+        let options = self.connections.dial().options();
         f.debug_struct("PostgresDatabase")
             .field("host", &options.get_host())
             .field("port", &options.get_port())

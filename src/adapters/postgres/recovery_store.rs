@@ -6,7 +6,7 @@ use super::PostgresDatabase;
 use super::error::{Action, Phase};
 use super::restore::PostgresRestore;
 use super::rows::{Fields, identity, identity_columns};
-use super::session::{Scope, Session};
+use super::session::{Scope, Session, query};
 use super::types::{PgTime, PgUuid};
 use crate::domain::{BucketId, Epoch, TenantId};
 use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, RestoreProof, StoreResult};
@@ -36,7 +36,7 @@ impl RecoveryStore for PostgresDatabase {
             .call(
                 Action::new("read the database's identity"),
                 Phase::Open,
-                sqlx::query(IDENTITY),
+                query(IDENTITY),
             )
             .await?;
         identity(&row)
@@ -50,7 +50,7 @@ impl RecoveryStore for PostgresDatabase {
         session
             .execute(
                 action,
-                sqlx::query("UPDATE driftline.database SET ownership = 'claimed'"),
+                query("UPDATE driftline.database SET ownership = 'claimed'"),
             )
             .await?;
         session.commit(action).await
@@ -71,22 +71,20 @@ impl RecoveryStore for PostgresDatabase {
                 session
                     .execute(
                         action,
-                        sqlx::query(
-                            "UPDATE driftline.database SET ownership = 'awaiting_recovery'",
-                        ),
+                        query("UPDATE driftline.database SET ownership = 'awaiting_recovery'"),
                     )
                     .await?;
                 let mark = "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
-                session.execute(action, sqlx::query(mark)).await?;
+                session.execute(action, query(mark)).await?;
             }
             Some(tenant) => {
                 session
-                    .execute(action, sqlx::query(AWAIT_ONE).bind(tenant.as_str()))
+                    .execute(action, query(AWAIT_ONE).bind(tenant.as_str()))
                     .await?;
                 let shadowing =
                     "INSERT INTO driftline.shadowing (tenant) VALUES ($1) ON CONFLICT DO NOTHING";
                 session
-                    .execute(action, sqlx::query(shadowing).bind(tenant.as_str()))
+                    .execute(action, query(shadowing).bind(tenant.as_str()))
                     .await?;
             }
         }
@@ -109,7 +107,7 @@ impl RecoveryStore for PostgresDatabase {
     ) -> StoreResult<()> {
         let action = Action::new("record what is restorable");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(PROVE)
+        let statement = query(PROVE)
             .bind(PgUuid(bucket.0))
             .bind(
                 proofs
@@ -150,7 +148,7 @@ async fn take_bucket(
     let before = session
         .one(
             action,
-            sqlx::query("SELECT d.bucket_id FROM driftline.database d FOR UPDATE"),
+            query("SELECT d.bucket_id FROM driftline.database d FOR UPDATE"),
         )
         .await?;
     let before =
@@ -160,16 +158,14 @@ async fn take_bucket(
     session
         .execute(
             action,
-            sqlx::query(take)
-                .bind(PgUuid(bucket.0))
-                .bind(generation.to_i64()),
+            query(take).bind(PgUuid(bucket.0)).bind(generation.to_i64()),
         )
         .await?;
     if before.is_none_or(|before| before.0 != bucket.0) {
         let reset = "UPDATE driftline.shadowing SET bucket_id = NULL, manifests_watermark = 0, applies_watermark = 0,
             decisions_watermark = 0, proven_version = NULL, proven_at = NULL WHERE bucket_id <> $1";
         session
-            .execute(action, sqlx::query(reset).bind(PgUuid(bucket.0)))
+            .execute(action, query(reset).bind(PgUuid(bucket.0)))
             .await?;
     }
     Ok(())

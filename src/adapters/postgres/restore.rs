@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::PostgresDatabase;
 use super::error::Action;
 use super::rows::{Fields, state, state_columns};
-use super::session::{Scope, Session};
+use super::session::{Scope, Session, query};
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
     BucketId, Entry, PerStream, Seq, ShortText, Stream, TenantId, TenantState, genesis, references,
@@ -50,15 +50,15 @@ pub(super) struct PostgresRestore {
 impl PostgresRestore {
     pub(super) async fn begin(database: &PostgresDatabase, tenant: &TenantId) -> StoreResult<Self> {
         let action = Action::on("begin the restore", tenant);
-        let mut session = database.begin(action, Scope::Tenant(tenant)).await?;
+        let mut session = database.begin_long(action, Scope::Tenant(tenant)).await?;
         let state = loop {
             let row = session
-                .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+                .optional(action, query(LOCK).bind(tenant.as_str()))
                 .await?;
             if let Some(row) = row {
                 break Some(state(&row)?);
             }
-            let create = sqlx::query(CREATE)
+            let create = query(CREATE)
                 .bind(tenant.as_str())
                 .bind(PgDigest(genesis(tenant, Stream::Manifests)))
                 .bind(PgDigest(genesis(tenant, Stream::Applies)))
@@ -79,7 +79,7 @@ impl PostgresRestore {
         fn each<'a, T>(entries: &'a [Entry], get: impl Fn(&'a Entry) -> T) -> Vec<T> {
             entries.iter().map(get).collect()
         }
-        let statement = sqlx::query(INSERT)
+        let statement = query(INSERT)
             .bind(self.tenant.as_str())
             .bind(each(entries, |entry| entry.meta.stream.code()))
             .bind(each(entries, |entry| entry.meta.seq.to_i64()))
@@ -133,7 +133,7 @@ impl Restore for PostgresRestore {
             "DELETE FROM driftline.entry WHERE tenant = $1 AND stream = $2 AND seq = ANY($3)",
             "DELETE FROM driftline.idempotency WHERE tenant = $1 AND stream = $2 AND seq = ANY($3)",
         ] {
-            let statement = sqlx::query(statement)
+            let statement = query(statement)
                 .bind(self.tenant.as_str())
                 .bind(stream.code())
                 .bind(seqs.iter().map(|seq| seq.to_i64()).collect::<Vec<_>>());
@@ -153,7 +153,7 @@ impl Restore for PostgresRestore {
         let action = Action::on("commit the restore", &tenant);
         // Others take the database's row first and a tenant's then; waiting for it here could become a deadlock.
         let current = "SELECT d.bucket_id FROM driftline.database d FOR SHARE NOWAIT";
-        let current = self.session.one(action, sqlx::query(current)).await?;
+        let current = self.session.one(action, query(current)).await?;
         let current =
             Fields::of(&current, "database", &"the only row").get::<Option<PgUuid>>("bucket_id")?;
         if current.is_none_or(|current| current.0 != bucket.0) {
@@ -161,7 +161,7 @@ impl Restore for PostgresRestore {
             return Err(StoreError::new(Side::Database, Fault::Unavailable, message));
         }
         let activation = state.activation;
-        let mut finish = sqlx::query(FINISH)
+        let mut finish = query(FINISH)
             .bind(tenant.as_str())
             .bind(state.epoch.to_i64())
             .bind(state.awaiting_recovery)
@@ -176,9 +176,7 @@ impl Restore for PostgresRestore {
             .bind(activation.map(|activation| PgDigest(activation.head_chain)))
             .bind(state.retired.map(Seq::to_i64));
         self.session.execute(action, finish).await?;
-        let mut shadowed = sqlx::query(SHADOWED)
-            .bind(tenant.as_str())
-            .bind(PgUuid(bucket.0));
+        let mut shadowed = query(SHADOWED).bind(tenant.as_str()).bind(PgUuid(bucket.0));
         for (_, watermark) in watermarks.iter() {
             shadowed = shadowed.bind(watermark.to_i64());
         }

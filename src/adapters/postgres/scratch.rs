@@ -1,46 +1,62 @@
 //! A schema of its own beside `driftline`, for a database that is thrown away.
 //!
-//! All statements name the schema `driftline`. Those of a scratch database are rewritten on their way to the server, its
-//! settings (`driftline.tenant`, `driftline.scope`) with them, so that the two can see nothing of each other. A schema that
-//! was left behind goes when the next one is made, a day after it was made itself.
+//! All statements name the schema `driftline`. Each has a second text for the schema of a scratch database, made once from the
+//! first, which is fixed: no value is ever in either. Its settings (`driftline.tenant`, `driftline.scope`) are renamed with
+//! it, so that the two can see nothing of each other. A schema that was left behind goes when the next one is made, a day
+//! after it was made itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-
-use sqlx::{AssertSqlSafe, Connection, Execute, PgConnection, Row};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::PostgresDatabase;
 use super::connections::Connections;
-use super::error::{Action, Phase, translate};
-use super::session::Statement;
+use super::dial::Dial;
+use super::error::{Action, REFUSED_PERMISSION};
+use super::rows::Fields;
+use super::session::{Scope, query};
 use crate::ports::{Fault, Side, StoreError, StoreResult};
 
 const PREFIX: &str = "driftline_drill_";
 /// How long a schema is left alone, in seconds: whoever made it may be at work still.
 const LEFT_ALONE: i64 = 24 * 60 * 60;
 
+const ABOUT: &str = "SELECT extract(epoch FROM clock_timestamp())::bigint AS now, left(md5(gen_random_uuid()::text), 8) AS id,
+    quote_ident(current_database()) AS database, quote_ident(current_user) AS role,
+    has_database_privilege(current_database(), 'CREATE') AS allowed";
+
+const NAMES: &str = "SELECT nspname::text AS name FROM pg_namespace WHERE starts_with(nspname, $1)";
+
 /// Where statements go instead of the schema `driftline`.
 #[derive(Clone)]
-pub(super) struct Schema(Arc<str>);
+pub(super) struct Schema(Arc<Place>);
+
+struct Place {
+    name: String,
+    /// Fixed texts, and the same about this schema.
+    texts: Mutex<BTreeMap<&'static str, Arc<str>>>,
+}
 
 impl Schema {
+    fn new(name: String) -> Self {
+        Self(Arc::new(Place {
+            name,
+            texts: Mutex::default(),
+        }))
+    }
+
     pub(super) fn name(&self) -> &str {
-        &self.0
+        &self.0.name
     }
 
-    /// The same text about this schema.
-    pub(super) fn rewrite(&self, text: &str) -> String {
-        text.replace("driftline.", &format!("{}.", self.0))
-    }
-
-    /// The same statement about this schema.
-    pub(super) fn redirect<'q>(&self, mut statement: Statement<'q>) -> sqlx::Result<Statement<'q>> {
-        let arguments = statement.take_arguments().map_err(sqlx::Error::Encode)?;
-        let text = self.rewrite(statement.sql().as_str());
-        Ok(sqlx::query_with(
-            AssertSqlSafe(text),
-            arguments.unwrap_or_default(),
-        ))
+    /// The text about this schema. Only a fixed text has one.
+    pub(super) fn text(&self, fixed: &'static str) -> Arc<str> {
+        let mut texts = self.0.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = texts.entry(fixed).or_insert_with(|| {
+            let here = format!("{}.", self.0.name);
+            fixed.replace("driftline.", &here).into()
+        });
+        Arc::clone(text)
     }
 }
 
@@ -55,40 +71,28 @@ impl PostgresDatabase {
     /// the error of one that has not tells what to grant. Schemas that were left behind more than a day ago are dropped.
     pub async fn scratch(&self) -> StoreResult<PostgresScratch> {
         let action = Action::new("make a schema for scratch");
-        let opened = |error| translate(action, Phase::Open, error);
-        let options = self.connections.pool().connect_options();
-        let mut connection = PgConnection::connect_with(&options).await.map_err(opened)?;
-        let about = "SELECT extract(epoch FROM clock_timestamp())::bigint AS now, left(md5(gen_random_uuid()::text), 8) AS id,
-            quote_ident(current_database()) AS database, quote_ident(current_user) AS role";
-        let about = sqlx::query(about).fetch_one(&mut connection).await;
-        let about = about.map_err(opened)?;
-        let text = |name: &str| about.try_get::<String, _>(name).map_err(opened);
-        let now: i64 = about.try_get("now").map_err(opened)?;
-        let schema = Schema(format!("{PREFIX}{now}_{}", text("id")?).into());
-        sweep(&mut connection, now).await;
-        let create = format!("CREATE SCHEMA {}", schema.name());
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(create))
-            .execute(&mut connection)
-            .await
-        {
-            let refused = error
-                .as_database_error()
-                .and_then(sqlx::error::DatabaseError::code);
-            if refused.as_deref() != Some("42501") {
-                return Err(opened(error));
-            }
-            let (database, role) = (text("database")?, text("role")?);
+        let mut session = self.begin(action, Scope::Nothing).await?;
+        let row = session.one(action, query(ABOUT)).await?;
+        session.commit(action).await?;
+        let about = Fields::of(&row, "server", &"the session");
+        let now: i64 = about.get("now")?;
+        if !about.get::<bool>("allowed")? {
+            let (database, role): (&str, &str) = (about.get("database")?, about.get("role")?);
             let message = format!(
-                "{action}: the role {role} may not make one; GRANT CREATE ON DATABASE {database} TO {role} lets it"
+                "{action}: {REFUSED_PERMISSION}: the role {role} may not make one; GRANT CREATE ON DATABASE {database} TO {role} lets it"
             );
-            return Err(StoreError::new(Side::Database, Fault::Refused, message).because(error));
+            return Err(StoreError::new(Side::Database, Fault::Refused, message));
         }
-        let _ = connection.close().await;
-        let pool = self.connections.pool().options().clone();
+        let schema = Schema::new(format!("{PREFIX}{now}_{}", about.get::<&str>("id")?));
+        self.sweep(now).await;
+        let mut session = self.begin(action, Scope::Nothing).await?;
+        let create = format!("CREATE SCHEMA {}", schema.name());
+        session.raw(action, create).await?;
+        session.commit(action).await?;
+        let dial = Dial::new(self.connections.dial().options().clone(), &self.options);
         let database = PostgresDatabase {
-            connections: Arc::new(Connections::new(
-                pool.connect_lazy_with(options.as_ref().clone()),
-            )),
+            connections: Arc::new(Connections::new(dial, self.connections.places())),
+            options: self.options.clone(),
             prepared: self.prepared,
             schema: Some(schema.clone()),
         };
@@ -99,6 +103,37 @@ impl PostgresDatabase {
             return Err(error);
         }
         Ok(scratch)
+    }
+
+    /// Drops what was left behind. Whatever hinders it hinders nobody else.
+    async fn sweep(&self, now: i64) {
+        let action = Action::new("look for schemas that drills left behind");
+        let found = async {
+            let mut session = self.begin(action, Scope::Nothing).await?;
+            session.all(action, query(NAMES).bind(PREFIX)).await
+        };
+        for row in found.await.unwrap_or_default() {
+            let fields = Fields::of(&row, "server", &"a schema");
+            let name: &str = fields.get("name").unwrap_or_default();
+            if made_at(name).is_some_and(|at| now - at > LEFT_ALONE)
+                && let Err(error) = self.drop_schema(name).await
+            {
+                tracing::warn!(
+                    schema = name,
+                    error = error.report(),
+                    "cannot drop a schema that a drill left behind"
+                );
+            }
+        }
+    }
+
+    /// Drops a schema whose name is of our making.
+    async fn drop_schema(&self, name: &str) -> StoreResult<()> {
+        let action = Action::new("drop the schema of scratch");
+        let mut session = self.begin_long(action, Scope::Nothing).await?;
+        let statement = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
+        session.raw(action, statement).await?;
+        session.commit(action).await
     }
 }
 
@@ -115,15 +150,17 @@ impl PostgresScratch {
 
     /// Closes the connections, after the calls that still use them, and drops the schema with everything in it.
     pub async fn remove(self) -> StoreResult<()> {
-        let action = Action::new("drop the schema of scratch");
-        let opened = |error| translate(action, Phase::Open, error);
-        let options = self.database.connections.pool().connect_options();
         self.database.close().await;
-        let mut connection = PgConnection::connect_with(&options).await.map_err(opened)?;
-        drop_schema(&mut connection, self.schema.name())
-            .await
-            .map_err(opened)?;
-        let _ = connection.close().await;
+        let dial = Dial::new(
+            self.database.connections.dial().options().clone(),
+            &self.database.options,
+        );
+        let last = PostgresDatabase {
+            connections: Arc::new(Connections::new(dial, 1)),
+            ..self.database
+        };
+        last.drop_schema(self.schema.name()).await?;
+        last.close().await;
         Ok(())
     }
 }
@@ -136,22 +173,6 @@ impl fmt::Debug for PostgresScratch {
     }
 }
 
-/// Drops what was left behind. Whatever hinders it hinders nobody else.
-async fn sweep(connection: &mut PgConnection, now: i64) {
-    let names = "SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, $1)";
-    let names = sqlx::query_scalar::<_, String>(names)
-        .bind(PREFIX)
-        .fetch_all(&mut *connection)
-        .await;
-    for name in names.unwrap_or_default() {
-        if made_at(&name).is_some_and(|at| now - at > LEFT_ALONE)
-            && let Err(error) = drop_schema(connection, &name).await
-        {
-            tracing::warn!(schema = name, %error, "cannot drop a schema that a drill left behind");
-        }
-    }
-}
-
 /// When a schema of ours was made; `None` for a name that is not exactly of our making.
 fn made_at(name: &str) -> Option<i64> {
     let (at, id) = name.strip_prefix(PREFIX)?.split_once('_')?;
@@ -160,25 +181,21 @@ fn made_at(name: &str) -> Option<i64> {
     (ours && name == format!("{PREFIX}{at}_{id}")).then_some(at)
 }
 
-async fn drop_schema(connection: &mut PgConnection, name: &str) -> sqlx::Result<()> {
-    let statement = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_mention_of_the_schema_is_rewritten_and_nothing_else() {
-        let schema = Schema("driftline_drill_7_abcdef01".into());
+    fn a_fixed_text_has_one_for_every_mention_of_the_schema_and_nothing_else() {
+        let schema = Schema::new("driftline_drill_7_abcdef01".to_owned());
         let text = "SELECT set_config('driftline.tenant', 'driftline', true), 'driftline/v1/' FROM driftline.entry";
         let wanted = "SELECT set_config('driftline_drill_7_abcdef01.tenant', 'driftline', true), 'driftline/v1/' \
                       FROM driftline_drill_7_abcdef01.entry";
-        assert_eq!(schema.rewrite(text), wanted);
+        assert_eq!(&*schema.text(text), wanted);
+        assert!(
+            Arc::ptr_eq(&schema.text(text), &schema.text(text)),
+            "it is made once"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::rows::{
     Fields, identity, identity_columns, state, state_columns, tenant_name, watermark_columns,
     watermarks,
 };
-use super::session::Scope;
+use super::session::{Scope, query};
 use super::types::{PgDigest, PgUuid, micros};
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
 use crate::ports::{
@@ -156,7 +156,7 @@ impl ShadowLedger for PostgresDatabase {
     async fn lease(&self, request: &LeaseRequest) -> StoreResult<Lease> {
         let action = Action::new("lease tenants");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = sqlx::query(LEASE)
+        let statement = query(LEASE)
             .bind(PgUuid(request.worker.0))
             .bind(i64::from(request.limit))
             .bind(micros(request.duration));
@@ -187,7 +187,7 @@ impl ShadowLedger for PostgresDatabase {
     ) -> StoreResult<()> {
         let action = Action::on("release the lease", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(RELEASE)
+        let statement = query(RELEASE)
             .bind(tenant.as_str())
             .bind(PgUuid(worker.0))
             // A NUL, which no text of Postgres can hold, must not keep the failure from being stored.
@@ -208,7 +208,7 @@ impl ShadowLedger for PostgresDatabase {
     ) -> StoreResult<Vec<Entry>> {
         let action = Action::on("read pending entries", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(PENDING)
+        let statement = query(PENDING)
             .bind(tenant.as_str())
             .bind(stream.code())
             .bind(after.to_i64())
@@ -232,7 +232,7 @@ impl ShadowLedger for PostgresDatabase {
         let action = Action::on("advance the watermark", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         let advance = || {
-            sqlx::query(ADVANCE)
+            query(ADVANCE)
                 .bind(tenant.as_str())
                 .bind(PgUuid(bucket.0))
                 .bind(mark.stream.code())
@@ -242,9 +242,7 @@ impl ShadowLedger for PostgresDatabase {
         };
         let mut moved = session.execute(action, advance()).await? == 1;
         if !moved {
-            let adopt = sqlx::query(ADOPT)
-                .bind(tenant.as_str())
-                .bind(PgUuid(bucket.0));
+            let adopt = query(ADOPT).bind(tenant.as_str()).bind(PgUuid(bucket.0));
             moved = session.execute(action, adopt).await? == 1
                 && session.execute(action, advance()).await? == 1;
         }
@@ -263,9 +261,9 @@ impl ShadowLedger for PostgresDatabase {
         let action = Action::on("lower the watermark", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         session
-            .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+            .optional(action, query(LOCK).bind(tenant.as_str()))
             .await?;
-        let statement = sqlx::query(LOWER)
+        let statement = query(LOWER)
             .bind(tenant.as_str())
             .bind(PgUuid(bucket.0))
             .bind(stream.code())
@@ -279,7 +277,7 @@ impl ShadowLedger for PostgresDatabase {
         let action = Action::on("read the watermarks", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         let row = session
-            .optional(action, sqlx::query(WATERMARKS).bind(tenant.as_str()))
+            .optional(action, query(WATERMARKS).bind(tenant.as_str()))
             .await?;
         row.map_or_else(|| Ok(PerStream::default()), |row| watermarks(&row, tenant))
     }
@@ -289,7 +287,7 @@ impl ShadowLedger for PostgresDatabase {
         let action = Action::on("halt the shadowing", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
         let Some(locked) = session
-            .optional(action, sqlx::query(LOCK).bind(tenant.as_str()))
+            .optional(action, query(LOCK).bind(tenant.as_str()))
             .await?
         else {
             return Ok(false);
@@ -297,11 +295,11 @@ impl ShadowLedger for PostgresDatabase {
         if Fields::of(&locked, "tenant", tenant).get::<i64>("epoch")? != guard.epoch.to_i64() {
             return Ok(false);
         }
-        if identity(&session.one(action, sqlx::query(IDENTITY)).await?)?.id != guard.database {
+        if identity(&session.one(action, query(IDENTITY)).await?)?.id != guard.database {
             return Ok(false);
         }
         let compared = &guard.compared;
-        let statement = sqlx::query(MOVED)
+        let statement = query(MOVED)
             .bind(tenant.as_str())
             .bind(
                 compared
@@ -326,7 +324,7 @@ impl ShadowLedger for PostgresDatabase {
             return Ok(false);
         }
         let now = session
-            .one(action, sqlx::query("SELECT clock_timestamp() AS now"))
+            .one(action, query("SELECT clock_timestamp() AS now"))
             .await?;
         let halt = Halt {
             at: Fields::of(&now, "shadowing", tenant).time("now")?,
@@ -334,7 +332,7 @@ impl ShadowLedger for PostgresDatabase {
         };
         let text = serde_json::to_string(&halt)
             .map_err(|error| super::error::corrupt("shadowing", "halted", tenant).because(error))?;
-        let statement = sqlx::query("UPDATE driftline.shadowing SET halted = $2 WHERE tenant = $1");
+        let statement = query("UPDATE driftline.shadowing SET halted = $2 WHERE tenant = $1");
         let stored = session
             .execute(action, statement.bind(tenant.as_str()).bind(text))
             .await?
@@ -357,7 +355,7 @@ impl ShadowLedger for PostgresDatabase {
         let mut session = self
             .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
             .await?;
-        let statement = sqlx::query(STATUS)
+        let statement = query(STATUS)
             .bind(tenant.map(TenantId::as_str))
             .bind(after.map(TenantId::as_str))
             .bind(i64::from(limit));
@@ -373,7 +371,7 @@ impl ShadowLedger for PostgresDatabase {
     async fn backlog(&self) -> StoreResult<Backlog> {
         let action = Action::new("count what is pending");
         let mut session = self.begin(action, Scope::All).await?;
-        let row = session.one(action, sqlx::query(BACKLOG)).await?;
+        let row = session.one(action, query(BACKLOG)).await?;
         let fields = Fields::of(&row, "shadowing", &"all tenants");
         Ok(Backlog {
             ready: fields.number("ready")?,
@@ -385,9 +383,8 @@ impl ShadowLedger for PostgresDatabase {
 
     #[tracing::instrument(name = "db.probe.get", skip_all, fields(%bucket), err(level = "debug"))]
     async fn probe_passed(&self, bucket: BucketId) -> StoreResult<bool> {
-        let statement = sqlx::query(
-            "SELECT EXISTS (SELECT FROM driftline.probe p WHERE p.bucket_id = $1) AS passed",
-        );
+        let statement =
+            query("SELECT EXISTS (SELECT FROM driftline.probe p WHERE p.bucket_id = $1) AS passed");
         let action = Action::new("read whether the bucket was probed");
         let row = self
             .call(action, Phase::Open, statement.bind(PgUuid(bucket.0)))
@@ -400,12 +397,8 @@ impl ShadowLedger for PostgresDatabase {
         let statement = "INSERT INTO driftline.probe AS p (bucket_id) VALUES ($1)
             ON CONFLICT (bucket_id) DO UPDATE SET passed_at = excluded.passed_at RETURNING p.passed_at";
         let action = Action::new("record that the bucket was probed");
-        self.call(
-            action,
-            Phase::Sent,
-            sqlx::query(statement).bind(PgUuid(bucket.0)),
-        )
-        .await?;
+        self.call(action, Phase::Sent, query(statement).bind(PgUuid(bucket.0)))
+            .await?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use super::PostgresDatabase;
 use super::error::Action;
 use super::rows::{Fields, meta_columns, state_with_epoch, tenant_name};
-use super::session::Scope;
+use super::session::{Scope, query};
 use crate::adapters::document_rules::{assemble, cut};
 use crate::domain::{Entry, Seq, Stream, TenantId, TenantState};
 use crate::ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
@@ -83,7 +83,7 @@ impl StateReader for PostgresDatabase {
     ) -> StoreResult<Vec<TenantId>> {
         let action = Action::new("list the tenants");
         let mut session = self.begin_reading(action, Scope::All).await?;
-        let statement = sqlx::query(NAMES)
+        let statement = query(NAMES)
             .bind(after.map(TenantId::as_str))
             .bind(i64::from(limit));
         let rows = session.all(action, statement).await?;
@@ -106,7 +106,7 @@ impl StateReader for PostgresDatabase {
         };
         let mut session = self.begin_reading(action, scope).await?;
         let names: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
-        let statement = sqlx::query(DOCUMENTS)
+        let statement = query(DOCUMENTS)
             .bind(names)
             .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX));
         let mut found = BTreeMap::new();
@@ -133,7 +133,7 @@ impl StateReader for PostgresDatabase {
     ) -> StoreResult<Option<Entry>> {
         let action = Action::on("read an entry", tenant);
         let mut session = self.begin_reading(action, Scope::Tenant(tenant)).await?;
-        let statement = sqlx::query(ENTRY)
+        let statement = query(ENTRY)
             .bind(tenant.as_str())
             .bind(stream.code())
             .bind(seq.to_i64());
@@ -147,7 +147,7 @@ impl StateReader for PostgresDatabase {
     async fn session(&self) -> StoreResult<ReadSession> {
         let action = Action::new("ask who reads");
         let mut session = self.begin_reading(action, Scope::All).await?;
-        let row = session.one(action, sqlx::query(SESSION)).await?;
+        let row = session.one(action, query(SESSION)).await?;
         let fields = Fields::of(&row, "server", &"the session");
         Ok(ReadSession {
             role: Some(fields.get("role")?),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::super::PostgresDatabase;
 use super::super::error::Action;
 use super::super::rows::Fields;
-use super::super::session::{Scope, Session};
+use super::super::session::{Scope, Session, Statement, query};
 use super::super::types::{PgTime, PgUuid};
 use crate::ports::{AuditOutcome, NewEvent, StoreResult};
 
@@ -75,9 +75,9 @@ pub(super) async fn finish(
     Ok(kept)
 }
 
-fn end<'q>(outcomes: &[&'q AuditOutcome]) -> super::super::session::Statement<'q> {
+fn end(outcomes: &[&AuditOutcome]) -> Statement {
     let each = outcomes.iter();
-    sqlx::query(END)
+    query(END)
         .bind(column(each.clone(), |it| it.tenant.as_str()))
         .bind(column(each.clone(), |it| number(it.fence)))
         .bind(column(each.clone(), |it| PgTime(it.at)))
@@ -99,7 +99,7 @@ async fn insert_reports(
         return Ok(());
     }
     let each = reports.iter();
-    let statement = sqlx::query(REPORTS)
+    let statement = query(REPORTS)
         .bind(column(each.clone(), |(_, it)| PgUuid(it.id.0)))
         .bind(column(each.clone(), |(tenant, _)| *tenant))
         .bind(column(each.clone(), |(_, it)| PgTime(it.at)))
@@ -121,7 +121,7 @@ pub(super) async fn insert_events(
         return Ok(());
     }
     let each = events.iter();
-    let statement = sqlx::query(EVENTS)
+    let statement = query(EVENTS)
         .bind(column(each.clone(), |it| PgUuid(it.id.0)))
         .bind(column(each.clone(), |it| it.kind.name()))
         .bind(column(each.clone(), |it| it.tenant.as_str()))
