@@ -6,6 +6,7 @@ mod audit;
 mod urls;
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Config {
         snapshots: Option<&str>,
         file: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let file = read(file)?;
+        let (file, untrusted) = read(file)?;
         let database = database
             .or(file.database.as_deref())
             .unwrap_or(DEFAULT_DATABASE);
@@ -149,7 +150,10 @@ impl Config {
                     ));
                 }
             },
-            audit: file.audit.try_into()?,
+            audit: AuditConfig {
+                untrusted,
+                ..file.audit.try_into()?
+            },
         })
     }
 }
@@ -174,10 +178,11 @@ fn at_least_one(key: &str, number: usize) -> Result<usize, Failure> {
     )))
 }
 
-fn read(file: Option<&Path>) -> Result<File, Failure> {
+/// The file, and why no program runs that it names.
+fn read(file: Option<&Path>) -> Result<(File, Option<String>), Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     if file.is_none() && !path.exists() {
-        return Ok(File::default());
+        return Ok((File::default(), None));
     }
     let failed = |reason: &dyn fmt::Display| {
         Failure::misuse(format!(
@@ -185,8 +190,15 @@ fn read(file: Option<&Path>) -> Result<File, Failure> {
             path.display()
         ))
     };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    Figment::from(Toml::string(&text))
+    let mut opened = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    let untrusted = match file {
+        // Whoever names it means it.
+        Some(_) => None,
+        None => distrust(&opened).map_err(|error| failed(&error))?,
+    };
+    let mut text = String::new();
+    (opened.read_to_string(&mut text)).map_err(|error| failed(&error))?;
+    let file = Figment::from(Toml::string(&text))
         .extract()
         .map_err(|error| {
             use figment::error::Kind;
@@ -210,7 +222,22 @@ fn read(file: Option<&Path>) -> Result<File, Failure> {
                 Kind::Message(message) => failed(&first_line(message)),
                 _ => failed(&"it is not valid"),
             }
-        })
+        })?;
+    Ok((file, untrusted))
+}
+
+/// Why a file that merely lies in the working directory may be somebody else's trap. Who is root needs none.
+fn distrust(file: &std::fs::File) -> std::io::Result<Option<String>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = file.metadata()?;
+    let (owner, own) = (found.uid(), rustix::process::geteuid().as_raw());
+    Ok(if owner != own && owner != 0 {
+        Some("belongs to another user".to_owned())
+    } else if found.mode() & 0o022 != 0 {
+        Some("can be written by other users".to_owned())
+    } else {
+        None
+    })
 }
 
 /// What a value is, without showing it.

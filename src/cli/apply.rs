@@ -90,7 +90,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
     let tenant = arguments.tenant.tenant;
     let resources = resources(&arguments.file, config.settings.content_limit, signals).await?;
     let created_by = arguments.by.name()?;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let expected = opened.begin_write(ui).await?;
     let request = RecordApply {
         version: arguments.version,
@@ -117,7 +117,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
 
 async fn show(context: &Context, arguments: &Show) -> anyhow::Result<Exit> {
     let tenant = &arguments.tenant.tenant;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let (found, what) = match arguments.version {
         Some(version) => (
             opened

@@ -31,7 +31,7 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let from = read(opened, tenant, arguments.from).await?;
     let to = read(opened, tenant, arguments.to).await?;
     let patch = json_patch::diff(&from, &to);

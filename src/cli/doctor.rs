@@ -91,7 +91,7 @@ enum Owner {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
-    let opened = context.open().await?;
+    let opened = context.existing_both().await?;
     let health = opened.repository.health_check().await;
     let identity = if health.database.reachable {
         opened.sides.database.identity().await.ok()

@@ -33,7 +33,7 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let repository = &opened.repository;
     let (found, what) = match (arguments.version, arguments.at) {
         (Some(version), _) => (

@@ -40,7 +40,7 @@ struct Document<'a> {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let mut pages = Vec::new();
     let (mut before, mut left) = (arguments.before, arguments.limit);
     while left > 0 && !ui.is_closed() {

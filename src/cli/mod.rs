@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use tokio::sync::OnceCell;
 
-use self::open::{Opened, Reading};
+use self::open::{Needs, Opened, Reading};
 use self::signals::Signals;
 use self::ui::{Format, Ui};
 use crate::config::Config;
@@ -187,10 +187,24 @@ struct Context {
 }
 
 impl Context {
-    /// Both sides, opened once and closed when the command is done.
+    /// Both sides, opened once and closed when the command is done. For what writes: a local side that is missing is made.
     async fn open(&self) -> anyhow::Result<&Opened> {
+        self.open_with(Needs::Nothing).await
+    }
+
+    /// The same for what asks or changes a database that is there.
+    async fn existing(&self) -> anyhow::Result<&Opened> {
+        self.open_with(Needs::Database).await
+    }
+
+    /// The same for what cannot do without the bucket either.
+    async fn existing_both(&self) -> anyhow::Result<&Opened> {
+        self.open_with(Needs::Both).await
+    }
+
+    async fn open_with(&self, needs: Needs) -> anyhow::Result<&Opened> {
         self.opened
-            .get_or_try_init(|| open::open(&self.config))
+            .get_or_try_init(|| open::open(&self.config, needs))
             .await
     }
 

@@ -1,5 +1,6 @@
 //! The one place where URLs become adapters.
 
+mod missing;
 mod reading;
 mod scratch;
 mod unusable;
@@ -16,6 +17,7 @@ use driftline::domain::format::{BUCKET_KEY, most_bytes};
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
 use driftline::ports::{AuditLog, Database, Error, Fault, Side, SnapshotStore};
 
+pub use self::missing::Needs;
 pub use self::reading::{Reading, reading};
 pub use self::scratch::Scratch;
 use self::unusable::Unusable;
@@ -49,10 +51,21 @@ enum Connection {
     Postgres(driftline::adapters::postgres::PostgresDatabase),
 }
 
-/// Opens both sides. A database that is a local file, or in memory, is brought up to date on the way.
-pub async fn open(config: &Config) -> anyhow::Result<Opened> {
-    let snapshots = bucket(&config.snapshots, &config.s3).await?;
-    let (database, audits, connection) = database(&config.database).await?;
+/// Opens both sides. A database that is a local file, or in memory, is brought up to date on the way; whether one that is
+/// missing is made is for `needs` to say.
+pub async fn open(config: &Config, needs: Needs) -> anyhow::Result<Opened> {
+    needs.check(config)?;
+    let snapshots: Arc<dyn SnapshotStore> = match missing::missing_bucket(&config.snapshots) {
+        Some(path) if needs != Needs::Nothing => {
+            let error = missing::unreachable_bucket(path);
+            Arc::new(Unusable::new(&config.snapshots, &error))
+        }
+        _ => bucket(&config.snapshots, &config.s3).await?,
+    };
+    let (database, audits, connection) = match missing::missing_database(&config.database) {
+        Some(_) if needs == Needs::Bucket => database(&DatabaseUrl::Memory).await?,
+        _ => database(&config.database).await?,
+    };
     if !matches!(config.database, DatabaseUrl::Postgres(_)) {
         database
             .migrate()

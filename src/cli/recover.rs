@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{self, By};
-use super::open::Opened;
+use super::open::{Needs, Opened};
 use super::repair::{read_plan, write_plan};
 use super::{Context, Exit, Ui, hints, shadowing, ui};
 use driftline::domain::format::parse_snapshot_key;
@@ -101,7 +101,11 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     if let Some(file) = &arguments.plan {
         return plan(context, whom, &request, file).await;
     }
-    let opened = context.open().await?;
+    let opened = if request.dry_run {
+        context.open_with(Needs::Bucket).await?
+    } else {
+        recovering(context).await?
+    };
     let repository = &opened.repository;
     let progress = Progress::default();
     let work = async {
@@ -116,6 +120,12 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     finish(context, report, whom, (request.dry_run, decides), by).await
 }
 
+/// Both sides, for a recovery that is carried out or planned: it needs the bucket, and makes the database that it is for.
+async fn recovering(context: &Context) -> anyhow::Result<&Opened> {
+    Needs::Bucket.check(&context.config)?;
+    context.open().await
+}
+
 /// Writes down what a recovery would do.
 async fn plan(
     context: &Context,
@@ -123,7 +133,7 @@ async fn plan(
     request: &RecoveryRequest,
     file: &Path,
 ) -> anyhow::Result<Exit> {
-    let (opened, ui) = (context.open().await?, &context.ui);
+    let (opened, ui) = (recovering(context).await?, &context.ui);
     let progress = Progress::default();
     let work = opened.repository.plan_recovery(whom, request, &progress);
     let plan = watched(opened, ui, &progress, work).await?;
@@ -147,7 +157,7 @@ async fn plan(
 
 async fn apply(context: &Context, file: &Path, by: Option<ShortText>) -> anyhow::Result<Exit> {
     let plan: RecoveryPlan = read_plan(file, RECOVERY_PLAN_SCHEMA)?;
-    let opened = context.open().await?;
+    let opened = context.existing_both().await?;
     let progress = Progress::default();
     let work = opened
         .repository

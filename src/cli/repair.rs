@@ -44,7 +44,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
 }
 
 async fn plan(context: &Context, tenant: Option<&TenantId>, file: &Path) -> anyhow::Result<Exit> {
-    let (opened, ui) = (context.open().await?, &context.ui);
+    let (opened, ui) = (context.existing_both().await?, &context.ui);
     let bar = ui.progress("{spinner} reading everything ({elapsed})");
     let plan = opened.repository.plan_repair(tenant).await;
     bar.finish_and_clear();
@@ -72,7 +72,7 @@ async fn plan(context: &Context, tenant: Option<&TenantId>, file: &Path) -> anyh
 
 async fn apply(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let plan: RepairPlan = read_plan(file, REPAIR_PLAN_SCHEMA)?;
-    let (opened, ui) = (context.open().await?, &context.ui);
+    let (opened, ui) = (context.existing_both().await?, &context.ui);
     let bar = ui.progress("{spinner} repairing ({elapsed})");
     let report = opened.repository.apply_repair(&plan).await;
     bar.finish_and_clear();
@@ -201,7 +201,18 @@ fn describe(action: &Action) -> String {
 pub fn write_plan(file: &Path, plan: &impl serde::Serialize) -> anyhow::Result<()> {
     let mut text = serde_json::to_vec_pretty(plan)?;
     text.push(b'\n');
-    std::fs::write(file, text).with_context(|| format!("write the plan {}", file.display()))
+    private(file, &text).with_context(|| format!("write the plan {}", file.display()))
+}
+
+/// A plan names tenants and what is in them: a new file is for nobody else to read. One that is there keeps its mode.
+fn private(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = (options.write(true).create(true).truncate(true))
+        .mode(0o600)
+        .open(file)?;
+    file.write_all(text)
 }
 
 /// Reads a plan of this schema.

@@ -11,7 +11,7 @@ use driftline::adapters::sources::{ExecOptions, ExecSource, FileOptions, FileSou
 use driftline::domain::TenantId;
 use driftline::ports::{ActualStateSource, SourceError};
 
-use super::{Failure, args};
+use super::{Exit, Failure, args};
 use crate::config::{AuditConfig, Source, TenantAudit};
 
 const EXPECTED: &str = "file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD is expected; \
@@ -124,7 +124,10 @@ impl Sources {
             return Ok(Self::only(over));
         }
         let configured = |audit: &TenantAudit, many: bool| match &audit.source {
-            Some(named) => configured(named, config.allow_link_local, many).map(Some),
+            Some(named) => {
+                check_trust(named, config)?;
+                configured(named, config.allow_link_local, many).map(Some)
+            }
             None => Ok(None),
         };
         let tenants = config.tenants.iter();
@@ -146,6 +149,20 @@ impl Sources {
             Some(own) => own.as_ref(),
             None => self.default.as_ref(),
         }
+    }
+}
+
+/// Refuses to run a program only because a file that somebody else could write lies in the working directory.
+fn check_trust(named: &Source, config: &AuditConfig) -> Result<(), Failure> {
+    match &config.untrusted {
+        Some(why) if kind(&named.url)? == Kind::Exec => {
+            let file = crate::config::DEFAULT_FILE;
+            let message = format!("run the exec: source that {file} names: the file {why}");
+            Err(Failure::new(Exit::Refused, "refused", message).hint(format!(
+                "if you trust it, name it: --config {file}; or own it, and let nobody else write it"
+            )))
+        }
+        _ => Ok(()),
     }
 }
 

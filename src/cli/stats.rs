@@ -30,7 +30,7 @@ struct Document<'a> {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     if opened
         .repository
         .status(Some(tenant), None, 1)

@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let identity = opened
         .sides
         .database

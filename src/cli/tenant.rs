@@ -37,7 +37,7 @@ pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 
 async fn list(context: &Context) -> anyhow::Result<Exit> {
     let ui = &context.ui;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let (mut after, mut states) = (None, Vec::new());
     loop {
         let page = opened.repository.tenants(after.as_ref(), PAGE).await?;

@@ -66,7 +66,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         (true, None) => ReadData::All,
         (false, None) => ReadData::Nothing,
     };
-    let (opened, ui) = (context.open().await?, &context.ui);
+    let (opened, ui) = (context.existing_both().await?, &context.ui);
     let report = match &arguments.tenant {
         Some(tenant) => opened.repository.verify(tenant, read).await?,
         None => all(opened, ui, read).await?,

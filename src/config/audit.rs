@@ -127,6 +127,8 @@ pub struct AuditConfig {
     pub receivers: BTreeMap<String, Receiver>,
     /// Whether HTTP may go to link-local addresses.
     pub allow_link_local: bool,
+    /// Why no program runs that the file names, if that is so.
+    pub untrusted: Option<String>,
 }
 
 impl Default for AuditConfig {
@@ -142,6 +144,7 @@ impl Default for AuditConfig {
             tenants: BTreeMap::new(),
             receivers: BTreeMap::new(),
             allow_link_local: false,
+            untrusted: None,
         }
     }
 }
@@ -218,6 +221,7 @@ impl TryFrom<AuditFile> for AuditConfig {
             tenants,
             receivers,
             allow_link_local: file.allow_link_local.unwrap_or(false),
+            untrusted: None,
         })
     }
 }

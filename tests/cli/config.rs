@@ -101,8 +101,8 @@ fn a_database_that_cannot_be_written_is_an_error() {
     let mut session = Session::new();
     session.manifest(1);
     session.write("file", "");
-    session.run("--database sqlite://file/driftline.db status");
-    session.run("--database sqlite:///sys/driftline.db status");
+    session.run("--database sqlite://file/driftline.db migrate");
+    session.run("--database sqlite:///sys/driftline.db migrate");
     session.run("--database sqlite://m.json status");
     session.run("--database sqlite://m.json -o json status");
     session.assert("unusable_database");

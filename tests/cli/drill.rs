@@ -121,10 +121,12 @@ fn a_drill_into_a_database_of_ones_own_leaves_it_there() {
 #[test]
 fn a_drill_without_anything_to_prove_says_so() {
     let mut session = Session::new();
+    session.must("migrate");
     session.run("drill --all-tenants");
     session.manifest(1);
     session.must("manifest create --tenant acme --file m.json --wait-shadowed");
     session.lose_database();
+    session.must("migrate");
     session.run("drill --all-tenants");
     session.assert("drill_nothing");
 }

@@ -12,9 +12,11 @@ mod help;
 mod import;
 mod integrity;
 mod legacy;
+mod missing;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod private;
 mod processes;
 mod reading;
 mod recovery;

@@ -15,6 +15,10 @@ fn three_versions() -> Session {
 fn an_empty_installation_has_nothing() {
     let mut session = Session::new();
     session.run("status");
+    session.run("doctor -o json");
+    session.run("verify");
+    session.run("migrate");
+    session.run("status");
     session.run("status -o json");
     session.run("tenant list");
     session.run("tenant list -o json");

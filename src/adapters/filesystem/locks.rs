@@ -1,13 +1,19 @@
 //! Advisory locks between processes and threads.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::errors::{self, unchanged};
 use crate::domain::Digest;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
+
+/// The mode of a new file, which the umask can only narrow: objects hold what belongs to tenants.
+pub(super) const PRIVATE_FILE: u32 = 0o600;
+/// The same of a new directory.
+pub(super) const PRIVATE_DIRECTORY: u32 = 0o700;
 
 /// Below the root: locks and temporary files.
 const WORK: &str = ".driftline";
@@ -68,11 +74,18 @@ fn acquire(root: &Path, name: &str) -> StoreResult<Lock> {
 
 fn open(root: &Path, path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
+    options
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(PRIVATE_FILE);
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Never makes the root: a root that is gone may be a disk that is not mounted.
-            match std::fs::create_dir(root.join(WORK)) {
+            match DirBuilder::new()
+                .mode(PRIVATE_DIRECTORY)
+                .create(root.join(WORK))
+            {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
                 _ => options.open(path),
             }

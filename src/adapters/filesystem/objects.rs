@@ -1,8 +1,9 @@
 //! Reading, writing and removing files; everything here blocks.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +12,7 @@ use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
 use super::errors::{self, failed, refused, unchanged};
-use super::locks::{self, Lock};
+use super::locks::{self, Lock, PRIVATE_DIRECTORY, PRIVATE_FILE};
 use super::walk;
 use crate::domain::Digest;
 use crate::ports::{
@@ -93,7 +94,7 @@ impl Directory {
             }
             return Ok(PutOutcome::PreconditionFailed);
         }
-        write_temporary(&lock, bytes).map_err(unchanged("write", &path))?;
+        write_temporary(&lock, bytes, &path).map_err(unchanged("write", &path))?;
         let outcome = self.publish(&lock, key, &path, *condition == Precondition::Absent);
         if !matches!(outcome, Ok(true)) {
             drop(std::fs::remove_file(&lock.temporary));
@@ -312,7 +313,8 @@ fn etag_of(path: &Path) -> std::io::Result<Option<ETag>> {
     Ok(Some(ETag(Digest::of_reader(&mut file)?.to_string())))
 }
 
-fn write_temporary(lock: &Lock, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes what becomes the object at `path`: a new one is private, one that is replaced keeps its mode.
+fn write_temporary(lock: &Lock, bytes: &[u8], path: &Path) -> std::io::Result<()> {
     // A process that died may have left one, which could even be an object already: never write into it.
     match std::fs::remove_file(&lock.temporary) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -321,8 +323,15 @@ fn write_temporary(lock: &Lock, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
+        .mode(PRIVATE_FILE)
         .open(&lock.temporary)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let kept = match path.metadata() {
+        Ok(replaced) => file.set_permissions(replaced.permissions()),
+        Err(_) => Ok(()),
+    };
+    let written = kept
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all());
     if written.is_err() {
         drop(std::fs::remove_file(&lock.temporary));
     }
@@ -342,7 +351,7 @@ fn rename(from: &Path, to: &Path, create: bool) -> std::io::Result<()> {
 
 /// Makes a directory in one that exists, durably.
 fn make(path: &Path) -> std::io::Result<()> {
-    match std::fs::create_dir(path) {
+    match DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }

@@ -141,12 +141,30 @@ async fn file(path: &Path) -> StoreResult<PathBuf> {
     let Some(directory) = file.parent().filter(|_| file.file_name().is_some()) else {
         return Err(refused("it is a directory"));
     };
-    tokio::fs::create_dir_all(directory)
+    tokio::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
         .await
         .map_err(|cause| refused("its directory cannot be created").because(cause))?;
     match tokio::fs::metadata(&file).await {
         Ok(metadata) if metadata.is_dir() => Err(refused("it is a directory")),
-        _ => Ok(file),
+        Ok(_) => Ok(file),
+        Err(_) => {
+            // SQLite would make it for everybody to read. The files that it makes beside it take its mode.
+            let made = tokio::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&file)
+                .await;
+            match made {
+                Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
+                    Err(refused("it cannot be created").because(cause))
+                }
+                _ => Ok(file),
+            }
+        }
     }
 }
 

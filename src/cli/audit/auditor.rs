@@ -32,7 +32,7 @@ pub async fn auditor(
         parallelism: parallelism.unwrap_or(config.settings.parallelism),
         ..config.settings.clone()
     };
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     // What is in memory is in this process alone: there is no other way to it.
     let inspector = if matches!(context.config.database, DatabaseUrl::Memory) {
         opened.sides.inspector()

@@ -49,7 +49,7 @@ struct Line<'a> {
 type Items<'a> = BTreeMap<(&'a str, Option<&'a str>, Option<&'a str>), &'a Item>;
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let log = opened.audit_log();
     let from = super::stored(log.as_ref(), arguments.from).await?;
     let to = super::stored(log.as_ref(), arguments.to).await?;

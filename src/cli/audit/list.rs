@@ -83,7 +83,7 @@ struct Document<'a, T> {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let log = opened.audit_log();
     if arguments.schedule {
         let mut tenants = scheduled(log.as_ref()).await?;

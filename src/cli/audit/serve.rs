@@ -29,7 +29,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     auditor.enroll().await?;
     ui.note(format_args!(
         "auditing {} on schedules; Ctrl-C ends it",
-        context.open().await?.database_url
+        context.existing().await?.database_url
     ));
     let listener = |AuditResult { tenant, audited }: AuditResult| match audited {
         Audited::Stored(report) => {

@@ -17,7 +17,7 @@ pub struct Arguments {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let report = super::stored(opened.audit_log().as_ref(), arguments.id).await?;
     if context.ui.is_text() {
         show(&context.ui, &report)?;

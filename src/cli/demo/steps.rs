@@ -113,7 +113,7 @@ impl Story<'_> {
                 _ => {}
             }
         }
-        self.opened = open::open(&self.config).await?;
+        self.opened = open::open(&self.config, open::Needs::Nothing).await?;
         let tenants = self.opened.repository.tenants(None, 10).await?;
         ensure!(
             tenants.is_empty(),

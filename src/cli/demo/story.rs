@@ -46,7 +46,7 @@ impl<'a> Story<'a> {
             },
         };
         let tenant = "acme".parse()?;
-        let opened = open::open(&config).await?;
+        let opened = open::open(&config, open::Needs::Nothing).await?;
         let mut story = Self {
             ui,
             config,

@@ -69,7 +69,7 @@ pub async fn decide(context: &Context, decision: Decision, told: &str) -> anyhow
         message,
         wait,
     } = decision;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let expected = opened.begin_write(ui).await?;
     let request = DecideDrift {
         decision: what.clone(),

@@ -61,7 +61,7 @@ struct Document<'a> {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
     let tenant = &arguments.tenant.tenant;
-    let opened = context.open().await?;
+    let opened = context.existing().await?;
     let audits = opened.audit_log();
     let summaries = stored::list(audits.as_ref(), tenant, arguments.limit).await?;
     if summaries.is_empty() {

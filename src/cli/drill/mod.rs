@@ -61,7 +61,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         (None, Some(percent)) => DrillScope::Sample { percent },
         (None, None) => DrillScope::All,
     };
-    let opened = context.open().await?;
+    let opened = context.existing_both().await?;
     let scratch = match &into {
         Some(url) => Scratch::at(url).await?,
         None => Scratch::beside(opened, &context.config.database).await?,

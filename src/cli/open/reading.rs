@@ -6,12 +6,11 @@ use std::sync::Arc;
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::adapters::system::System;
 use driftline::hybrid::inspection::Inspector;
-use driftline::ports::{Error, Fault, Side, SnapshotStore, StateReader, StoreError};
+use driftline::ports::{Error, SnapshotStore, StateReader};
 
 use super::unusable::Unusable;
-use super::{SHUTDOWN, bucket};
-use crate::cli::{Exit, Failure};
-use crate::config::{Config, DatabaseUrl, SnapshotsUrl};
+use super::{Needs, SHUTDOWN, bucket, missing};
+use crate::config::{Config, DatabaseUrl};
 
 /// What only reads.
 pub struct Reading {
@@ -34,14 +33,14 @@ type OpenedReader = (Arc<dyn StateReader>, Connection);
 /// Opens both sides for reading. A database that is not there is an error; a bucket that is not there is asked only when the
 /// database has lost a row.
 pub async fn reading(config: &Config) -> anyhow::Result<Reading> {
-    let snapshots: Arc<dyn SnapshotStore> = match &config.snapshots {
+    Needs::Database.check(config)?;
+    let snapshots: Arc<dyn SnapshotStore> = match missing::missing_bucket(&config.snapshots) {
         // Opening a directory makes it.
-        SnapshotsUrl::Directory(path) if !path.is_dir() => {
-            let message = format!("open the bucket: there is no directory {}", path.display());
-            let error = StoreError::new(Side::Bucket, Fault::Unavailable, message);
+        Some(path) => {
+            let error = missing::unreachable_bucket(path);
             Arc::new(Unusable::new(&config.snapshots, &error))
         }
-        url => bucket(url, &config.s3).await?,
+        None => bucket(&config.snapshots, &config.s3).await?,
     };
     let (reader, connection) = match &config.database {
         DatabaseUrl::Memory => {
@@ -76,24 +75,8 @@ impl Reading {
 }
 
 #[cfg(feature = "sqlite")]
-/// The error for a file that is not there. Whoever only reads does not make one.
-fn no_file(path: &Path) -> Failure {
-    let message = format!("open the database: there is no file {}", path.display());
-    Failure::new(Exit::NotFound, "not_found", message).hint(
-        "--database names another one; `driftline recover --all-tenants` brings a lost one back, and any command that writes \
-         makes a new one",
-    )
-}
-
-#[cfg(feature = "sqlite")]
 async fn sqlite(path: &Path) -> anyhow::Result<OpenedReader> {
     use driftline::adapters::sqlite::SqliteReader;
-    if tokio::fs::metadata(path)
-        .await
-        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    {
-        return Err(no_file(path).into());
-    }
     let reader = SqliteReader::open(path).await.map_err(Error::from)?;
     let reader = Arc::new(reader);
     Ok((

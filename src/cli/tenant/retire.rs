@@ -59,7 +59,7 @@ impl Arguments {
     async fn decide(self, context: &Context, retired: bool) -> anyhow::Result<Exit> {
         let (ui, tenant) = (&context.ui, &self.tenant.tenant);
         let by = self.by.name()?;
-        let opened = context.open().await?;
+        let opened = context.existing().await?;
         let expected = opened.begin_write(ui).await?;
         let meta = opened
             .repository

@@ -37,7 +37,7 @@ fn stream(text: &str) -> Result<Stream, String> {
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
-    let (opened, ui) = (context.open().await?, &context.ui);
+    let (opened, ui) = (context.existing().await?, &context.ui);
     let expected = opened.begin_write(ui).await?;
     let Arguments {
         tenant,

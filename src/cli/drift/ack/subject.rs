@@ -114,7 +114,7 @@ impl Subject<'_> {
 
     /// What the newest stored audit saw.
     pub async fn audited(&self, context: &Context, rules: &DriftRules) -> anyhow::Result<Accepted> {
-        let audits = context.open().await?.audit_log();
+        let audits = context.existing().await?.audit_log();
         let newest = stored::list(audits.as_ref(), self.tenant, 1).await?;
         let report = match newest.first() {
             Some(summary) => stored::read(audits.as_ref(), summary.id).await?,
