@@ -1,6 +1,7 @@
 //! `apply record` and `apply show`
 
 use driftline::domain::content::Content;
+use driftline::domain::integrity::RowDamage;
 use driftline::domain::{Digest, EntryId, Resources, Seq, ShortText, Stream, TenantId, Timestamp};
 use driftline::ports::{Durability, ManifestProvider as _, RecordApply, ShadowState};
 use serde::Serialize;
@@ -71,6 +72,9 @@ struct Document<'a> {
     created_by: Option<&'a ShortText>,
     message: Option<&'a ShortText>,
     resources: &'a Resources,
+    /// The database's row is damaged: this is the bucket's proven copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged_row: Option<&'a RowDamage>,
 }
 
 pub async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
@@ -149,6 +153,7 @@ fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
         chain,
         resolves,
         resources,
+        damaged_row,
     } = state;
     if !ui.is_text() {
         return ui.json(&Document {
@@ -164,6 +169,7 @@ fn print(ui: &Ui, state: &ShadowState) -> anyhow::Result<()> {
             created_by: meta.created_by.as_ref(),
             message: meta.message.as_ref(),
             resources,
+            damaged_row: damaged_row.as_ref(),
         });
     }
     let by = or_dash(meta.created_by.as_ref());

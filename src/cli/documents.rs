@@ -1,5 +1,6 @@
 //! The JSON documents. Fields are added, never changed.
 
+use driftline::domain::integrity::RowDamage;
 use driftline::domain::{Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, TenantId, Timestamp};
 use driftline::ports::{Manifest, Source};
 use serde::Serialize;
@@ -26,6 +27,9 @@ pub struct ManifestDocument<'a> {
     retired: Option<bool>,
     shadowed: bool,
     source: &'static str,
+    /// Why the bucket answered, if the database's row is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged_row: Option<RowDamage>,
 }
 
 impl<'a> ManifestDocument<'a> {
@@ -51,6 +55,7 @@ impl<'a> ManifestDocument<'a> {
                 Source::Database => "database",
                 Source::Bucket => "bucket",
             },
+            damaged_row: None,
         }
     }
 
@@ -64,13 +69,16 @@ impl<'a> ManifestDocument<'a> {
 
     /// The document of a version that was read.
     pub fn of(manifest: &'a Manifest) -> Self {
-        Self::new(
+        let document = Self::new(
             &manifest.entry.meta,
             manifest.active,
             manifest.shadowed,
             manifest.source,
-        )
-        .of_retired(manifest.retired)
+        );
+        Self {
+            damaged_row: manifest.damaged_row,
+            ..document.of_retired(manifest.retired)
+        }
     }
 
     /// Which side answered.

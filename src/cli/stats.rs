@@ -24,6 +24,7 @@ struct Document<'a> {
     active_version: Seq,
     retired: bool,
     shadowed_versions: u64,
+    damaged_reads: u64,
     bucket_bytes: Option<u64>,
 }
 
@@ -49,6 +50,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             active_version: stats.active_version,
             retired: stats.retired,
             shadowed_versions: stats.shadowed_versions,
+            damaged_reads: stats.damaged_reads,
             bucket_bytes: stats.bucket_bytes,
         })?;
         return Ok(Exit::Done);
@@ -66,8 +68,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
                 .map_or_else(|| "unknown: it could not be asked".to_owned(), ui::bytes),
         ),
     ];
+    let damaged =
+        (stats.damaged_reads > 0).then(|| ("damaged rows", format!("{} met", stats.damaged_reads)));
     let retired = stats.retired.then(|| ("state", "retired".to_owned()));
-    for (name, value) in rows.into_iter().chain(retired) {
+    for (name, value) in rows.into_iter().chain(damaged).chain(retired) {
         ui.line(format_args!("{name:<15} {value}"))?;
     }
     Ok(Exit::Done)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Seq, ShortText, Stream, TenantId};
+use super::{Digest, Seq, ShortText, Stream, TenantId};
 
 /// The tag of [`VerifyDocument`].
 pub const VERIFY_SCHEMA: &str = "driftline.verify.v1";
@@ -127,6 +127,27 @@ impl Finding {
     /// Whether something has to be done about it.
     pub fn is_damage(&self) -> bool {
         self.verdict.is_damage() && self.accepted.is_none()
+    }
+}
+
+/// A row whose content is not what was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RowDamage {
+    /// In which stream.
+    pub stream: Stream,
+    /// The entry's number.
+    pub seq: Seq,
+    /// The digest on record.
+    pub recorded: Digest,
+    /// The digest of the row's bytes.
+    pub actual: Digest,
+}
+
+impl RowDamage {
+    /// Where it is, as errors say it.
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.stream, self.seq)
     }
 }
 

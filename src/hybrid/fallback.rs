@@ -4,32 +4,42 @@ use super::bucket::{Bucket, BucketResult};
 use super::recovery;
 use super::settings::Sides;
 use crate::domain::format::{Damage, Index, IndexEntry, Problem, index_key};
-use crate::domain::{Entry, EntryMeta, Seq, Stream, TenantId};
+use crate::domain::{Digest, Entry, EntryMeta, Seq, Stream, TenantId};
 use crate::hybrid::bucket::BucketError;
 use crate::ports::Result;
 
-/// A version from the bucket; `None` when its index does not reach there, or does not exist.
-pub(crate) async fn manifest(
+/// An entry from the bucket, and how far its index reaches.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) entry: Entry,
+    /// The newest number that the index names, and the chain there.
+    pub(crate) end: (Seq, Digest),
+}
+
+/// An entry from the bucket; `None` when its index does not reach there, or does not exist.
+pub(crate) async fn entry(
     bucket: &Bucket,
     tenant: &TenantId,
-    version: Seq,
-) -> BucketResult<Option<(Entry, Seq)>> {
-    let Some((index, _)) = bucket.index(tenant, Stream::Manifests).await? else {
+    stream: Stream,
+    seq: Seq,
+) -> BucketResult<Option<Found>> {
+    let Some((index, _)) = bucket.index(tenant, stream).await? else {
         return Ok(None);
     };
-    let named = match index.page_of(version) {
+    let named = match index.page_of(seq) {
         Some(number) => {
-            let page = bucket.page(tenant, Stream::Manifests, number).await?;
-            let entry = page.entry(version).cloned();
-            Some(entry.ok_or_else(|| {
-                Damage::new(&index_key(tenant, Stream::Manifests), Problem::Missing)
-            })?)
+            let page = bucket.page(tenant, stream, number).await?;
+            let entry = page.entry(seq).cloned();
+            Some(entry.ok_or_else(|| Damage::new(&index_key(tenant, stream), Problem::Missing))?)
         }
-        None => index.entry(version).cloned(),
+        None => index.entry(seq).cloned(),
     };
     let Some(named) = named else { return Ok(None) };
     let snapshot = bucket.snapshot(&named).await?;
-    Ok(Some((snapshot.entry, index.latest())))
+    Ok(Some(Found {
+        entry: snapshot.entry,
+        end: (index.latest(), index.latest_chain()),
+    }))
 }
 
 /// Versions that the bucket can bring back, newest first, below `before`.

@@ -1,5 +1,6 @@
 //! Questions about the past that take more than one look, and what a refused append says.
 
+use super::proven::Guard;
 use super::settings::Sides;
 use crate::domain::{Activation, Head, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef};
 use crate::ports::{Appended, Error, ErrorKind, Hint, Refusal, Result};
@@ -7,6 +8,7 @@ use crate::ports::{Appended, Error, ErrorKind, Hint, Refusal, Result};
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
 pub(crate) async fn active_at(
     sides: &Sides,
+    guard: &Guard,
     tenant: &TenantId,
     at: Timestamp,
 ) -> Result<Option<Seq>> {
@@ -26,6 +28,7 @@ pub(crate) async fn active_at(
         .latest(tenant, Stream::Decisions, Some(at))
         .await?;
     while let Some(entry) = decision {
+        let entry = guard.entry(entry).await?.entry;
         if let Some(activation) = Activation::of(&entry) {
             let holds =
                 activation.head_chain == head.chain && activation.target.version <= head.seq;
@@ -65,7 +68,11 @@ pub(crate) async fn holds(sides: &Sides, tenant: &TenantId, named: VersionRef) -
 }
 
 /// Which versions got other numbers: the fold of the tenant's decisions. For the rare reference that resolves no more.
-pub(crate) async fn renumbering(sides: &Sides, tenant: &TenantId) -> Result<Renumbering> {
+pub(crate) async fn renumbering(
+    sides: &Sides,
+    guard: &Guard,
+    tenant: &TenantId,
+) -> Result<Renumbering> {
     let (mut renumbering, mut after) = (Renumbering::default(), Seq::default());
     loop {
         let run = sides
@@ -74,8 +81,8 @@ pub(crate) async fn renumbering(sides: &Sides, tenant: &TenantId) -> Result<Renu
             .await?;
         let Some(last) = run.last() else { break };
         after = last.meta.seq;
-        for decision in &run {
-            renumbering.extend(decision);
+        for decision in run {
+            renumbering.extend(&guard.entry(decision).await?.entry);
         }
     }
     Ok(renumbering)

@@ -13,6 +13,7 @@ pub mod inspection;
 pub mod integrity;
 mod ownership;
 pub mod probe;
+mod proven;
 mod provider;
 mod recovery;
 mod replicator;

@@ -1,17 +1,22 @@
 //! The driving port on the two sides.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::blocking::off_thread;
-use super::inspection::Question;
+use super::fallback::Found;
+use super::inspection::{Inspector, Question};
+use super::proven::{self, Guard, Proven};
 use super::repository::HybridManifestRepository;
 use super::{drift, fallback, history, recovery, retire};
 use crate::domain::content::Content;
 use crate::domain::drift::{ActualState, DriftReport, DriftRules};
+use crate::domain::format::MAX_CONTENT_BYTES;
+use crate::domain::integrity::RowDamage;
 use crate::domain::{
     Apply, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, TenantState, Timestamp,
     VersionRef,
@@ -19,7 +24,8 @@ use crate::domain::{
 use crate::ports::{
     Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
     Fault, Health, Hint, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply,
-    Recovery, RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreResult, Stored,
+    Recovery, RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreError,
+    StoreResult, Stored,
 };
 
 /// The largest page of a history.
@@ -77,10 +83,39 @@ impl HybridManifestRepository {
         }
     }
 
-    async fn shadow_state(&self, entry: Option<Entry>) -> Result<Option<ShadowState>> {
-        let Some(Entry { meta, content }) = entry else {
+    /// Stands before every row that is served.
+    pub(super) fn guard(&self) -> Guard {
+        Guard::new(self.sides.bucket(), Arc::clone(&self.damaged_reads))
+    }
+
+    fn inspector(&self) -> Inspector {
+        let counts = Arc::clone(&self.damaged_reads);
+        self.sides.inspector().counting(counts)
+    }
+
+    async fn from_database(&self, stored: Stored) -> Result<Manifest> {
+        let Stored {
+            entry,
+            active,
+            watermark,
+            retired,
+        } = stored;
+        let Proven { entry, damage } = self.guard().entry(entry).await?;
+        Ok(Manifest {
+            active: Some(entry.meta.seq == active),
+            shadowed: entry.meta.seq <= watermark,
+            source: source(damage.as_ref()),
+            retired: Some(retired),
+            damaged_row: damage,
+            entry,
+        })
+    }
+
+    async fn shadow_state(&self, row: Option<Entry>) -> Result<Option<ShadowState>> {
+        let Some(Proven { entry, damage }) = self.guard().optional(row).await? else {
             return Ok(None);
         };
+        let Entry { meta, content } = entry;
         let apply: Apply = serde_json::from_slice(content.as_bytes()).map_err(|error| {
             Error::new(
                 ErrorKind::Damaged,
@@ -94,7 +129,7 @@ impl HybridManifestRepository {
         let mut resolves = history::holds(&self.sides, &meta.tenant, named).await?;
         if !resolves {
             // The version may have got another number when two histories became one.
-            let moved = history::renumbering(&self.sides, &meta.tenant).await?;
+            let moved = history::renumbering(&self.sides, &self.guard(), &meta.tenant).await?;
             let now = moved.follow(named);
             if now != named && history::holds(&self.sides, &meta.tenant, now).await? {
                 (named, resolves) = (now, true);
@@ -106,7 +141,32 @@ impl HybridManifestRepository {
             chain: named.chain,
             resolves,
             resources: apply.resources,
+            damaged_row: damage,
         }))
+    }
+
+    /// The bucket's copy of a version whose row cannot be read at all.
+    async fn instead_of(
+        &self,
+        tenant: &TenantId,
+        version: Seq,
+        error: StoreError,
+    ) -> Result<Manifest> {
+        let database = self.sides.database.as_ref();
+        let place = (Stream::Manifests, version);
+        let guard = self.guard();
+        let found = guard.unreadable(database, tenant, place, error);
+        let Found { entry, .. } = found.await?;
+        let state = database.tenant(tenant).await?;
+        let state = state.as_ref();
+        Ok(Manifest {
+            active: state.map(|state| state.active_version() == version),
+            retired: state.map(|state| state.retired.is_some()),
+            shadowed: true,
+            source: Source::Bucket,
+            damaged_row: None,
+            entry,
+        })
     }
 
     /// The newest apply of a version that had another number when it was applied.
@@ -116,7 +176,8 @@ impl HybridManifestRepository {
         version: Seq,
     ) -> Result<Option<Entry>> {
         let database = &self.sides.database;
-        let moved = history::renumbering(&self.sides, tenant).await?;
+        let guard = self.guard();
+        let moved = history::renumbering(&self.sides, &guard, tenant).await?;
         if moved.is_empty() {
             return Ok(None);
         }
@@ -133,6 +194,7 @@ impl HybridManifestRepository {
         let mut newest: Option<Entry> = None;
         for before in moved.before(now) {
             let found = database.latest_apply_of(tenant, before.version).await?;
+            let found = guard.optional(found).await?.map(|found| found.entry);
             let of_it = |entry: &Entry| {
                 let apply = serde_json::from_slice::<Apply>(entry.content.as_bytes());
                 apply.is_ok_and(|apply| apply.manifest_chain == before.chain)
@@ -149,20 +211,9 @@ impl HybridManifestRepository {
     }
 }
 
-fn from_database(stored: Stored) -> Manifest {
-    let Stored {
-        entry,
-        active,
-        watermark,
-        retired,
-    } = stored;
-    Manifest {
-        active: Some(entry.meta.seq == active),
-        shadowed: entry.meta.seq <= watermark,
-        source: Source::Database,
-        retired: Some(retired),
-        entry,
-    }
+/// Which side an entry came from whose row is damaged, or is not.
+fn source(damage: Option<&RowDamage>) -> Source {
+    damage.map_or(Source::Database, |_| Source::Bucket)
 }
 
 fn check_limit(limit: u32) -> Result<()> {
@@ -179,7 +230,8 @@ fn check_limit(limit: u32) -> Result<()> {
 impl ManifestProvider for HybridManifestRepository {
     #[tracing::instrument(name = "manifest.create", skip_all, fields(%tenant))]
     async fn create_manifest(&self, tenant: &TenantId, request: CreateManifest) -> Result<Created> {
-        let (raw, limit) = (request.content, self.settings.content_limit);
+        let limit = self.settings.content_limit.min(MAX_CONTENT_BYTES);
+        let raw = request.content;
         let raw_len = raw.len();
         let parse = move || Content::parse_manifest(&raw, limit);
         let content = off_thread(raw_len, parse).await?;
@@ -227,6 +279,7 @@ impl ManifestProvider for HybridManifestRepository {
                 shadowed,
                 source: Source::Database,
                 retired: Some(false),
+                damaged_row: None,
             },
             new,
         })
@@ -234,10 +287,14 @@ impl ManifestProvider for HybridManifestRepository {
 
     #[tracing::instrument(name = "manifest.current", skip_all, fields(%tenant))]
     async fn current_manifest(&self, tenant: &TenantId) -> Result<Option<Manifest>> {
-        if let Some(stored) = self.sides.database.active_manifest(tenant).await? {
-            return Ok(Some(from_database(stored)));
+        match self.sides.database.active_manifest(tenant).await {
+            Ok(Some(stored)) => return Ok(Some(self.from_database(stored).await?)),
+            Ok(None) => {}
+            // The row by its number has something to fall back on.
+            Err(error) if error.fault() == Fault::Corrupt => {}
+            Err(error) => return Err(error.into()),
         }
-        // No versions, or a row that recovery could not bring back.
+        // No versions, or a row that recovery could not bring back, or that cannot be read.
         match self.sides.database.tenant(tenant).await? {
             Some(state) if state.active_version() > Seq::default() => {
                 self.manifest_by_version(tenant, state.active_version())
@@ -255,7 +312,7 @@ impl ManifestProvider for HybridManifestRepository {
     ) -> Result<Option<Manifest>> {
         let database = &self.sides.database;
         let state = match database.entry(tenant, Stream::Manifests, version).await {
-            Ok(Some(stored)) => return Ok(Some(from_database(stored))),
+            Ok(Some(stored)) => return Ok(Some(self.from_database(stored).await?)),
             Ok(None) => match database.tenant(tenant).await? {
                 Some(state)
                     if version > Seq::default()
@@ -265,25 +322,30 @@ impl ManifestProvider for HybridManifestRepository {
                 }
                 _ => return Ok(None),
             },
+            Err(error) if error.fault() == Fault::Corrupt => {
+                return self.instead_of(tenant, version, error).await.map(Some);
+            }
             Err(error) if error.fault() == Fault::Unavailable => {
                 tracing::warn!(%tenant, %version, error = %error.report(), "the database is unreachable; asking the bucket");
                 None
             }
             Err(error) => return Err(error.into()),
         };
-        let found = fallback::manifest(&self.sides.bucket(), tenant, version).await?;
+        let found =
+            fallback::entry(&self.sides.bucket(), tenant, Stream::Manifests, version).await?;
         let state = state.as_ref();
-        Ok(found.map(|(entry, latest)| Manifest {
+        Ok(found.map(|Found { entry, end }| Manifest {
             active: state.map(|state| state.active_version() == version),
             retired: state.map(|state| state.retired.is_some()),
-            shadowed: entry.meta.seq <= latest,
+            shadowed: entry.meta.seq <= end.0,
             source: Source::Bucket,
+            damaged_row: None,
             entry,
         }))
     }
 
     async fn manifest_at(&self, tenant: &TenantId, at: Timestamp) -> Result<Option<Manifest>> {
-        match history::active_at(&self.sides, tenant, at).await? {
+        match history::active_at(&self.sides, &self.guard(), tenant, at).await? {
             Some(version) => self.manifest_by_version(tenant, version).await,
             None => Ok(None),
         }
@@ -358,6 +420,7 @@ impl ManifestProvider for HybridManifestRepository {
             chain,
             resolves: true,
             resources: apply.resources,
+            damaged_row: None,
         })
     }
 
@@ -395,7 +458,7 @@ impl ManifestProvider for HybridManifestRepository {
         tenant: &TenantId,
         actual: Option<&ActualState>,
     ) -> Result<DriftReport> {
-        let inspector = self.sides.inspector();
+        let inspector = self.inspector();
         let inspected = drift::known(tenant, inspector.read_one(tenant).await?)?;
         let question = Question {
             plan: true,
@@ -405,7 +468,7 @@ impl ManifestProvider for HybridManifestRepository {
     }
 
     async fn drift_rules(&self, tenant: &TenantId) -> Result<DriftRules> {
-        let inspected = self.sides.inspector().read_one(tenant).await?;
+        let inspected = self.inspector().read_one(tenant).await?;
         Ok(drift::known(tenant, inspected)?.rules)
     }
 
@@ -427,9 +490,10 @@ impl ManifestProvider for HybridManifestRepository {
             .database
             .entry(tenant, Stream::Manifests, version)
             .await?;
-        Ok(stored.is_some_and(|Stored { entry, .. }| {
-            Content::from_stored(entry.content.bytes().clone()).checksum() == entry.meta.checksum
-        }))
+        match stored {
+            Some(Stored { entry, .. }) => Ok(proven::damage_of(&entry).await.is_none()),
+            None => Ok(false),
+        }
     }
 
     #[tracing::instrument(name = "recover", skip_all, fields(%tenant))]
@@ -502,6 +566,10 @@ impl ManifestProvider for HybridManifestRepository {
     async fn stats(&self, tenant: &TenantId) -> Result<Stats> {
         let state = self.sides.database.tenant(tenant).await?;
         let watermarks = self.sides.database.watermarks(tenant).await?;
+        // What is wrong with it is counted, and no reason to tell nothing else.
+        if let Ok(Some(active)) = self.sides.database.active_manifest(tenant).await {
+            drop(self.guard().entry(active.entry).await);
+        }
         let index = self.sides.bucket().index(tenant, Stream::Manifests).await;
         let latest = state
             .as_ref()
@@ -514,6 +582,7 @@ impl ManifestProvider for HybridManifestRepository {
                 .map_or(Seq::default(), TenantState::active_version),
             retired: state.is_some_and(|state| state.retired.is_some()),
             shadowed_versions: watermarks[Stream::Manifests].get(),
+            damaged_reads: self.damaged_reads.of(tenant),
             bucket_bytes: index
                 .ok()
                 .map(|index| index.map_or(0, |(index, _)| index.total_size_bytes)),

@@ -10,6 +10,7 @@ use super::drill::{self, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeProgress, ProbeReport};
+use super::proven::DamagedReads;
 use super::recovery::{self, Progress, RecoveryReport, Whom};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
@@ -27,6 +28,7 @@ pub struct HybridManifestRepository {
     pub(super) sides: Sides,
     pub(super) settings: Settings,
     pub(super) replicator: Arc<Replicator>,
+    pub(super) damaged_reads: Arc<DamagedReads>,
     stop: CancellationToken,
     running: Mutex<Option<JoinHandle<()>>>,
 }
@@ -39,6 +41,7 @@ impl HybridManifestRepository {
             sides,
             settings,
             replicator,
+            damaged_reads: Arc::default(),
             stop: CancellationToken::new(),
             running: Mutex::new(None),
         }

@@ -9,6 +9,7 @@ use super::{Expectation, Result};
 use crate::domain::content::Content;
 use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
+use crate::domain::integrity::RowDamage;
 use crate::domain::recovery::TenantPlan;
 use crate::domain::{
     Digest, Entry, EntryMeta, Moved, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
@@ -53,7 +54,7 @@ pub struct CreateManifest {
 pub enum Source {
     /// The database.
     Database,
-    /// The bucket: the database lacks the row, or could not be reached.
+    /// The bucket: the database lacks the row, its row is damaged, or it could not be reached.
     Bucket,
 }
 
@@ -70,6 +71,8 @@ pub struct Manifest {
     pub source: Source,
     /// Whether a decision ended the tenant. `None` when the database could not be asked.
     pub retired: Option<bool>,
+    /// The database's row is not what was committed; what is here is the bucket's proven copy.
+    pub damaged_row: Option<RowDamage>,
 }
 
 /// What became of [`ManifestProvider::create_manifest`].
@@ -124,6 +127,8 @@ pub struct ShadowState {
     pub resolves: bool,
     /// Per resource type and manifest id, the external id.
     pub resources: Resources,
+    /// The database's row is not what was committed; what is here is the bucket's proven copy.
+    pub damaged_row: Option<RowDamage>,
 }
 
 /// What is decided about a tenant's drift.
@@ -306,6 +311,8 @@ pub struct Stats {
     pub retired: bool,
     /// Versions proven to be in the bucket.
     pub shadowed_versions: u64,
+    /// Damaged rows that reads of this process have met, one more for each time. The active version is read for it.
+    pub damaged_reads: u64,
     /// The size of the snapshots that the bucket's index names, in bytes; `None` when the bucket could not be asked.
     pub bucket_bytes: Option<u64>,
 }

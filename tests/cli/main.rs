@@ -20,6 +20,7 @@ mod private;
 mod processes;
 mod reading;
 mod recovery;
+mod rotten;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 mod s3;
 mod session;

@@ -13,4 +13,5 @@ mod invariants;
 mod legacy;
 mod listing;
 mod overlay;
+mod reads;
 mod retire;

@@ -70,6 +70,11 @@ impl Content {
         }
     }
 
+    /// Whether the bytes still have the checksum that was on record beside them.
+    pub fn is_intact(&self) -> bool {
+        Digest::of(&self.bytes) == self.checksum
+    }
+
     /// The canonical bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

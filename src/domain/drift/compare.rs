@@ -96,6 +96,7 @@ pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
         errors: comparison
             .actual
             .map_or_else(Vec::new, |actual| actual.errors.clone()),
+        damaged_rows: Vec::new(),
         plan: None,
     };
     let Some(desired) = comparison.desired else {

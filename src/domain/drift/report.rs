@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ObservationError, Step};
+use crate::domain::integrity::RowDamage;
 use crate::domain::{Digest, Seq, ShortText, TenantId, Timestamp};
 
 /// The report's schema tag.
@@ -281,6 +282,9 @@ pub struct DriftReport {
     /// What the observer could not see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ObservationError>,
+    /// Rows of the database that are not what was committed: the bucket's proven copies were compared in their places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged_rows: Vec<RowDamage>,
     /// What brings the actual state to the desired one, in an order that is safe to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Vec<Step>>,

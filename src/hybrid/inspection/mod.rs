@@ -9,10 +9,12 @@ use std::sync::Arc;
 use self::read_only::ReadOnly;
 use super::bucket::Bucket;
 use super::fallback;
+use super::proven::{DamagedReads, Guard, Proven};
 use crate::domain::content::Content;
 use crate::domain::drift::{
     ActualState, Comparison, Desired, DriftReport, DriftRules, Recorded, compare,
 };
+use crate::domain::integrity::RowDamage;
 use crate::domain::{Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, VersionRef};
 use crate::ports::{
     ActualStateSource, Clock, Error, ErrorKind, Fault, Hint, ObserveRequest, ReadSession, Result,
@@ -28,6 +30,7 @@ pub struct Inspector {
     reader: Arc<dyn StateReader>,
     snapshots: Arc<ReadOnly>,
     clock: Arc<dyn Clock>,
+    damaged_reads: Arc<DamagedReads>,
 }
 
 /// What a comparison is to tell.
@@ -54,6 +57,8 @@ pub struct Inspected {
     pub rules: DriftRules,
     /// A decision ended the tenant.
     pub is_retired: bool,
+    /// Rows that are not what was committed: the bucket's proven copies took their places.
+    damaged: Vec<RowDamage>,
 }
 
 /// What was recorded as applied.
@@ -75,6 +80,15 @@ impl Inspector {
             reader,
             snapshots: Arc::new(ReadOnly::new(snapshots)),
             clock,
+            damaged_reads: Arc::default(),
+        }
+    }
+
+    /// The same, counting the damaged rows that it meets together with others.
+    pub(crate) fn counting(self, damaged_reads: Arc<DamagedReads>) -> Self {
+        Self {
+            damaged_reads,
+            ..self
         }
     }
 
@@ -156,16 +170,16 @@ impl Inspector {
         } = documents;
         let tenant = state.tenant.clone();
         let active = state.active_version();
+        let mut damaged = Vec::new();
         let desired = match desired {
-            Some(entry) => Some(entry),
+            Some(row) => Some(self.proven(row, &mut damaged).await?),
             None if active == Seq::default() => None,
             None => Some(self.bucket_version(&tenant, active).await?),
         };
-        if let Some(desired) = &desired {
-            check(desired)?;
-        }
-        for decision in &decisions {
-            check(decision)?;
+        let rows = decisions;
+        let mut decisions = Vec::with_capacity(rows.len());
+        for row in rows {
+            decisions.push(self.proven(row, &mut damaged).await?);
         }
         let newest = state.heads[Stream::Applies].seq;
         let recorded = match apply {
@@ -176,7 +190,8 @@ impl Inspector {
                     moved.extend(decision);
                 }
                 let versions = (applied, desired);
-                Some(self.ledger(&tenant, &apply, versions, &moved).await?)
+                let ledger = self.ledger(&tenant, apply, versions, &moved, &mut damaged);
+                Some(ledger.await?)
             }
             None if newest == Seq::default() => None,
             _ => Some(Ledger {
@@ -195,16 +210,29 @@ impl Inspector {
             recorded,
             rules,
             is_retired: state.retired.is_some(),
+            damaged,
         })
+    }
+
+    /// The entry of a row, or the bucket's copy of a damaged one.
+    async fn proven(&self, row: Entry, damaged: &mut Vec<RowDamage>) -> Result<Entry> {
+        let Proven { entry, damage } = self.guard().entry(row).await?;
+        damaged.extend(damage);
+        Ok(entry)
+    }
+
+    fn guard(&self) -> Guard {
+        Guard::new(self.bucket(), Arc::clone(&self.damaged_reads))
     }
 
     /// What an apply says. Whatever is wrong with it makes it suspect; only a side that cannot be reached is an error.
     async fn ledger(
         &self,
         tenant: &TenantId,
-        apply: &Entry,
+        apply: Entry,
         (applied, desired): (Option<Entry>, Option<&Entry>),
         moved: &Renumbering,
+        damaged: &mut Vec<RowDamage>,
     ) -> Result<Ledger> {
         let seq = apply.meta.seq;
         let suspect = |version: Seq, resources: Resources, reason: String| Ledger {
@@ -212,12 +240,22 @@ impl Inspector {
             resources,
             content: Err(reason),
         };
-        let broken = format!("the checksum of applies/{seq} fails");
+        let row = serde_json::from_slice::<Apply>(apply.content.as_bytes());
+        let apply = match self.proven(apply, damaged).await {
+            Ok(apply) => apply,
+            // What it seems to say is shown, and relied on for nothing.
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let (version, resources) = row.map_or_else(
+                    |_| (Seq::default(), Resources::new()),
+                    |row| (row.manifest_version, row.resources),
+                );
+                let broken = format!("the checksum of applies/{seq} fails");
+                return Ok(suspect(version, resources, broken));
+            }
+            Err(error) => return Err(error),
+        };
         let record = match serde_json::from_slice::<Apply>(apply.content.as_bytes()) {
             Ok(record) => record,
-            Err(_) if !is_intact(apply) => {
-                return Ok(suspect(Seq::default(), Resources::new(), broken));
-            }
             Err(error) => {
                 let reason = format!("applies/{seq} cannot be read: {error}");
                 return Ok(suspect(Seq::default(), Resources::new(), reason));
@@ -228,24 +266,33 @@ impl Inspector {
             manifest_chain: chain,
             resources,
         } = record;
-        if !is_intact(apply) {
-            return Ok(suspect(version, resources, broken));
-        }
         // A version that got another number is followed by its chain.
         let named = VersionRef { version, chain };
         let now = moved.follow(named);
         let VersionRef { version, chain } = now;
-        let applied = match applied.filter(|_| now == named) {
-            None if now != named => {
+        // The row was looked up by what the apply's own row says.
+        let is_replaced = damaged.iter().any(|it| it.stream == Stream::Applies);
+        let applied = match applied.filter(|_| now == named && !is_replaced) {
+            None if now != named || is_replaced => {
                 let stream = Stream::Manifests;
                 self.reader.stored_entry(tenant, stream, version).await?
             }
             applied => applied,
         };
         let desired = desired.filter(|entry| entry.meta.seq == version);
-        let applied = match desired.cloned().or(applied) {
-            Some(entry) => entry,
-            None => match self.bucket_version(tenant, version).await {
+        let applied = match (desired.cloned(), applied) {
+            (Some(entry), _) => entry,
+            (None, Some(row)) => match self.proven(row, damaged).await {
+                Ok(entry) => entry,
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    let reason = format!(
+                        "the checksum of version {version}, which applies/{seq} names, fails"
+                    );
+                    return Ok(suspect(version, resources, reason));
+                }
+                Err(error) => return Err(error),
+            },
+            (None, None) => match self.bucket_version(tenant, version).await {
                 Ok(entry) => entry,
                 Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotFound) => {
                     let reason = format!("version {version}, which applies/{seq} names, is lost");
@@ -256,8 +303,6 @@ impl Inspector {
         };
         let reason = if applied.meta.chain != chain {
             format!("applies/{seq} names a version {version} that is no longer part of the history")
-        } else if !is_intact(&applied) {
-            format!("the checksum of version {version}, which applies/{seq} names, fails")
         } else {
             return Ok(Ledger {
                 version,
@@ -270,8 +315,8 @@ impl Inspector {
 
     /// A version whose row is lost.
     async fn bucket_version(&self, tenant: &TenantId, version: Seq) -> Result<Entry> {
-        let found = fallback::manifest(&self.bucket(), tenant, version).await?;
-        found.map(|(entry, _)| entry).ok_or_else(|| {
+        let found = fallback::entry(&self.bucket(), tenant, Stream::Manifests, version).await?;
+        found.map(|found| found.entry).ok_or_else(|| {
             let message = format!("read version {version} of {tenant}: its row is lost, and the bucket does not have it");
             Error::new(ErrorKind::Damaged, message)
                 .hint(look_into(tenant))
@@ -311,13 +356,14 @@ impl Inspector {
             rules,
             ..
         } = inspected;
+        let mut damaged = inspected.damaged.clone();
         let other = match question.version {
             Some(version)
                 if desired
                     .as_ref()
                     .is_none_or(|entry| entry.meta.seq != version) =>
             {
-                Some(self.version(tenant, version).await?)
+                Some(self.version(tenant, version, &mut damaged).await?)
             }
             _ => None,
         };
@@ -341,13 +387,22 @@ impl Inspector {
             all: question.all,
             plan: question.plan,
         };
-        compare(&comparison).map_err(|error| {
+        let report = compare(&comparison).map_err(|error| {
             Error::new(ErrorKind::Damaged, format!("compare {tenant}: {error}"))
                 .hint(look_into(tenant))
+        })?;
+        Ok(DriftReport {
+            damaged_rows: damaged,
+            ..report
         })
     }
 
-    async fn version(&self, tenant: &TenantId, version: Seq) -> Result<Entry> {
+    async fn version(
+        &self,
+        tenant: &TenantId,
+        version: Seq,
+        damaged: &mut Vec<RowDamage>,
+    ) -> Result<Entry> {
         let stored = self
             .reader
             .stored_entry(tenant, Stream::Manifests, version)
@@ -361,8 +416,7 @@ impl Inspector {
                 tenant: Some(tenant.clone()),
             })
         })?;
-        check(&entry)?;
-        Ok(entry)
+        self.proven(entry, damaged).await
     }
 }
 
@@ -381,23 +435,9 @@ impl Inspected {
     }
 }
 
-fn is_intact(entry: &Entry) -> bool {
-    Content::from_stored(entry.content.bytes().clone()).checksum() == entry.meta.checksum
-}
-
 fn look_into(tenant: &TenantId) -> Hint {
     Hint::Recover {
         tenant: Some(tenant.clone()),
         dry_run: true,
     }
-}
-
-/// Refuses an entry whose bytes are not those that were committed.
-fn check(entry: &Entry) -> Result<()> {
-    if is_intact(entry) {
-        return Ok(());
-    }
-    let (stream, seq, tenant) = (entry.meta.stream, entry.meta.seq, &entry.meta.tenant);
-    let message = format!("read {stream}/{seq} of {tenant}: the row's checksum fails");
-    Err(Error::new(ErrorKind::Damaged, message).hint(look_into(tenant)))
 }

@@ -393,7 +393,9 @@ async fn accept(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> 
     let known = examined.streams[Stream::Decisions].as_ref();
     for seq in known.map_or_else(Vec::new, |(rows, _)| rows.metas.keys().copied().collect()) {
         let database = look.sides.database.as_ref();
-        let Some(decision) = rows::row(database, tenant, Stream::Decisions, seq).await? else {
+        let decision = rows::row(database, tenant, Stream::Decisions, seq).await?;
+        // A row that is not what was committed decides nothing; it is found for itself.
+        let Some(decision) = decision.filter(|it| it.content.is_intact()) else {
             continue;
         };
         if let Ok(Decision::AcceptLoss {

@@ -17,6 +17,7 @@ use super::plan::{Plan, place, read};
 use super::restore::{fence, unmoved};
 use super::target::RECOVERER;
 use crate::hybrid::crash;
+use crate::hybrid::proven::Guard;
 
 /// What one decision names at most: it has to stay a document of sensible size.
 const MOVED_AT_ONCE: usize = 10_000;
@@ -308,6 +309,7 @@ async fn after(
         let found = merge.moved.iter().find(|(old, _)| old.seq == meta.seq);
         found.map(|(_, new)| new.clone())
     };
+    let guard = Guard::of(context.sides);
     let mut all = std::collections::BTreeMap::new();
     let mut from = Seq::default();
     loop {
@@ -317,7 +319,8 @@ async fn after(
             .await?;
         let Some(last) = run.last() else { break };
         from = last.meta.seq;
-        for mut entry in run {
+        for row in run {
+            let mut entry = guard.entry(row).await?.entry;
             entry.meta = renumbered(&entry.meta).unwrap_or(entry.meta);
             all.insert(entry.meta.seq, entry);
         }

@@ -8,6 +8,7 @@ use crate::domain::{
     VersionRef,
 };
 use crate::hybrid::history;
+use crate::hybrid::proven::Guard;
 use crate::ports::{
     Appended, Error, ErrorKind, Expectation, Hint, NewEntry, RecoverTarget, Recovery, Result,
 };
@@ -102,7 +103,9 @@ async fn active_at(context: &Context<'_>, plan: &Plan, at: Timestamp) -> Result<
         } else {
             let database = &context.sides.database;
             let stored = database.entry(&plan.tenant, Stream::Decisions, seq).await?;
-            stored.map(|stored| stored.entry)
+            let row = stored.map(|stored| stored.entry);
+            let decision = Guard::of(context.sides).optional(row).await?;
+            decision.map(|decision| decision.entry)
         };
         if let Some(activation) = decision.as_ref().and_then(Activation::of) {
             let holds = activation.head_chain == head.chain;
@@ -179,6 +182,7 @@ pub(super) async fn reach(
             format!("recover {tenant}: version {version} is lost on both sides"),
         )
     })?;
+    let source = Guard::of(context.sides).entry(source).await?.entry;
     let appended = if context.request.as_new_version {
         append_copy(context, tenant, &source).await?
     } else {

@@ -40,6 +40,7 @@ fn report(items: Vec<Item>) -> DriftReport {
         items,
         summary,
         errors: Vec::new(),
+        damaged_rows: Vec::new(),
         plan: None,
     }
 }

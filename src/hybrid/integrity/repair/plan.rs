@@ -177,6 +177,9 @@ impl Planner<'_> {
         let (Some(row), Some(object)) = (row, finding.object.clone()) else {
             return Ok(Err("its row is gone".to_owned()));
         };
+        if !row.content.is_intact() {
+            return Ok(Err("its row is not what was committed either".to_owned()));
+        }
         let sha256 = Digest::of(&Snapshot::write(&row));
         let streams = &self.examined.streams[stream];
         let named = streams
