@@ -119,6 +119,7 @@ async fn fill(bench: &Bench, tenants: &[TenantId], directory: &Path) {
         let apply = RecordApply {
             version,
             resources: resources.clone(),
+            allow_unknown: false,
             created_by: None,
             message: None,
             durability: Durability::Committed,

@@ -28,7 +28,8 @@ Example:
   driftline apply record --tenant acme --version 4 --file resources.json --by deployer
 
 The file is {type: {manifestId: externalId}}, for instance {\"roles\": {\"admin\": \
-\"r-4711\"}}.")]
+\"r-4711\"}}. What it names has to be in that version: the next plan would delete what only \
+a record names. --allow-unknown is for that.")]
 pub struct Record {
     #[command(flatten)]
     tenant: Tenant,
@@ -38,6 +39,9 @@ pub struct Record {
     /// Per resource type and manifest id, the external id; - reads stdin
     #[arg(long, value_name = "FILE")]
     file: Input,
+    /// Take types and ids that the version does not have: what is live and is to be deleted
+    #[arg(long)]
+    allow_unknown: bool,
     #[command(flatten)]
     by: By,
     /// Why
@@ -99,6 +103,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
     let request = RecordApply {
         version: arguments.version,
         resources,
+        allow_unknown: arguments.allow_unknown,
         created_by,
         message: arguments.message,
         durability: Durability::Committed,

@@ -7,10 +7,12 @@ use driftline::adapters::system::System;
 use driftline::domain::{ShortText, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
 use driftline::ports::{
-    CreateManifest, Created, Durability, Entropy as _, Error, ManifestProvider as _,
+    CreateManifest, Created, Durability, Entropy as _, Error, Manifest, ManifestProvider as _,
 };
 
-use super::args::{By, Expected, Tenant, WaitShadowed};
+use serde::Serialize;
+
+use super::args::{self, By, Expected, Tenant, WaitShadowed};
 use super::documents::ManifestDocument;
 use super::input::Input;
 use super::open::Opened;
@@ -102,6 +104,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         )
         .await;
     }
+    let lost = lost_collections(opened, &manifest).await;
     if ui.is_text() {
         let verb = if new { "created" } else { "kept" };
         ui.line(format_args!(
@@ -109,7 +112,13 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             manifest.entry.meta.checksum
         ))?;
     } else {
-        ui.json(&ManifestDocument::of(&manifest))?;
+        ui.json(&CreatedDocument {
+            manifest: ManifestDocument::of(&manifest),
+            warnings: &lost,
+        })?;
+    }
+    for warning in &lost {
+        ui.warn(super::drift::plain(&warning.message));
     }
     if !new {
         ui.note("nothing new: the content is there already, or the idempotency key was used for it before");
@@ -123,6 +132,47 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     )
     .await;
     Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct CreatedDocument<'a> {
+    #[serde(flatten)]
+    manifest: ManifestDocument<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [Warning],
+}
+
+/// Something about a version that was taken, and may not be what was meant.
+#[derive(Serialize)]
+struct Warning {
+    code: &'static str,
+    pointer: String,
+    message: String,
+}
+
+/// What looks like resources, was a collection before, and is a setting now. The version is committed: no answer warns of
+/// nothing.
+async fn lost_collections(opened: &Opened, manifest: &Manifest) -> Vec<Warning> {
+    let entry = &manifest.entry;
+    let (tenant, version) = (&entry.meta.tenant, entry.meta.seq);
+    let asked = opened
+        .repository
+        .lost_collections(tenant, version, &entry.content);
+    let names = asked.await.unwrap_or_else(|error| {
+        tracing::warn!(%tenant, %version, %error, "it is not known which of its members were collections before");
+        Vec::new()
+    });
+    let warning = |name: &String| {
+        let pointer = format!("/{}", args::pointer_member(name));
+        Warning {
+            code: "not_a_collection",
+            message: format!(
+                "version {version} of {tenant}: the value at `{pointer}` is no array of objects with a string `id`, so it holds no resources; `{name}` had some before, which the next plan would delete"
+            ),
+            pointer,
+        }
+    };
+    names.iter().map(warning).collect()
 }
 
 /// Commits a version. A lost connection is tried again for a while, under the request's idempotency key.

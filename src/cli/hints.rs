@@ -72,6 +72,9 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
             "a drill needs an empty database of its own; without --into it makes one and removes it"
         }
         Hint::ExternalIdsDiffer => "each resource is live under an id of its own",
+        Hint::RecordWhatVersionHas => {
+            "correct the record, or name the version that has them; what is live and to be deleted is recorded with `--allow-unknown`"
+        }
         Hint::PointerForm => "a JSON pointer is empty or begins with `/`, like /spec/replicas",
         Hint::ChecksumForm => {
             "the checksum is the SHA-256 of the canonical (RFC 8785) content in lowercase hex"

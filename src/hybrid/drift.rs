@@ -1,11 +1,15 @@
 //! Decisions about drift.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::repository::HybridManifestRepository;
 use super::settings::Sides;
+use crate::domain::content::{Content, Member};
 use crate::domain::drift::Acknowledgement;
-use crate::domain::{Decision, EntryId, Resources, Stream, TenantId};
-use crate::ports::{DecideDrift, DriftDecision, Error, ErrorKind, Hint, NewEntry, Result};
+use crate::domain::{Decision, EntryId, Resources, Seq, Stream, TenantId};
+use crate::ports::{
+    DecideDrift, DriftDecision, Error, ErrorKind, Hint, ManifestProvider as _, NewEntry, Result,
+};
 
 /// The tenant that was read, or the error that there is none.
 pub(crate) fn known<T>(tenant: &TenantId, found: Option<T>) -> Result<T> {
@@ -34,6 +38,153 @@ pub(super) fn check_external_ids(tenant: &TenantId, resources: &Resources) -> Re
         }
     }
     Ok(())
+}
+
+/// Refuses a record of types and ids that the applied version does not have: what only a record names, the next plan deletes.
+pub(super) fn check_known(
+    tenant: &TenantId,
+    version: Seq,
+    content: &Content,
+    resources: &Resources,
+) -> Result<()> {
+    /// So many are named; the others are counted.
+    const SHOWN: usize = 5;
+    let about = format!("record an apply of {tenant}");
+    let members = content.members().map_err(|error| {
+        let message = format!("{about}: the content of version {version} cannot be read: {error}");
+        Error::new(ErrorKind::Damaged, message)
+    })?;
+    let mut unknown = Vec::new();
+    for (resource_type, ids) in resources {
+        match members.get(resource_type) {
+            Some(Member::Collection(known)) => {
+                let missing = ids.keys().filter(|id| !known.contains(*id));
+                unknown.extend(missing.map(|id| {
+                    let similar = similar(id, known.iter().map(String::as_str));
+                    format!("no {resource_type}/{id}{similar}")
+                }));
+            }
+            Some(_) => unknown.push(format!(
+                "no resources of the type {resource_type}: its `{resource_type}` is a setting"
+            )),
+            None => {
+                let types = members.iter();
+                let types = types.filter(|(_, member)| matches!(member, Member::Collection(_)));
+                let similar = similar(resource_type, types.map(|(name, _)| name.as_str()));
+                unknown.push(format!("no resources of the type {resource_type}{similar}"));
+            }
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let more = match unknown.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    unknown.truncate(SHOWN);
+    let message = format!(
+        "{about}: version {version} has {}{more}",
+        unknown.join("; it has ")
+    );
+    Err(Error::new(ErrorKind::InvalidInput, message).hint(Hint::RecordWhatVersionHas))
+}
+
+/// The name that was meant, perhaps, in brackets.
+fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let plain = |name: &str| -> String {
+        let letters = name.chars().filter(|char| char.is_alphanumeric());
+        letters.flat_map(char::to_lowercase).collect()
+    };
+    let wanted = plain(name);
+    let mut known: Vec<&str> = known.collect();
+    let best = known
+        .iter()
+        .find(|other| plain(other) == wanted)
+        .or_else(|| {
+            known
+                .iter()
+                .find(|other| distance(&plain(other), &wanted) <= 2)
+        });
+    if let Some(best) = best {
+        return format!(" (`{best}` is there)");
+    }
+    known.truncate(3);
+    match known.is_empty() {
+        true => String::new(),
+        false => format!(" (there is `{}`)", known.join("`, `")),
+    }
+}
+
+/// How many letters differ (Levenshtein), 3 at most.
+fn distance(one: &str, other: &str) -> usize {
+    const MOST: usize = 3;
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    if one.len().abs_diff(other.len()) >= MOST || one.len() > 64 {
+        return MOST;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, left) in one.iter().enumerate() {
+        let mut before = i;
+        row[0] = i + 1;
+        for (j, right) in other.iter().enumerate() {
+            let here = before + usize::from(left != right);
+            before = row[j + 1];
+            row[j + 1] = here.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row.last().copied().unwrap_or(MOST).min(MOST)
+}
+
+/// So many versions before a new one are asked which of its members were collections.
+const LOOK_BACK: u32 = 10;
+
+impl HybridManifestRepository {
+    /// The members of this content that look like resources and are none, where the last apply or one of the versions before
+    /// `version` knows a collection of that name: the next plan would delete what they hold. Asked after a write, for its
+    /// author.
+    pub async fn lost_collections(
+        &self,
+        tenant: &TenantId,
+        version: Seq,
+        content: &Content,
+    ) -> Result<Vec<String>> {
+        let members = content.members().unwrap_or_default();
+        let mut open: BTreeSet<String> = members
+            .into_iter()
+            .filter(|(_, member)| *member == Member::Lookalike)
+            .map(|(name, _)| name)
+            .collect();
+        let mut lost = BTreeSet::new();
+        let mut know = |open: &mut BTreeSet<String>, is_known: &dyn Fn(&str) -> bool| {
+            let (known, unknown) = std::mem::take(open)
+                .into_iter()
+                .partition(|name| is_known(name));
+            *open = unknown;
+            lost.extend::<BTreeSet<String>>(known);
+        };
+        if !open.is_empty()
+            && let Some(state) = self.current_shadow_state(tenant).await?
+        {
+            know(&mut open, &|name| state.resources.contains_key(name));
+        }
+        let mut before = version.get();
+        for _ in 0..LOOK_BACK {
+            before = before.saturating_sub(1);
+            if open.is_empty() || before == 0 {
+                break;
+            }
+            let Some(earlier) = self.manifest_by_version(tenant, Seq::new(before)).await? else {
+                continue;
+            };
+            let members = earlier.entry.content.members().unwrap_or_default();
+            know(&mut open, &|name| {
+                // An empty array holds nothing that could be deleted, and may have been a list of anything.
+                matches!(members.get(name), Some(Member::Collection(ids)) if !ids.is_empty())
+            });
+        }
+        Ok(lost.into_iter().collect())
+    }
 }
 
 /// The entry that a decision becomes. Deciding for a tenant that nobody knows is a mistyped name.

@@ -391,6 +391,14 @@ impl ManifestProvider for HybridManifestRepository {
             Some(row) => row.chain,
             None => return Err(history::refused(tenant, &Appended::NoSuchVersion)),
         };
+        if !request.allow_unknown && !request.resources.is_empty() {
+            let found = self.manifest_by_version(tenant, version).await?;
+            let Some(found) = found.filter(|found| found.entry.meta.chain == chain) else {
+                return Err(history::refused(tenant, &Appended::NoSuchVersion));
+            };
+            let content = &found.entry.content;
+            drift::check_known(tenant, version, content, &request.resources)?;
+        }
         let apply = Apply {
             manifest_version: version,
             manifest_chain: chain,

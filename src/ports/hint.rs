@@ -137,6 +137,8 @@ pub enum Hint {
     },
     /// Each resource has an external id of its own.
     ExternalIdsDiffer,
+    /// A record of an apply names what its version does not have: correct it, or allow what is to be deleted.
+    RecordWhatVersionHas,
     /// How a JSON pointer looks.
     PointerForm,
     /// How a checksum is made.

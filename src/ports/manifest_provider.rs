@@ -106,6 +106,9 @@ pub struct RecordApply {
     pub version: Seq,
     /// Per resource type and manifest id, the external id.
     pub resources: Resources,
+    /// Take types and ids that the version does not have: what was live before it, and is to be deleted. A record that names
+    /// them by mistake would have the next plan delete what is live.
+    pub allow_unknown: bool,
     /// Who.
     pub created_by: Option<ShortText>,
     /// Why.

@@ -332,6 +332,7 @@ impl Bench {
         let apply = RecordApply {
             version: created.manifest.version(),
             resources: serde_json::from_value(json!({ "roles": { "r1": "d1" } })).unwrap(),
+            allow_unknown: false,
             created_by: None,
             message: None,
             durability: driftline::ports::Durability::Committed,

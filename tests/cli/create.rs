@@ -120,6 +120,8 @@ fn applies_are_recorded_and_shown() {
         r#"{"roles":{"role-1":"r-4711","b/c":"x"},"channels":{}}"#,
     );
     session.run("apply record --tenant acme --version 1 --file r.json --by deployer");
+    session
+        .run("apply record --tenant acme --version 1 --file r.json --by deployer --allow-unknown");
     session.run("apply show --tenant acme");
     session.run("apply show --tenant acme --version 1 -o json");
     session.run("apply show --tenant acme --version 2");

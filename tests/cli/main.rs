@@ -13,6 +13,7 @@ mod import;
 mod integrity;
 mod legacy;
 mod missing;
+mod misfits;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;

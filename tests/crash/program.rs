@@ -130,6 +130,7 @@ impl Site {
         let apply = RecordApply {
             version: head.version(),
             resources: std::collections::BTreeMap::default(),
+            allow_unknown: false,
             created_by: None,
             message: None,
             durability: Durability::Committed,

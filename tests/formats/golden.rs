@@ -180,6 +180,7 @@ async fn apply(repository: &Repository, version: u64) {
     let request = RecordApply {
         version: Seq::new(version),
         resources: BTreeMap::from([("roles".to_owned(), ids)]),
+        allow_unknown: true,
         created_by: Some("deployer".parse().unwrap()),
         message: None,
         durability: Durability::Committed,

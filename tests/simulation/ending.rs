@@ -238,6 +238,7 @@ async fn write_on(
     let request = RecordApply {
         version: created.manifest.version(),
         resources: std::collections::BTreeMap::new(),
+        allow_unknown: false,
         created_by: None,
         message: None,
         durability: driftline::ports::Durability::Committed,

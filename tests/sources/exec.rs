@@ -187,6 +187,29 @@ async fn what_keeps_standard_error_open_does_not_hold_up_the_answer() {
 }
 
 #[tokio::test]
+async fn what_keeps_standard_output_open_does_not_hold_up_the_answer() {
+    let begun = Instant::now();
+    for text in [
+        "sleep 20 & cat document",
+        "(sleep 20; echo more) & cat document; exit 0",
+        "cat document; sleep 20 2>/dev/null & exit",
+    ] {
+        let script = run(text);
+        assert_eq!(
+            document(&observe(&script.source).await.unwrap()),
+            expected_document(),
+            "{text}"
+        );
+    }
+    let failed = run("sleep 20 & cat document; exit 3").error().await;
+    assert!(failed.contains("exit status: 3"), "{failed}");
+    // What was left behind began to write before the program ended.
+    let large = run("(printf ' %0100000d' 0 | tr 0 ' '; cat document; sleep 20) & sleep 0.2");
+    assert!(observe(&large.source).await.is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
 async fn a_program_that_writes_without_end_is_stopped() {
     let options = ExecOptions {
         limit: 100_000,

@@ -95,6 +95,7 @@ async fn apply(repository: &HybridManifestRepository, tenant: &TenantId, version
     let request = RecordApply {
         version,
         resources: BTreeMap::from([("roles".to_owned(), resources)]),
+        allow_unknown: true,
         created_by: None,
         message: None,
         durability: Durability::Committed,

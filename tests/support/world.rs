@@ -209,6 +209,7 @@ pub async fn apply(repository: &Repository, tenant: &TenantId, version: u64) {
     let request = RecordApply {
         version: Seq::new(version),
         resources,
+        allow_unknown: true,
         created_by: None,
         message: None,
         durability: driftline::ports::Durability::Committed,

@@ -1,6 +1,6 @@
 //! `drift check`
 
-use driftline::domain::drift::{DriftReport, Item, Verdict};
+use driftline::domain::drift::{Change, DriftReport, Item, Verdict};
 use driftline::domain::{Seq, TenantId};
 use driftline::hybrid::inspection::Question;
 use driftline::ports::Error;
@@ -44,16 +44,24 @@ pub struct Arguments {
     /// Show resources in sync too
     #[arg(long)]
     all: bool,
-    /// What exit code 2 is for: any difference, only what drifted and nobody accepted, or nothing
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    /// What exit code 2 is for [default: any difference that nobody accepted]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        hide_default_value = true
+    )]
     exit_code: ExitOn,
 }
 
 /// What makes a check end with exit code 2.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExitOn {
-    /// Any difference, also what is not applied yet or accepted
+    /// Any difference that nobody accepted, also what is not applied yet
     #[default]
+    Open,
+    /// Any difference, also what is not applied yet or accepted
     Any,
     /// Drift that nobody accepted
     Drifted,
@@ -66,6 +74,14 @@ impl ExitOn {
     pub fn counts(self, item: &Item) -> bool {
         match self {
             Self::Any => item.verdict.is_difference(),
+            // Of what is accepted, that which was not applied yet is still to come.
+            Self::Open => {
+                let is_open = |change: &Change| {
+                    change.actual == change.recorded && change.actual != change.desired
+                };
+                item.verdict.is_difference()
+                    && (item.acknowledgement.is_none() || item.changes.iter().any(is_open))
+            }
             Self::Drifted => item.alarms(),
             Self::Never => false,
         }
@@ -76,6 +92,7 @@ impl ExitOn {
         let difference = |verdict: &Verdict| verdict.is_difference() && report.count(*verdict) > 0;
         let differs = match self {
             Self::Any => report.has_drift || Verdict::ALL.iter().any(difference),
+            Self::Open => report.has_drift || report.items.iter().any(|item| self.counts(item)),
             Self::Drifted => report.has_drift,
             Self::Never => return Exit::Done,
         };

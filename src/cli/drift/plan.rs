@@ -116,6 +116,9 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
             Action::Update { patch } => operations(&mut page, patch),
             Action::Delete | Action::Record => {}
         }
+        if let Some(reason) = &step.reason {
+            page.paragraph(4, anstyle::Style::new(), &words::plain(reason));
+        }
     }
     text::errors(&mut page, report, |_| false);
     let seen = if is_incomplete(report) {
@@ -128,6 +131,18 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
         count => ui::count(count.try_into()?, "step"),
     };
     page.paragraph(0, anstyle::Style::new(), &format!("{steps}{seen}"));
+    if report
+        .plan
+        .iter()
+        .flatten()
+        .any(|step| step.renamed_from.is_some())
+    {
+        let offer = format!(
+            "what was renamed stays live as it is: `driftline apply record --tenant {} --version {} --file …` records it under its new name",
+            report.tenant, report.desired_version
+        );
+        page.paragraph(0, anstyle::Style::new(), &offer);
+    }
     text::conclude(&mut page, report, ui::BOLD);
     page.lines.iter().try_for_each(|line| ui.line(line))?;
     Ok(())
@@ -138,6 +153,11 @@ fn subject(step: &Step) -> (String, String) {
     let external = step.external_id.as_deref();
     let id = step.manifest_id.as_deref().or(external).unwrap_or("?");
     let name = words::plain(&format!("{}/{id}", step.resource_type));
+    let renamed = step
+        .renamed_from
+        .as_ref()
+        .map(|old| format!("renamed from {}/{}, ", old.resource_type, old.manifest_id))
+        .unwrap_or_default();
     let words = match (&step.action, external) {
         (Action::Create { .. }, _) => String::new(),
         (Action::Record, Some(external)) => format!("it is live as {external}"),
@@ -145,7 +165,7 @@ fn subject(step: &Step) -> (String, String) {
         (_, Some(external)) if step.manifest_id.is_some() => format!("live as {external}"),
         _ => "in no manifest".to_owned(),
     };
-    (name, words::plain(&words))
+    (name, words::plain(&format!("{renamed}{words}")))
 }
 
 /// One line an operation, each as RFC 6902 names it.

@@ -30,8 +30,10 @@ impl FromStr for Until {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(at) = text.parse() {
-            return Ok(Self::At(at));
+        match text.parse::<Timestamp>() {
+            Ok(at) => return Ok(Self::At(at)),
+            Err(error) if error.is_beyond_range() => return Err(error.to_string()),
+            Err(_) => {}
         }
         let expected =
             "a time is expected, like 2026-01-31T08:00:00Z, or a duration, like 90m, 12h, 7d or 2w";

@@ -118,7 +118,7 @@ impl Line {
         meta: &EntryMeta,
         limit: usize,
     ) -> Result<Option<String>, ContentError> {
-        let checksum = Content::parse_manifest(&self.content, limit)?.checksum();
+        let checksum = Content::parse_committed(&self.content, limit)?.checksum();
         let differs = |what: &str, line: &dyn std::fmt::Display, there: &dyn std::fmt::Display| {
             Some(format!("its {what} is {line}, but {there} is on record"))
         };

@@ -37,6 +37,8 @@ pub enum ContentErrorKind {
     },
     /// An element without a string `id` in an array of which other elements have one.
     HalfCollection,
+    /// An `id` that is no string in a top-level array of objects; the pointer names the `id`.
+    IdNotAString,
     /// A manifest without `schemaVersion`; the pointer names the document.
     MissingSchemaVersion,
     /// A manifest whose `schemaVersion` is not a string.
@@ -121,6 +123,10 @@ impl fmt::Display for ContentError {
             ContentErrorKind::HalfCollection => {
                 let need = "give every element one, or none";
                 write!(f, "the element{place} has no string `id`, but others of its array do: {need}")
+            }
+            ContentErrorKind::IdNotAString => {
+                let need = "put it in quotes, or call the member something else";
+                write!(f, "the `id`{place} is not a string, so its array would be no collection: {need}")
             }
             ContentErrorKind::MissingSchemaVersion => {
                 f.write_str("the manifest has no `schemaVersion`: add one, for instance \"schemaVersion\": \"1.0\"")

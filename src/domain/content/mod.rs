@@ -13,6 +13,7 @@ mod error;
 mod number;
 mod order;
 mod parser;
+mod shape;
 mod string;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use super::Digest;
 pub use error::{ContentError, ContentErrorKind};
 use parser::Rules;
+pub use shape::Member;
 
 /// Canonical (RFC 8785) bytes with their checksum. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,9 +48,16 @@ impl Content {
     /// Reads the content of a manifest: an object of at most `limit` bytes, raw and canonical, with a string
     /// `schemaVersion`, whose collections hold nothing but resources with unique ids.
     ///
-    /// A collection is a top-level array in which any element is an object with a string `id`; then all must be.
+    /// A collection is a top-level array in which any element is an object with a string `id`; then all must be. An array of
+    /// objects of which any has an `id` that is no string is refused, too.
     pub fn parse_manifest(raw: &[u8], limit: usize) -> Result<Self, ContentError> {
         Self::parse(raw, Rules::Manifest, limit)
+    }
+
+    /// Reads the content of a manifest that was committed before, here or by another system: ids that are no strings were
+    /// taken then, and their array was no collection.
+    pub fn parse_committed(raw: &[u8], limit: usize) -> Result<Self, ContentError> {
+        Self::parse(raw, Rules::Committed, limit)
     }
 
     fn parse(raw: &[u8], rules: Rules, limit: usize) -> Result<Self, ContentError> {

@@ -19,6 +19,8 @@ pub(super) enum Rules {
     AnyValue,
     Object,
     Manifest,
+    /// A manifest that somebody committed when ids that are no strings made an array a setting.
+    Committed,
 }
 
 /// The canonical form of `raw`, if both have at most `limit` bytes and the rules are kept.
@@ -66,6 +68,8 @@ struct Parser<'a> {
     reordering: Reordering,
     /// Whether the document is an object under the rules for manifests.
     manifest: bool,
+    /// Whether an `id` of a resource that is no string is refused.
+    strict_ids: bool,
     /// The id of the last object closed on the level of resources.
     resource_id: Option<ResourceId>,
 }
@@ -79,7 +83,8 @@ impl<'a> Parser<'a> {
             run: 0,
             members: Vec::new(),
             reordering: Reordering::default(),
-            manifest: rules == Rules::Manifest,
+            manifest: matches!(rules, Rules::Manifest | Rules::Committed),
+            strict_ids: rules == Rules::Manifest,
             resource_id: None,
         }
     }
@@ -245,7 +250,7 @@ impl<'a> Parser<'a> {
                 .value(at, depth + 1)
                 .map_err(|failure| failure.within(index))?;
             if self.manifest && depth == 2 {
-                elements.add(index, start, self.resource_id.take());
+                elements.add(index, start, self.raw, self.resource_id.take());
             }
             at = self.skip_space(at);
             match self.raw.get(at) {
@@ -254,7 +259,7 @@ impl<'a> Parser<'a> {
                 _ => return Err(Failure::syntax("`,` or `]`", at)),
             }
         }
-        elements.check(&self.out)?;
+        elements.check(&self.out, self.strict_ids)?;
         Ok(at + 1)
     }
 

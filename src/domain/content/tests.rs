@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::ContentErrorKind::{
-    DuplicateKey, DuplicateResourceId, HalfCollection, InvalidUtf8, LoneSurrogate,
+    DuplicateKey, DuplicateResourceId, HalfCollection, IdNotAString, InvalidUtf8, LoneSurrogate,
     MissingSchemaVersion, NotAnObject, SchemaVersionNotAString, Syntax, TooDeep, TooLarge,
 };
 use super::*;
@@ -602,7 +602,6 @@ fn settings_are_free() {
         r#""a":[1,"x",null,[],{}]"#,
         r#""a":[{"name":"x"},{"name":"x"}]"#,
         r#""a":[{"id":1},{"id":1},{},5]"#,
-        r#""a":[{"id":null},{"id":["x"]}]"#,
         r#""a":[[{"id":"x"},{"id":"x"},{}]]"#,
         r#""a":{"b":[{"id":"x"},{"id":"x"},{}]}"#,
         r#""a":[{"b":[{"id":"x"},{"id":"x"},{}]},1]"#,
@@ -678,6 +677,49 @@ fn a_collection_is_whole() {
             (&HalfCollection, &*pointer, Some(offset)),
             "{roles}"
         );
+    }
+}
+
+#[test]
+fn ids_are_strings() {
+    for (roles, pointer, offset) in [
+        (r#"[{"id":1001,"name":"web"}]"#, "/roles/0/id", 31),
+        (r#"[{"name":"web"},{"name":"x","id":7}]"#, "/roles/1/id", 57),
+        (r#"[{"id":null},{"id":["x"]}]"#, "/roles/0/id", 31),
+        (r#"[{"\u0069d":true}]"#, "/roles/0/id", 31),
+    ] {
+        let raw = format!(r#"{{"schemaVersion":"1","roles":{roles}}}"#);
+        let error = manifest(&raw).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.pointer(), error.offset()),
+            (&IdNotAString, pointer, Some(offset)),
+            "{roles}"
+        );
+        // Who committed it before gets it back.
+        Content::parse_committed(raw.as_bytes(), Content::DEFAULT_LIMIT).unwrap();
+    }
+    let half = r#"{"schemaVersion":"1","roles":[{"id":"a"},{"id":1}]}"#;
+    assert!(Content::parse_committed(half.as_bytes(), 1000).is_err());
+}
+
+#[test]
+fn members_are_told_apart() {
+    let content = manifest(
+        r#"{"schemaVersion":"1","a":[{"id":"x"},{"id":"y"}],"b":[],"c":{"x":{},"y":{}},"d":{},"e":[{"n":1}],"f":{"x":{},"y":1},"g":[1,{}]}"#,
+    );
+    let members = content.unwrap().members().unwrap();
+    let collection = |ids: &[&str]| Member::Collection(ids.iter().map(|&id| id.into()).collect());
+    for (name, member) in [
+        ("a", collection(&["x", "y"])),
+        ("b", collection(&[])),
+        ("c", Member::Lookalike),
+        ("d", Member::Lookalike),
+        ("e", Member::Lookalike),
+        ("f", Member::Setting),
+        ("g", Member::Setting),
+        ("schemaVersion", Member::Setting),
+    ] {
+        assert_eq!(members[name], member, "{name}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bind;
 mod documents;
+mod renames;
 mod resource;
 
 use serde::Deserialize as _;
@@ -236,6 +237,7 @@ impl<'a> Findings<'a, '_> {
                 }
             }
         }
+        self.fold_renames(wanted, applied, resources);
         Ok(())
     }
 
@@ -313,6 +315,8 @@ impl<'a> Findings<'a, '_> {
                 resource_type: resource_type.to_owned(),
                 manifest_id: None,
                 external_id: Some(external_id.to_owned()),
+                renamed_from: None,
+                reason: None,
             });
         }
         self.count(Item {
@@ -375,6 +379,8 @@ impl<'a> Findings<'a, '_> {
                 resource_type: resource.of_type.to_owned(),
                 manifest_id: Some(resource.id.to_owned()),
                 external_id: external_id.map(str::to_owned),
+                renamed_from: None,
+                reason: None,
             });
         };
         let live_id = found.live_id(resource);
@@ -388,7 +394,15 @@ impl<'a> Findings<'a, '_> {
                 },
                 None,
             ),
-            (None, Some(_)) => push(Action::Delete, live_id),
+            (None, Some(_)) => {
+                push(Action::Delete, live_id);
+                if resource.applied.is_none() {
+                    let reason = self.only_recorded();
+                    if let Some(step) = self.steps.last_mut() {
+                        step.reason = Some(reason);
+                    }
+                }
+            }
             (Some(_), Some(live)) => {
                 let triple = found.triple_for_target();
                 let target = target(scope, self.comparison.strict, &resolved.accepted, triple);
@@ -403,6 +417,20 @@ impl<'a> Findings<'a, '_> {
             }
             (None, None) => push(Action::Record, None),
         }
+    }
+
+    /// Why something is to be deleted that no manifest has.
+    fn only_recorded(&self) -> String {
+        let versions = match self.comparison.recorded {
+            Some(recorded) if recorded.version != self.report.desired_version => {
+                format!(
+                    "neither version {}, which was applied, nor version {} has it",
+                    recorded.version, self.report.desired_version
+                )
+            }
+            _ => format!("version {} does not have it", self.report.desired_version),
+        };
+        format!("only the record of the last apply names it: {versions}")
     }
 
     /// The worst first; steps in an order that is safe to run.

@@ -23,7 +23,7 @@ pub use audit::{
     Subject, ToTell, Track, Unseen,
 };
 pub use compare::{Comparison, Desired, Recorded, Unreadable, compare, value_digest};
-pub use plan::{Action, Step};
+pub use plan::{Action, Named, Step};
 pub use policy::{IgnoreRule, ListKind, ListRule, Policy, SeverityRule, Unmanaged};
 pub use report::{
     Acknowledged, Change, DriftReport, Item, Kind, Onset, REPORT_SCHEMA, Severity, Status, Summary,

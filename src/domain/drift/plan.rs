@@ -23,6 +23,16 @@ pub enum Action {
     Record,
 }
 
+/// The name of a resource in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Named {
+    /// Its type.
+    pub resource_type: String,
+    /// Its manifest id.
+    pub manifest_id: String,
+}
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,4 +46,10 @@ pub struct Step {
     pub manifest_id: Option<String>,
     /// Its live external id; `None` when it is not there.
     pub external_id: Option<String>,
+    /// The resource of the applied version that it was called until now, where it got another name: it is the same live one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<Named>,
+    /// What should be known before it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -1,6 +1,7 @@
 mod acknowledging;
 mod generator;
 mod properties;
+mod renames;
 mod vectors;
 mod verdicts;
 

@@ -194,7 +194,7 @@ pub(super) async fn read(
             let raw = snapshot
                 .map(|snapshot| snapshot.content)
                 .unwrap_or_default();
-            Content::parse_manifest(&raw, context.settings.content_limit)
+            Content::parse_committed(&raw, context.settings.content_limit)
                 .map_err(|error| Damage::new(key, Problem::Refused(error)))
         })
         .await;

@@ -153,6 +153,7 @@ async fn apply(
             "roles".to_owned(),
             BTreeMap::from([("r1".to_owned(), external)]),
         )]),
+        allow_unknown: true,
         created_by: None,
         message: None,
         durability: Durability::Committed,

@@ -97,6 +97,7 @@ impl Run {
         let request = RecordApply {
             version: seq(version),
             resources,
+            allow_unknown: true,
             created_by: None,
             message: None,
             durability: Durability::Committed,

@@ -113,18 +113,42 @@ struct Group {
 }
 
 impl Group {
-    /// Reads standard output to its end, then waits for the program.
+    /// Reads standard output until it ends and so does the program. A program that ended has written all that it had to say:
+    /// whatever it left behind may hold the pipe open for ever, and is not waited for.
     async fn finish(&mut self, limit: u64) -> Result<(ExitStatus, Bytes), Failed> {
         let mut output = BytesMut::new();
-        if let Some(stdout) = self.child.stdout.take() {
-            let mut stdout = stdout.take(limit.saturating_add(1));
-            while stdout.read_buf(&mut output).await.map_err(Failed::Pipe)? > 0 {}
-        }
+        let mut stdout = self.child.stdout.take();
+        let status = loop {
+            let Some(pipe) = &mut stdout else {
+                break self.child.wait().await.map_err(Failed::Pipe)?;
+            };
+            let most = limit.saturating_add(1);
+            tokio::select! {
+                // What is in the pipe when the program ends is read below.
+                biased;
+                status = self.child.wait() => {
+                    let status = status.map_err(Failed::Pipe)?;
+                    self.alive = false;
+                    let rest = async {
+                        while (output.len() as u64) < most && pipe.read_buf(&mut output).await? > 0 {}
+                        Ok(())
+                    };
+                    if let Ok(read) = timeout(GRACE, rest).await {
+                        read.map_err(Failed::Pipe)?;
+                    }
+                    break status;
+                }
+                read = pipe.read_buf(&mut output) => match read.map_err(Failed::Pipe)? {
+                    0 => stdout = None,
+                    _ if output.len() as u64 >= most => return Err(Failed::TooBig(limit)),
+                    _ => {}
+                },
+            }
+        };
+        self.alive = false;
         if output.len() as u64 > limit {
             return Err(Failed::TooBig(limit));
         }
-        let status = self.child.wait().await.map_err(Failed::Pipe)?;
-        self.alive = false;
         Ok((status, output.freeze()))
     }
 

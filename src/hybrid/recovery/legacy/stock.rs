@@ -204,7 +204,7 @@ async fn look(
         return object(LegacyVerdict::Malformed(problem), None, None);
     }
     let verdict = judge(&snapshot, named);
-    let content = match Content::parse_manifest(&snapshot.content, limit) {
+    let content = match Content::parse_committed(&snapshot.content, limit) {
         Ok(content) => content,
         Err(error) => {
             return object(LegacyVerdict::Refused(error), Some(snapshot.actual), None);
