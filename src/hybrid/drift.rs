@@ -110,10 +110,10 @@ fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
         return format!(" (`{best}` is there)");
     }
     known.truncate(3);
-    match known.is_empty() {
-        true => String::new(),
-        false => format!(" (there is `{}`)", known.join("`, `")),
+    if known.is_empty() {
+        return String::new();
     }
+    format!(" (there is `{}`)", known.join("`, `"))
 }
 
 /// How many letters differ (Levenshtein), 3 at most.
