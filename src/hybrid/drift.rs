@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::blocking::off_thread;
 use super::repository::HybridManifestRepository;
 use super::settings::Sides;
 use crate::domain::content::{Content, Member};
@@ -136,6 +137,12 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or(MOST).min(MOST)
 }
 
+/// The members of a content; none when it cannot be read.
+async fn members_of(content: &Content) -> BTreeMap<String, Member> {
+    let content = content.clone();
+    off_thread(content.len(), move || content.members().unwrap_or_default()).await
+}
+
 /// So many versions before a new one are asked which of its members were collections.
 const LOOK_BACK: u32 = 10;
 
@@ -149,7 +156,7 @@ impl HybridManifestRepository {
         version: Seq,
         content: &Content,
     ) -> Result<Vec<String>> {
-        let members = content.members().unwrap_or_default();
+        let members = members_of(content).await;
         let mut open: BTreeSet<String> = members
             .into_iter()
             .filter(|(_, member)| *member == Member::Lookalike)
@@ -177,7 +184,7 @@ impl HybridManifestRepository {
             let Some(earlier) = self.manifest_by_version(tenant, Seq::new(before)).await? else {
                 continue;
             };
-            let members = earlier.entry.content.members().unwrap_or_default();
+            let members = members_of(&earlier.entry.content).await;
             know(&mut open, &|name| {
                 // An empty array holds nothing that could be deleted, and may have been a list of anything.
                 matches!(members.get(name), Some(Member::Collection(ids)) if !ids.is_empty())

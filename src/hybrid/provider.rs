@@ -396,8 +396,14 @@ impl ManifestProvider for HybridManifestRepository {
             let Some(found) = found.filter(|found| found.entry.meta.chain == chain) else {
                 return Err(history::refused(tenant, &Appended::NoSuchVersion));
             };
-            let content = &found.entry.content;
-            drift::check_known(tenant, version, content, &request.resources)?;
+            let (whose, content) = (tenant.clone(), found.entry.content);
+            let resources = request.resources.clone();
+            let check = move || drift::check_known(&whose, version, &content, &resources);
+            off_thread(
+                found.entry.meta.size_bytes.try_into().unwrap_or(usize::MAX),
+                check,
+            )
+            .await?;
         }
         let apply = Apply {
             manifest_version: version,
