@@ -31,7 +31,7 @@ pub fn history(tenant: &TenantId, versions: u64, content: &Content) -> Vec<Entry
             committed_at: time,
             created_by: Some("bench".parse().expect("a short text")),
             message: None,
-            size_bytes: content.len() as u64,
+            content_bytes: content.len() as u64,
         };
         meta.chain = meta.expected_chain(chain);
         chain = meta.chain;

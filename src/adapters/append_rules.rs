@@ -138,7 +138,7 @@ fn next(mut state: TenantState, entry: &NewEntry, now: Timestamp) -> Step {
         committed_at: state.last_committed_at.map_or(now, |last| last.max(now)),
         created_by: entry.created_by.clone(),
         message: entry.message.clone(),
-        size_bytes: entry.content.len() as u64,
+        content_bytes: entry.content.len() as u64,
     };
     meta.chain = meta.expected_chain(head.chain);
     let decided = entry

@@ -49,7 +49,7 @@ pub(crate) fn content_bytes(documents: &TenantDocuments) -> u64 {
     entries
         .chain(applied)
         .chain(&documents.decisions)
-        .map(|entry| entry.meta.size_bytes)
+        .map(|entry| entry.meta.content_bytes)
         .sum()
 }
 

@@ -47,7 +47,7 @@ impl<'a> ManifestDocument<'a> {
             committed_at: meta.committed_at,
             created_by: meta.created_by.as_ref(),
             message: meta.message.as_ref(),
-            size_bytes: meta.size_bytes,
+            size_bytes: meta.content_bytes,
             active,
             retired: None,
             shadowed,

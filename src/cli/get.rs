@@ -89,7 +89,7 @@ fn show(ui: &Ui, manifest: &Manifest) -> anyhow::Result<()> {
         ("committed at", meta.committed_at.to_string()),
         ("created by", or_dash(meta.created_by.as_ref()).to_owned()),
         ("message", or_dash(meta.message.as_ref()).to_owned()),
-        ("size", ui::bytes(meta.size_bytes)),
+        ("size", ui::bytes(meta.content_bytes)),
         ("source", document.source().to_owned()),
     ];
     for (name, value) in rows {

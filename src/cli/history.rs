@@ -126,7 +126,7 @@ fn row(page: &HistoryPage, meta: &EntryMeta) -> Vec<String> {
         meta.seq.to_string(),
         meta.committed_at.to_string(),
         or_dash(meta.created_by.as_ref()).to_owned(),
-        ui::bytes(meta.size_bytes),
+        ui::bytes(meta.content_bytes),
         short(meta.checksum),
         format!("{active}{shadowed}"),
         or_dash(meta.message.as_ref()).to_owned(),

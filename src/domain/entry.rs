@@ -35,7 +35,7 @@ pub struct EntryMeta {
     /// Why.
     pub message: Option<ShortText>,
     /// Length of the canonical content in bytes.
-    pub size_bytes: u64,
+    pub content_bytes: u64,
 }
 
 /// One entry of a stream.

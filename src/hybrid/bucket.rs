@@ -167,7 +167,7 @@ impl Bucket {
             )?;
             Ok(snapshot)
         };
-        let most = most_bytes_of(&key, meta.size_bytes);
+        let most = most_bytes_of(&key, named.object_bytes);
         let snapshot = self.read_within(&key, most, verify).await?;
         snapshot
             .map(|(snapshot, _)| snapshot)

@@ -400,7 +400,12 @@ impl ManifestProvider for HybridManifestRepository {
             let resources = request.resources.clone();
             let check = move || drift::check_known(&whose, version, &content, &resources);
             off_thread(
-                found.entry.meta.size_bytes.try_into().unwrap_or(usize::MAX),
+                found
+                    .entry
+                    .meta
+                    .content_bytes
+                    .try_into()
+                    .unwrap_or(usize::MAX),
                 check,
             )
             .await?;

@@ -32,7 +32,7 @@ pub fn entries(count: u64) -> Vec<Entry> {
                 committed_at: Timestamp::EPOCH,
                 created_by: Some("ops \"night\"".parse().unwrap()),
                 message: None,
-                size_bytes: content.len() as u64,
+                content_bytes: content.len() as u64,
             };
             meta.chain = meta.expected_chain(chain);
             chain = meta.chain;

@@ -12,8 +12,8 @@ mod help;
 mod import;
 mod integrity;
 mod legacy;
-mod missing;
 mod misfits;
+mod missing;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -52,7 +52,7 @@ fn entries(count: u64) -> Vec<Entry> {
                 committed_at: Timestamp::from_micros(2).unwrap(),
                 created_by: (number == 2).then(|| "o\"p".parse().unwrap()),
                 message: None,
-                size_bytes: content.len() as u64,
+                content_bytes: content.len() as u64,
             };
             meta.chain = meta.expected_chain(chain);
             chain = meta.chain;

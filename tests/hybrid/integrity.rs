@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyProgress, VerifyReport};
-use driftline::ports::{ErrorKind, SnapshotStore};
+use driftline::ports::{ErrorKind, ManifestStore as _, SnapshotStore};
 
 use crate::support::faults::{Flaw, On};
 use crate::support::world::*;
@@ -736,4 +737,50 @@ async fn a_database_that_is_lost_right_after_an_index_was_made_up_loses_nothing(
     let recovered = recover_all(&scene.world.repository(&third)).await;
     assert_eq!(recovered[0].head, Seq::new(300));
     assert_eq!(recovered[0].restored, 301);
+}
+
+fn with_crlf(scene: &Scene, key: &str) -> Bytes {
+    let bytes = scene.world.memory.remove(key).unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    scene.world.memory.insert(key, text.replace('\n', "\r\n"));
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_in_other_bytes_is_damaged_and_written_again() {
+    for loses_index in [false, true] {
+        let scene = Scene::with(3).await;
+        let bytes = with_crlf(&scene, V2);
+        if loses_index {
+            scene.world.memory.remove("acme/index.json").unwrap();
+        }
+        let report = scene.verify(ReadData::All).await;
+        let found = report
+            .findings
+            .iter()
+            .find(|it| it.object.as_deref() == Some(V2));
+        assert_eq!(found.unwrap().repair, Mend::Reshadow, "{report:#?}");
+        scene.repair(3).await;
+        let read = scene.world.memory.get(V2, u64::MAX).await;
+        assert_eq!(read.unwrap().unwrap().bytes, bytes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_in_other_bytes_is_no_other_history() {
+    let scene = Scene::with(3).await;
+    create_many(&scene.repository, &scene.acme, 1).await;
+    let entry = scene
+        .database
+        .entry(&scene.acme, Stream::Manifests, Seq::new(4));
+    let bytes = Snapshot::write(&entry.await.unwrap().unwrap().entry);
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let key = "acme/versions/v000004.json";
+    scene.world.memory.insert(key, text.replace('\n', "\r\n"));
+    for _ in 0..6 {
+        let left = drain(&scene.repository).await.left;
+        assert_eq!((left.backing_off, left.stopped), (1, 0));
+        tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+    }
+    scene.repair(4).await;
 }

@@ -71,7 +71,7 @@ async fn a_restore_whose_session_is_ended_is_undone() {
             committed_at: manifest("1").created_at,
             created_by: None,
             message: None,
-            size_bytes: 0,
+            content_bytes: 0,
         },
         content: manifest("1").content,
     };

@@ -6,7 +6,7 @@ use driftline::domain::content::Content;
 use driftline::domain::format::{
     Index, IndexEntry, PAGE_SIZE, Page, Snapshot, index_key, page_key, parse_snapshot_key,
 };
-use driftline::domain::{Digest, Entry, EntryMeta, PerStream, Seq, Stream, TenantId, genesis};
+use driftline::domain::{Digest, Entry, PerStream, Seq, Stream, TenantId, genesis};
 use driftline::ports::{Database, SnapshotStore};
 
 use super::pairs::keys;
@@ -95,7 +95,7 @@ fn check(tenant: &TenantId, stream: Stream, entries: &[Entry]) {
         assert!(ids.insert(meta.id), "{name}: its id comes twice");
         let found = Content::from_stored(content.bytes().clone()).checksum();
         assert_eq!(meta.checksum, found, "{name}");
-        assert_eq!(meta.size_bytes, content.len() as u64, "{name}");
+        assert_eq!(meta.content_bytes, content.len() as u64, "{name}");
         assert_eq!(meta.chain, meta.expected_chain(chain), "{name}");
         assert!(committed <= Some(meta.committed_at), "{name}");
         (chain, committed) = (meta.chain, Some(meta.committed_at));
@@ -127,7 +127,7 @@ pub async fn index(
     }
     assert_eq!(index.prev_chain, chain, "{key}");
     entries.extend(index.entries);
-    let size: u64 = entries.iter().map(|entry| entry.meta.size_bytes).sum();
+    let size: u64 = entries.iter().map(|entry| entry.object_bytes).sum();
     assert_eq!(index.total_size_bytes, size, "{key}");
     entries
 }
@@ -135,15 +135,6 @@ pub async fn index(
 /// The entry as its index has to name it.
 fn as_named(prefix: &str, entry: &Entry) -> IndexEntry {
     let bytes = Snapshot::write(entry);
-    let meta = EntryMeta {
-        size_bytes: bytes.len() as u64,
-        ..entry.meta.clone()
-    };
-    let mut named = IndexEntry {
-        meta,
-        s3_key: String::new(),
-        object_sha256: Digest::of(&bytes),
-    };
-    named.s3_key = format!("{prefix}{}", named.key());
-    named
+    let (meta, size) = (entry.meta.clone(), bytes.len() as u64);
+    IndexEntry::new(prefix, meta, size, Digest::of(&bytes))
 }

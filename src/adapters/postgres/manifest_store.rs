@@ -318,7 +318,7 @@ fn appended(row: &PgRow, tenant: &TenantId, entry: &NewEntry) -> StoreResult<App
                 committed_at: fields.time("committed_at")?,
                 created_by: entry.created_by.clone(),
                 message: entry.message.clone(),
-                size_bytes: entry.content.len() as u64,
+                content_bytes: entry.content.len() as u64,
             },
             active: fields.number("active")?,
         },

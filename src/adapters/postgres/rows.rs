@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
         &self,
         tenant: &TenantId,
         stream: Stream,
-        size_bytes: u64,
+        content_bytes: u64,
     ) -> StoreResult<EntryMeta> {
         Ok(EntryMeta {
             tenant: tenant.clone(),
@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
             committed_at: self.time("committed_at")?,
             created_by: self.short_text("created_by")?,
             message: self.short_text("message")?,
-            size_bytes,
+            content_bytes,
         })
     }
 

@@ -228,7 +228,7 @@ pub(super) fn entry_meta(row: &SqliteRow) -> StoreResult<EntryMeta> {
         committed_at: cells.time("committed_at")?,
         created_by: cells.nullable("created_by", short)?,
         message: cells.nullable("message", short)?,
-        size_bytes: cells.parsed("size_bytes", |value: i64| u64::try_from(value))?,
+        content_bytes: cells.parsed("size_bytes", |value: i64| u64::try_from(value))?,
     })
 }
 

@@ -60,7 +60,7 @@ mod tests {
             committed_at: Timestamp::EPOCH,
             created_by: None,
             message: None,
-            size_bytes: content.len() as u64,
+            content_bytes: content.len() as u64,
         };
         Entry { meta, content }
     }

@@ -3,11 +3,13 @@
 //! Page k holds the entries (k−1)·128+1 … k·128, so that any entry is found by arithmetic. `selfSha256` is the last member
 //! and covers every byte before it.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use super::extras::Extras;
 use super::snapshot::json;
 use super::{Damage, Snapshot, check_format, index_key, page_key, snapshot_key};
 use crate::domain::{
@@ -27,12 +29,16 @@ const MAX_PAGES: u64 = 1 << 49;
 /// One entry as the index names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
-    /// The entry; its `size_bytes` is that of the object.
+    /// The entry.
     pub meta: EntryMeta,
+    /// The object's length in bytes: `sizeBytes` in the index.
+    pub object_bytes: u64,
     /// The object's key, with the prefix of the bucket it was written to.
     pub s3_key: String,
     /// The digest of the object's bytes.
     pub object_sha256: Digest,
+    /// What a later build says of it.
+    pub extras: Extras,
 }
 
 /// A stream's index: its newest entries, and how to find the others.
@@ -54,6 +60,8 @@ pub struct Index {
     pub prev_chain: Digest,
     /// The entries that no page holds, oldest first.
     pub entries: Vec<IndexEntry>,
+    /// What a later build says of it.
+    pub extras: Extras,
 }
 
 /// An immutable part of an index.
@@ -65,6 +73,7 @@ pub struct Page {
     pub prev_chain: Digest,
     /// Its entries, oldest first.
     pub entries: Vec<IndexEntry>,
+    extras: Extras,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,16 +124,17 @@ impl IndexEntry {
     }
 
     /// The index entry for an entry whose object under `prefix` has this size and digest.
-    pub fn new(prefix: &str, mut meta: EntryMeta, object_size: u64, object_sha256: Digest) -> Self {
+    pub fn new(prefix: &str, meta: EntryMeta, object_bytes: u64, object_sha256: Digest) -> Self {
         let s3_key = format!(
             "{prefix}{}",
             snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch)
         );
-        meta.size_bytes = object_size;
         Self {
             meta,
+            object_bytes,
             s3_key,
             object_sha256,
+            extras: Extras::default(),
         }
     }
 
@@ -151,14 +161,15 @@ impl IndexEntry {
             created_by: meta.created_by,
             message: meta.message,
             s3_key: self.s3_key.clone(),
-            size_bytes: meta.size_bytes,
+            size_bytes: self.object_bytes,
             object_sha256: self.object_sha256,
             chain: meta.chain,
         }
     }
 
     fn from_document(stream: Stream, document: EntryDocument) -> Self {
-        let meta = EntryMeta {
+        let object_bytes = document.size_bytes;
+        let mut meta = EntryMeta {
             tenant: document.community_id,
             stream,
             seq: document.version,
@@ -170,12 +181,16 @@ impl IndexEntry {
             committed_at: document.committed_at,
             created_by: document.created_by,
             message: document.message,
-            size_bytes: document.size_bytes,
+            content_bytes: 0,
         };
+        // An object is its content and what follows from the rest.
+        meta.content_bytes = object_bytes.saturating_sub(Snapshot::overhead(&meta));
         Self {
             meta,
+            object_bytes,
             s3_key: document.s3_key,
             object_sha256: document.object_sha256,
+            extras: Extras::default(),
         }
     }
 }
@@ -192,6 +207,7 @@ impl Index {
             sealed_pages: 0,
             prev_chain: genesis(tenant, stream),
             entries: Vec::new(),
+            extras: Extras::default(),
         }
     }
 
@@ -240,11 +256,7 @@ impl Index {
             if let Some(newest) = entries.last() {
                 self.prev_chain = newest.meta.chain;
             }
-            pages.push(Page {
-                number: self.sealed_pages,
-                prev_chain,
-                entries,
-            });
+            pages.push(Page::new(self.sealed_pages, prev_chain, entries));
         }
         pages
     }
@@ -252,28 +264,25 @@ impl Index {
     /// Adds the next entry.
     pub fn push(&mut self, entry: IndexEntry) {
         // The sum is for people to read, and an index that was read may claim any.
-        self.total_size_bytes = self.total_size_bytes.saturating_add(entry.meta.size_bytes);
+        self.total_size_bytes = self.total_size_bytes.saturating_add(entry.object_bytes);
         self.entries.push(entry);
     }
 
     /// The object's bytes.
     pub fn to_bytes(&self) -> Bytes {
         let latest = self.latest();
-        let mut text = String::with_capacity(512 + self.entries.len() * 640);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "{{\n\"communityId\":\"{}\",\n\"latestVersion\":{latest},\n\"totalVersions\":{latest},\n\
-             \"totalSizeBytes\":{},\n\"updatedAt\":\"{}\",\n\"format\":\"{INDEX_FORMAT}\",\n\"epoch\":{},\n\
-             \"sealedPages\":{},\n\"prevChain\":\"{}\",\n",
-            self.tenant,
-            self.total_size_bytes,
-            self.updated_at,
-            self.epoch,
-            self.sealed_pages,
-            self.prev_chain
-        );
-        finish(text, &self.entries)
+        let members: [Member<'_>; 9] = [
+            ("communityId", &quoted(&self.tenant)),
+            ("latestVersion", &latest),
+            ("totalVersions", &latest),
+            ("totalSizeBytes", &self.total_size_bytes),
+            ("updatedAt", &quoted(&self.updated_at)),
+            ("format", &quoted(&INDEX_FORMAT)),
+            ("epoch", &self.epoch),
+            ("sealedPages", &self.sealed_pages),
+            ("prevChain", &quoted(&self.prev_chain)),
+        ];
+        write(&members, &self.entries, &self.extras)
     }
 
     /// Reads a stream's index and verifies `selfSha256`, the numbering and the chain.
@@ -281,7 +290,7 @@ impl Index {
         let key = index_key(tenant, stream);
         let document = open(&key, INDEX_FORMAT, tenant, bytes)?;
         let missing = |name| Damage::malformed(&key, format!("`{name}` is missing"));
-        let index = Self {
+        let mut index = Self {
             tenant: tenant.clone(),
             stream,
             epoch: document.epoch,
@@ -292,6 +301,7 @@ impl Index {
             sealed_pages: document.sealed_pages,
             prev_chain: document.prev_chain,
             entries: entries(stream, document.versions),
+            extras: Extras::default(),
         };
         if index.sealed_pages == 0 {
             Damage::check(&key, "prevChain", genesis(tenant, stream), index.prev_chain)?;
@@ -307,28 +317,42 @@ impl Index {
                 "latestVersion or totalVersions is not the number of its entries",
             ));
         }
+        if index.to_bytes() != bytes {
+            index.extras = extras(bytes, &mut index.entries);
+            Damage::check_bytes(&key, &index.to_bytes(), bytes)?;
+        }
         Ok(index)
     }
 }
 
 impl Page {
+    /// A page of these entries.
+    pub fn new(number: u64, prev_chain: Digest, entries: Vec<IndexEntry>) -> Self {
+        Self {
+            number,
+            prev_chain,
+            entries,
+            extras: Extras::default(),
+        }
+    }
+
     /// The object's bytes: a function of the entries.
     pub fn to_bytes(&self) -> Bytes {
-        let mut text = String::with_capacity(512 + self.entries.len() * 640);
-        if let Some(newest) = self.entries.last() {
-            // Writing to a String cannot fail.
-            let _ = write!(
-                text,
-                "{{\n\"communityId\":\"{}\",\n\"latestVersion\":{},\n\"format\":\"{PAGE_FORMAT}\",\n\"epoch\":{},\n\
-                 \"sealedPages\":{},\n\"prevChain\":\"{}\",\n",
-                newest.meta.tenant,
-                newest.meta.seq,
-                newest.meta.epoch,
-                self.number - 1,
-                self.prev_chain
-            );
-        }
-        finish(text, &self.entries)
+        let Some(EntryMeta {
+            tenant, seq, epoch, ..
+        }) = self.entries.last().map(|newest| &newest.meta)
+        else {
+            return Bytes::new();
+        };
+        let members: [Member<'_>; 6] = [
+            ("communityId", &quoted(tenant)),
+            ("latestVersion", seq),
+            ("format", &quoted(&PAGE_FORMAT)),
+            ("epoch", epoch),
+            ("sealedPages", &(self.number - 1)),
+            ("prevChain", &quoted(&self.prev_chain)),
+        ];
+        write(&members, &self.entries, &self.extras)
     }
 
     /// Reads a page and verifies `selfSha256`, the numbering and the chain within it.
@@ -341,11 +365,11 @@ impl Page {
         let key = page_key(tenant, stream, number);
         let document = open(&key, PAGE_FORMAT, tenant, bytes)?;
         let first = document.sealed_pages * PAGE_SIZE + 1;
-        let page = Self {
+        let mut page = Self::new(
             number,
-            prev_chain: document.prev_chain,
-            entries: entries(stream, document.versions),
-        };
+            document.prev_chain,
+            entries(stream, document.versions),
+        );
         if page.entries.len() as u64 != PAGE_SIZE
             || document.sealed_pages.checked_add(1) != Some(number)
         {
@@ -358,6 +382,10 @@ impl Page {
             Damage::check(&key, "prevChain", genesis(tenant, stream), page.prev_chain)?;
         }
         check_entries(&key, tenant, first, page.prev_chain, &page.entries)?;
+        if page.to_bytes() != bytes {
+            page.extras = extras(bytes, &mut page.entries);
+            Damage::check_bytes(&key, &page.to_bytes(), bytes)?;
+        }
         Ok(page)
     }
 
@@ -413,17 +441,78 @@ fn check_entries(
 const SELF: &str = "\"selfSha256\":\"";
 const TAIL: usize = SELF.len() + 64 + "\"\n}\n".len();
 
-fn finish(mut text: String, entries: &[IndexEntry]) -> Bytes {
+/// A member with a line of its own.
+type Member<'a> = (&'static str, &'a dyn Display);
+
+fn quoted(value: &dyn Display) -> String {
+    format!("\"{value}\"")
+}
+
+fn write(members: &[Member<'_>], entries: &[IndexEntry], extras: &Extras) -> Bytes {
+    let mut text = String::with_capacity(512 + entries.len() * 640);
+    text.push_str("{\n");
+    for (name, value) in members {
+        extras.before(name, ",\n", &mut text);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "\"{name}\":{value},");
+    }
+    extras.before("versions", ",\n", &mut text);
     text.push_str("\"versions\":[");
     for (place, entry) in entries.iter().rev().enumerate() {
         text.push_str(if place == 0 { "\n" } else { ",\n" });
-        text.push_str(&json(&entry.to_document()));
+        let known = json(&entry.to_document());
+        text.push_str(&entry.extras.within(known));
     }
     text.push_str("\n],\n");
+    extras.before("selfSha256", ",\n", &mut text);
     let digest = Digest::of(text.as_bytes());
     // Writing to a String cannot fail.
     let _ = write!(text, "{SELF}{digest}\"\n}}\n");
     text.into()
+}
+
+/// What this build does not know, of an index or a page and of its entries.
+fn extras(bytes: &[u8], entries: &mut [IndexEntry]) -> Extras {
+    #[derive(Deserialize)]
+    struct Versions<'a> {
+        #[serde(borrow)]
+        versions: Vec<&'a RawValue>,
+    }
+    const MEMBERS: [&str; 11] = [
+        "communityId",
+        "latestVersion",
+        "totalVersions",
+        "totalSizeBytes",
+        "updatedAt",
+        "format",
+        "epoch",
+        "sealedPages",
+        "prevChain",
+        "versions",
+        "selfSha256",
+    ];
+    const OF_AN_ENTRY: [&str; 13] = [
+        "id",
+        "communityId",
+        "version",
+        "epoch",
+        "checksum",
+        "createdAt",
+        "committedAt",
+        "createdBy",
+        "message",
+        "s3Key",
+        "sizeBytes",
+        "objectSha256",
+        "chain",
+    ];
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    if let Ok(Versions { versions }) = serde_json::from_str(text) {
+        for (entry, raw) in entries.iter_mut().rev().zip(versions) {
+            entry.extras = Extras::of(raw.get(), &OF_AN_ENTRY);
+        }
+    }
+    Extras::of(text, &MEMBERS)
 }
 
 fn open(key: &str, format: &str, tenant: &TenantId, bytes: &[u8]) -> Result<Document, Damage> {

@@ -5,6 +5,7 @@
 //! content and the chain are recomputed, and a failure names the object and both digests.
 
 mod bucket;
+mod extras;
 mod index;
 mod keys;
 pub mod legacy;
@@ -56,6 +57,11 @@ pub enum Problem {
         /// The bound that was set for it.
         most: u64,
     },
+    /// The object says what its row or its entries say, and is not the bytes that they make.
+    #[error(
+        "the object says what belongs there in other bytes: line ends, white space or the order of its members were changed"
+    )]
+    OtherBytes,
     /// A recomputed digest is another than the one on record.
     #[error("{what} is {actual}, but {expected} is on record")]
     Mismatch {
@@ -151,6 +157,14 @@ impl Damage {
                 actual,
             },
         ))
+    }
+
+    /// Refuses what says the same in other bytes: others read it by its lines, and its digest is not on record.
+    pub(crate) fn check_bytes(object: &str, made: &[u8], found: &[u8]) -> Result<(), Self> {
+        if made == found {
+            return Ok(());
+        }
+        Err(Self::new(object, Problem::OtherBytes))
     }
 
     pub(crate) fn diverged(object: &str, database: Digest, bucket: Digest) -> Self {

@@ -15,6 +15,9 @@ use crate::domain::{
 
 const FORMAT: &str = "driftline.snapshot.v1";
 
+/// Everything behind the content.
+const TAIL: &[u8] = b"\n}\n";
+
 /// An entry as it lies in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -47,6 +50,20 @@ struct Document<'a> {
 impl Snapshot {
     /// Writes the entry's object: a function of the entry.
     pub fn write(entry: &Entry) -> Bytes {
+        let content = entry.content.as_bytes();
+        let mut bytes = Self::head(&entry.meta, content.len()).into_bytes();
+        bytes.extend_from_slice(content);
+        bytes.extend_from_slice(TAIL);
+        bytes.into()
+    }
+
+    /// The bytes of the object that are not its content.
+    pub(super) fn overhead(meta: &EntryMeta) -> u64 {
+        (Self::head(meta, 0).len() + TAIL.len()) as u64
+    }
+
+    /// Everything before the content.
+    fn head(meta: &EntryMeta, more: usize) -> String {
         let EntryMeta {
             tenant,
             seq,
@@ -59,9 +76,8 @@ impl Snapshot {
             created_by,
             message,
             ..
-        } = &entry.meta;
-        let content = entry.content.as_bytes();
-        let mut head = String::with_capacity(768 + content.len());
+        } = meta;
+        let mut head = String::with_capacity(768 + more);
         // Writing to a String cannot fail.
         let _ = write!(
             head,
@@ -72,14 +88,11 @@ impl Snapshot {
             json(created_by),
             json(message),
         );
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(content);
-        bytes.extend_from_slice(b"\n}\n");
-        bytes.into()
+        head
     }
 
-    /// Reads the object at `key`, and verifies that its content has its checksum and that it is the entry that the key
-    /// names. The chain is the caller's to check: it takes the entry before.
+    /// Reads the object at `key`, and verifies that its content has its checksum, that it is the entry that the key names,
+    /// and that it is the very bytes that the entry makes. The chain is the caller's to check: it takes the entry before.
     pub fn parse(
         tenant: &TenantId,
         stream: Stream,
@@ -121,8 +134,13 @@ impl Snapshot {
             committed_at: document.committed_at,
             created_by: document.created_by,
             message: document.message,
-            size_bytes: content.len() as u64,
+            content_bytes: content.len() as u64,
         };
+        let head = Self::head(&meta, 0);
+        let made = bytes
+            .strip_prefix(head.as_bytes())
+            .and_then(|rest| rest.strip_suffix(TAIL));
+        Damage::check_bytes(key, content.as_bytes(), made.unwrap_or_default())?;
         let (object_sha256, object_size) = (Digest::of(bytes), bytes.len() as u64);
         Ok(Self {
             entry: Entry { meta, content },

@@ -34,7 +34,7 @@ fn history(count: u64, epoch_of: impl Fn(u64) -> u64) -> Vec<Entry> {
                     .is_multiple_of(2)
                     .then(|| "ops \"night\"".parse().unwrap()),
                 message: None,
-                size_bytes: content.len() as u64,
+                content_bytes: content.len() as u64,
             };
             meta.chain = meta.expected_chain(chain);
             chain = meta.chain;
@@ -92,14 +92,100 @@ fn the_content_of_a_snapshot_stands_alone_on_its_line() {
     insta::assert_snapshot!(text);
 }
 
+/// The same JSON in other bytes, as tools make it that mean well.
+fn rewritings(text: &str) -> Vec<String> {
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.swap(1, 2);
+    vec![
+        text.replace('\n', "\r\n"),
+        text.replacen("{\n", "{ ", 1),
+        text.trim_end().to_owned(),
+        format!("{text}\n"),
+        text.replacen("\":\"", "\": \"", 1),
+        lines.join("\n") + "\n",
+    ]
+}
+
 #[test]
-fn a_snapshot_written_in_another_layout_is_the_same_entry() {
-    let entry = &history(1, |_| 1)[0];
+fn a_snapshot_is_the_very_bytes_that_its_row_makes() {
+    let entry = &history(2, |_| 1)[1];
     let text = String::from_utf8(Snapshot::write(entry).to_vec()).unwrap();
-    let other = Bytes::from(text.replace("{\n\"id\"", "{ \"later\": [1], \"id\""));
-    let read = Snapshot::parse(&tenant(), Stream::Manifests, &key_of(entry), &other).unwrap();
-    assert!(read.entry.meta.is_same_as(&entry.meta));
-    assert_ne!(read.object_sha256, Digest::of(&Snapshot::write(entry)));
+    let later = text.replacen("{\n", "{\n\"later\":[1],\n", 1);
+    for other in rewritings(&text).into_iter().chain([later]) {
+        assert_ne!(other, text);
+        let bytes = Bytes::from(other.clone());
+        let read = Snapshot::parse(&tenant(), Stream::Manifests, &key_of(entry), &bytes);
+        assert_eq!(read.unwrap_err().problem, Problem::OtherBytes, "{other}");
+    }
+}
+
+/// The same with the digest that it then has.
+fn sealed(text: &str) -> String {
+    let body = &text[..text.find("\"selfSha256\"").unwrap()];
+    let digest = Digest::of(body.as_bytes());
+    format!("{body}\"selfSha256\":\"{digest}\"\n}}\n")
+}
+
+#[test]
+fn an_index_is_the_very_bytes_that_its_entries_make() {
+    let (index, _) = index_of(&history(3, |_| 1));
+    let text = String::from_utf8(index.to_bytes().to_vec()).unwrap();
+    for other in rewritings(&text) {
+        // Whoever rewrites it may know about the digest.
+        for other in [sealed(&other), other] {
+            let read = Index::parse(&tenant(), Stream::Manifests, other.as_bytes());
+            assert_eq!(read.is_ok(), other == text, "{other}");
+        }
+    }
+}
+
+#[test]
+fn what_a_later_build_says_passes_through_an_index_and_into_pages() {
+    let entries = history(130, |_| 1);
+    let (mut index, _) = index_of(&entries[..100]);
+    let text = String::from_utf8(index.to_bytes().to_vec()).unwrap();
+    let later = r#""later":{"n":1.50, "u":"\u00e4"}"#;
+    let version = "\"version\":7,";
+    let chain = format!("{}\"}}", entries[6].meta.chain);
+    let text = text
+        .replacen("\"epoch\":1,\n", &format!("{later},\n\"epoch\":1,\n"), 1)
+        .replacen("\"versions\":[", "\"more\":[ ],\n\"versions\":[", 1)
+        .replacen(version, &format!("\"first\":1e2,{version}"), 1)
+        .replacen(&chain, &chain.replace('}', &format!(",{later}}}")), 1);
+    let text = sealed(&text);
+    index = Index::parse(&tenant(), Stream::Manifests, text.as_bytes()).unwrap();
+    assert_eq!(index.to_bytes(), text.as_bytes());
+    for entry in &entries[100..] {
+        let bytes = Snapshot::write(entry);
+        let size = bytes.len() as u64;
+        index.push(IndexEntry::new(
+            "p/",
+            entry.meta.clone(),
+            size,
+            Digest::of(&bytes),
+        ));
+    }
+    let line = text.lines().find(|line| line.contains(version)).unwrap();
+    let page = &index.seal()[0];
+    let (page, rest) = (page.to_bytes(), index.to_bytes());
+    let (page, rest) = [&page, &rest]
+        .map(|it| std::str::from_utf8(it).unwrap())
+        .into();
+    assert!(page.contains(line) && !rest.contains(line));
+    assert!(!page.contains("\"more\"") && rest.contains("\"more\":[ ],"));
+    Page::parse(&tenant(), Stream::Manifests, 1, page.as_bytes()).unwrap();
+    Index::parse(&tenant(), Stream::Manifests, rest.as_bytes()).unwrap();
+}
+
+#[test]
+fn an_index_tells_the_size_of_objects_and_what_follows_for_their_contents() {
+    let entries = history(3, |number| number);
+    let (index, _) = index_of(&entries);
+    let index = Index::parse(&tenant(), Stream::Manifests, &index.to_bytes()).unwrap();
+    for (named, entry) in index.entries.iter().zip(&entries) {
+        assert_eq!(named.object_bytes, Snapshot::write(entry).len() as u64);
+        assert_eq!(named.meta, entry.meta);
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ entries() { # KEY
     if ! fetch "$1" "$work/index"; then fail "$1: it cannot be fetched"; return 1; fi
     found=$(sed '/^"selfSha256":/,$d' "$work/index" | sha256)
     if [ "$found" != "$(member selfSha256 "$work/index")" ]; then fail "$1: its selfSha256 is not $found"; return 1; fi
-    sed -n 's/^{"id":"[^"]*","communityId":"[^"]*","version":\([0-9]*\),"epoch":\([0-9]*\),"checksum":"\([0-9a-f]*\)","createdAt":"\([^"]*\)","committedAt":"[^"]*","createdBy":\(.*\),"message":.*,"s3Key":".*\/\([^"\/]*\)","sizeBytes":[0-9]*,"objectSha256":"\([0-9a-f]*\)","chain":"\([0-9a-f]*\)"},\{0,1\}$/\1 \2 \3 \8 \4 \7 \6 \5/p' "$work/index" >>"$work/entries"
+    sed -n 's/^{"id":"[^"]*","communityId":"[^"]*","version":\([0-9]*\),"epoch":\([0-9]*\),"checksum":"\([0-9a-f]*\)","createdAt":"\([^"]*\)","committedAt":"[^"]*","createdBy":\(.*\),"message":.*,"s3Key":".*\/\([^"\/]*\)","sizeBytes":[0-9]*,"objectSha256":"\([0-9a-f]*\)","chain":"\([0-9a-f]*\)"[,}].*$/\1 \2 \3 \8 \4 \7 \6 \5/p' "$work/index" >>"$work/entries"
 }
 
 case $base in

@@ -109,7 +109,7 @@ pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolv
     for (stream, merge) in sketch.merges.iter() {
         for seq in &merge.restore {
             let entry = read(context, &plan.streams[stream].entries[place(*seq)]).await?;
-            context.progress.entry(entry.meta.size_bytes);
+            context.progress.entry(entry.meta.content_bytes);
         }
         walk_moved(context, None, &merge.moved).await?;
     }
@@ -368,7 +368,7 @@ fn renumber(context: &Context<'_>, state: &TenantState, moved: &[Moved]) -> Resu
         committed_at: state.last_committed_at.map_or(now, |last| last.max(now)),
         created_by: Some(created_by),
         message: Some(text(&message)?),
-        size_bytes: body.len() as u64,
+        content_bytes: body.len() as u64,
     };
     meta.chain = meta.expected_chain(head.chain);
     Ok(Entry {

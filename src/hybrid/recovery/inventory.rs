@@ -263,7 +263,7 @@ impl Walk<'_> {
             }
             let Some(snapshot) = found else { return Ok(()) };
             let named = IndexEntry::of(self.bucket.store().prefix(), &snapshot);
-            let kept = self.memory.checked_sub(snapshot.entry.meta.size_bytes);
+            let kept = self.memory.checked_sub(snapshot.entry.meta.content_bytes);
             self.memory = kept.unwrap_or_default();
             self.entries.push(Recoverable {
                 named,

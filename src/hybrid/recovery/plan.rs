@@ -163,7 +163,7 @@ impl Plan {
             while let Some((seq, read)) = reads.next().await {
                 match read {
                     Ok(entry) => {
-                        context.progress.entry(entry.meta.size_bytes);
+                        context.progress.entry(entry.meta.content_bytes);
                         self.newest_commit = self.newest_commit.max(Some(entry.meta.committed_at));
                         if stream == Stream::Decisions && self.is_beyond(stream, seq) {
                             self.decided.push(entry.clone());
@@ -171,7 +171,7 @@ impl Plan {
                         for reference in references(stream, &entry.content) {
                             read_entries.push((seq, reference));
                         }
-                        kept += entry.meta.size_bytes;
+                        kept += entry.meta.content_bytes;
                         if kept <= context.settings.recovery_memory {
                             contents.push((seq, entry.content));
                         }
@@ -305,7 +305,7 @@ pub(super) async fn read(
 ) -> Result<Entry, BucketError> {
     if let Some(content) = &entry.content {
         let meta = EntryMeta {
-            size_bytes: content.len() as u64,
+            content_bytes: content.len() as u64,
             ..entry.named.meta.clone()
         };
         return Ok(Entry {

@@ -173,7 +173,7 @@ async fn insert(context: &Context<'_>, plan: &Plan, restore: &mut dyn Restore) -
         let (mut chunk, mut bytes) = (Vec::<Entry>::new(), 0);
         while let Some(entry) = reads.next().await {
             let entry = entry.map_err(|error: BucketError| Error::from(error))?;
-            bytes += entry.meta.size_bytes;
+            bytes += entry.meta.content_bytes;
             chunk.push(entry);
             if bytes >= CHUNK_BYTES || chunk.len() == CHUNK_ROWS {
                 restore.insert(&chunk).await?;

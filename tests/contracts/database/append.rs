@@ -438,7 +438,7 @@ pub async fn content_and_texts_come_back_as_they_were(db: Db) {
             (&meta.created_by, &meta.message),
             (&entry.created_by, &entry.message)
         );
-        assert_eq!(meta.size_bytes, entry.content.len() as u64);
+        assert_eq!(meta.content_bytes, entry.content.len() as u64);
     }
     assert_whole(&db, &acme, Stream::Manifests).await;
 }

@@ -221,7 +221,7 @@ pub fn history_of(
             .expect("a time"),
             created_by: entry.created_by.clone(),
             message: entry.message.clone(),
-            size_bytes: entry.content.len() as u64,
+            content_bytes: entry.content.len() as u64,
         };
         meta.chain = meta.expected_chain(chain);
         chain = meta.chain;

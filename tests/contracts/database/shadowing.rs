@@ -55,7 +55,7 @@ pub async fn pending_stops_after_max_bytes_but_gives_one(db: Db) {
     let acme = tenant("acme");
     let mut size = 0;
     for _ in 0..5 {
-        size = commit(&db, &acme, manifest("a")).await.size_bytes;
+        size = commit(&db, &acme, manifest("a")).await.content_bytes;
     }
     let count = async |max_bytes| {
         db.pending(&acme, Stream::Manifests, Seq::default(), 10, max_bytes)
@@ -334,7 +334,7 @@ pub async fn at_risk_covers_all_streams(db: Db) {
     let decision = commit(&db, &acme, activate(&first, &second)).await;
     let risk = |entries: &[&EntryMeta]| AtRisk {
         entries: entries.len() as u64,
-        bytes: entries.iter().map(|meta| meta.size_bytes).sum(),
+        bytes: entries.iter().map(|meta| meta.content_bytes).sum(),
         oldest_at: entries.iter().map(|meta| meta.committed_at).min(),
     };
     let at_risk = async || {

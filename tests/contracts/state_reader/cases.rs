@@ -253,7 +253,7 @@ pub async fn max_bytes_ends_a_page_but_gives_one(db: Db, reader: Reader) {
     };
     let size = async |name: &str| {
         let found = db.active_manifest(&tenant(name)).await.unwrap().unwrap();
-        found.entry.meta.size_bytes
+        found.entry.meta.content_bytes
     };
     let (a, b, c) = (size("a").await, size("b").await, size("c").await);
     assert_eq!(read(0).await, ("a".to_owned(), 2));
@@ -276,7 +276,7 @@ pub async fn a_version_that_is_active_and_applied_counts_once(db: Db, reader: Re
         let version = commit(&db, &tenant(name), heavy(500)).await;
         let apply = commit(&db, &tenant(name), apply_of(&version)).await;
         let decision = commit(&db, &tenant(name), activate(&version, &version)).await;
-        bytes = version.size_bytes + apply.size_bytes + decision.size_bytes;
+        bytes = version.content_bytes + apply.content_bytes + decision.content_bytes;
     }
     let asked = ["a", "b"].map(tenant);
     let (found, looked_at) = reader.documents(&asked, bytes).await.unwrap();

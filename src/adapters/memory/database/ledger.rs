@@ -37,7 +37,7 @@ impl Tenant {
             .unproven()
             .fold(AtRisk::default(), |risk, entry| AtRisk {
                 entries: risk.entries + 1,
-                bytes: risk.bytes + entry.meta.size_bytes,
+                bytes: risk.bytes + entry.meta.content_bytes,
                 oldest_at: Some(risk.oldest_at.map_or(entry.meta.committed_at, |at| {
                     at.min(entry.meta.committed_at)
                 })),
@@ -130,7 +130,7 @@ impl ShadowLedger for MemoryDatabase {
             && bytes <= max_bytes
             && let Some(entry) = tenant.get(stream, seq)
         {
-            bytes += entry.meta.size_bytes;
+            bytes += entry.meta.content_bytes;
             run.push(entry.clone());
             seq = seq.next();
         }

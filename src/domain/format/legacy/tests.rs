@@ -273,7 +273,7 @@ fn todays_objects_are_no_legacy_ones() {
         committed_at: Timestamp::EPOCH,
         created_by: None,
         message: None,
-        size_bytes: 0,
+        content_bytes: 0,
     };
     let key = snapshot_key(&tenant(), Stream::Manifests, Seq::new(1), Epoch::FIRST);
     let bytes = Snapshot::write(&crate::domain::Entry { meta, content });

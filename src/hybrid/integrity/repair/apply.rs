@@ -280,11 +280,7 @@ async fn rebuild_page(
         let found = found.ok_or_else(|| moved(&object))?;
         entries.push(IndexEntry::of(look.bucket.store().prefix(), &found));
     }
-    let page = Page {
-        number,
-        prev_chain,
-        entries,
-    };
+    let page = Page::new(number, prev_chain, entries);
     // What is written must read back as a page, and end where the index goes on.
     let bytes = page.to_bytes();
     let read = Page::parse(tenant, stream, number, &bytes).map_err(BucketError::from)?;

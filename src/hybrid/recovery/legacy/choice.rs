@@ -143,7 +143,7 @@ impl Choice<'_> {
                 committed_at: created_at.max(committed_at),
                 created_by: facts.created_by,
                 message: facts.message,
-                size_bytes: manifest.size_bytes,
+                content_bytes: manifest.content_bytes,
             };
             meta.chain = meta.expected_chain(chain);
             inventory.entries.extend(entry(bucket, meta, object));
@@ -153,14 +153,10 @@ impl Choice<'_> {
 
 fn entry(bucket: &Bucket, meta: EntryMeta, object: &LegacyObject) -> Option<Recoverable> {
     let manifest = object.manifest.as_ref()?;
-    let s3_key = format!("{}{}", bucket.store().prefix(), object.key);
-    let object_sha256 = manifest.object_sha256;
+    let mut named = IndexEntry::new("", meta, manifest.content_bytes, manifest.object_sha256);
+    named.s3_key = format!("{}{}", bucket.store().prefix(), object.key);
     Some(Recoverable {
-        named: IndexEntry {
-            meta,
-            s3_key,
-            object_sha256,
-        },
+        named,
         content: manifest.content.clone(),
         legacy: Some(object.key.clone()),
     })

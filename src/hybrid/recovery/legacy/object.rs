@@ -52,7 +52,7 @@ pub(super) struct LegacyManifest {
     pub(super) facts: LegacyFacts,
     /// Of the canonical content.
     pub(super) checksum: Digest,
-    pub(super) size_bytes: u64,
+    pub(super) content_bytes: u64,
     pub(super) object_sha256: Digest,
     /// The canonical content, if it was kept.
     pub(super) content: Option<Content>,

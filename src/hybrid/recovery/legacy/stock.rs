@@ -89,7 +89,7 @@ pub(super) async fn stock(
             }
         };
         if let Some(manifest) = &mut object.manifest {
-            match memory.checked_sub(manifest.size_bytes) {
+            match memory.checked_sub(manifest.content_bytes) {
                 Some(left) => memory = left,
                 None => manifest.content = None,
             }
@@ -217,7 +217,7 @@ async fn look(
         id: legacy_id(tenant, version, content.checksum()),
         facts,
         checksum: content.checksum(),
-        size_bytes: content.len() as u64,
+        content_bytes: content.len() as u64,
         object_sha256,
         content: Some(content),
     };

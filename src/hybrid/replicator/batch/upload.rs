@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::{Batch, BatchError, LOOKS};
-use crate::domain::format::{Damage, IndexEntry, Page, Snapshot, page_key, snapshot_key};
+use crate::domain::format::{Damage, IndexEntry, Page, Problem, Snapshot, page_key, snapshot_key};
 use crate::domain::{Digest, Entry, Seq, Stream};
 use crate::hybrid::bucket::{Bucket, BucketError, Created};
 use crate::hybrid::crash;
@@ -77,7 +77,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Another object is where the row's snapshot belongs. It is ours if it holds the same entry, in whatever layout.
+    /// Another object is where the row's snapshot belongs. It is ours if it holds the same entry.
     async fn adopt_snapshot(
         &self,
         bucket: &Bucket,
@@ -153,7 +153,8 @@ impl Batch<'_> {
         ours: &[u8],
         error: BucketError,
     ) -> Result<Digest, BatchError> {
-        if let BucketError::Damage(_) = error
+        if let BucketError::Damage(damage) = &error
+            && damage.problem != Problem::OtherBytes
             && self.work.attempts >= LOOKS
             && let Some(object) = bucket
                 .get(key)
