@@ -7,7 +7,7 @@ mod urls;
 
 use std::fmt;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use driftline::hybrid::{OnFailover, Settings};
@@ -38,6 +38,8 @@ struct File {
     endpoint: Option<String>,
     region: Option<String>,
     path_style: Option<bool>,
+    ca_file: Option<PathBuf>,
+    busy_timeout_seconds: Option<u64>,
     content_limit: Option<usize>,
     concurrent_tenants: Option<usize>,
     concurrent_requests: Option<usize>,
@@ -63,6 +65,10 @@ pub struct Config {
     pub snapshots: SnapshotsUrl,
     /// What only a bucket on S3 heeds.
     pub s3: S3,
+    /// CAs, in PEM, that are trusted beside the machine's: for a server, a bucket, sources and webhooks.
+    pub ca_file: Option<PathBuf>,
+    /// How long a file waits for another process's lock; `None` is its own default.
+    pub busy_timeout: Option<Duration>,
     /// How the repository behaves.
     pub settings: Settings,
     /// How old a proof of being restorable may be before `doctor` fails; `None` lets it be any age.
@@ -86,6 +92,8 @@ pub struct S3 {
     pub region: Option<String>,
     /// The bucket's name goes in the path.
     pub path_style: Option<bool>,
+    /// CAs that are trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -139,6 +147,17 @@ impl Config {
                 endpoint: file.endpoint,
                 region: file.region,
                 path_style: file.path_style,
+                ca_file: file.ca_file.clone(),
+            },
+            ca_file: file.ca_file.clone(),
+            busy_timeout: match file.busy_timeout_seconds {
+                None => None,
+                Some(seconds @ 1..=86_400) => Some(Duration::from_secs(seconds)),
+                Some(_) => {
+                    return Err(Failure::misuse(
+                        "read the configuration: busy-timeout-seconds must be 1 to 86400",
+                    ));
+                }
             },
             settings,
             proof_max_age: match file.proof_max_age_days {
@@ -152,6 +171,7 @@ impl Config {
             },
             audit: AuditConfig {
                 untrusted,
+                ca_file: file.ca_file,
                 ..file.audit.try_into()?
             },
         })

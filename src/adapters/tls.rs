@@ -2,8 +2,34 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{CertificateError, Error as Tls};
+
+/// The certificates in a file of PEM, at least one; otherwise what is wrong with it, with its name.
+pub(super) fn certificates(path: &Path) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), String> {
+    let wrong = |what: &str| {
+        format!(
+            "the CA's certificate {} cannot be used: {what}",
+            path.display()
+        )
+    };
+    let text = std::fs::read(path).map_err(|error| wrong(&error.to_string()))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match all {
+        Ok(all) if all.is_empty() => Err(wrong("it holds no certificate in PEM")),
+        Ok(all) => {
+            let mut roots = rustls::RootCertStore::empty();
+            if let (0, _) = roots.add_parsable_certificates(all.iter().cloned()) {
+                return Err(wrong("what is in it is no certificate"));
+            }
+            Ok((text, all))
+        }
+        Err(_) => Err(wrong("what is in it is no certificate in PEM")),
+    }
+}
 
 /// The error of TLS among an error and its causes, wherever an error of the network hides it.
 pub(super) fn fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
@@ -60,6 +86,26 @@ pub(super) fn advice(fault: &Tls, trust: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        for (text, words) in [
+            (None, "No such file"),
+            (Some(""), "holds no certificate in PEM"),
+            (
+                Some("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n"),
+                "no certificate",
+            ),
+        ] {
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            let error = certificates(&path).unwrap_err();
+            assert!(error.contains(words) && error.contains("ca.pem"), "{error}");
+        }
+    }
 
     #[test]
     fn it_is_found_inside_of_errors_of_the_network() {

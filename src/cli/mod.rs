@@ -32,6 +32,7 @@ mod status;
 mod tenant;
 mod ui;
 mod verify;
+mod waiting;
 
 use std::path::PathBuf;
 

@@ -63,8 +63,8 @@ pub async fn open(config: &Config, needs: Needs) -> anyhow::Result<Opened> {
         _ => bucket(&config.snapshots, &config.s3).await?,
     };
     let (database, audits, connection) = match missing::missing_database(&config.database) {
-        Some(_) if needs == Needs::Bucket => database(&DatabaseUrl::Memory).await?,
-        _ => database(&config.database).await?,
+        Some(_) if needs == Needs::Bucket => database(&DatabaseUrl::Memory, config).await?,
+        _ => database(&config.database, config).await?,
     };
     if !matches!(config.database, DatabaseUrl::Postgres(_)) {
         database
@@ -176,7 +176,7 @@ fn concerns_database(error: &Error) -> bool {
 
 type OpenedDatabase = (Arc<dyn Database>, Arc<dyn AuditLog>, Connection);
 
-async fn database(url: &DatabaseUrl) -> anyhow::Result<OpenedDatabase> {
+async fn database(url: &DatabaseUrl, config: &Config) -> anyhow::Result<OpenedDatabase> {
     match url {
         DatabaseUrl::Memory => {
             let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
@@ -184,15 +184,17 @@ async fn database(url: &DatabaseUrl) -> anyhow::Result<OpenedDatabase> {
             let audits = Arc::clone(&database) as Arc<dyn AuditLog>;
             Ok((database, audits, Connection::None))
         }
-        DatabaseUrl::Sqlite(path) => sqlite(path).await,
-        DatabaseUrl::Postgres(url) => postgres(url).await,
+        DatabaseUrl::Sqlite(path) => sqlite(path, config).await,
+        DatabaseUrl::Postgres(url) => postgres(url, config).await,
     }
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
-    use driftline::adapters::sqlite::SqliteDatabase;
-    let database = SqliteDatabase::open(path, Arc::new(System), Arc::new(System)).await;
+async fn sqlite(path: &std::path::Path, config: &Config) -> anyhow::Result<OpenedDatabase> {
+    use driftline::adapters::sqlite::{PATIENCE, SqliteDatabase};
+    let patience = config.busy_timeout.unwrap_or(PATIENCE);
+    let system = Arc::new(System);
+    let database = SqliteDatabase::open_with(path, patience, system.clone(), system).await;
     let database = Arc::new(database.map_err(Error::from)?);
     Ok((
         Arc::clone(&database) as Arc<dyn Database>,
@@ -203,14 +205,14 @@ async fn sqlite(path: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unused_async, reason = "the same call in every build")]
-async fn sqlite(_: &std::path::Path) -> anyhow::Result<OpenedDatabase> {
+async fn sqlite(_: &std::path::Path, _: &Config) -> anyhow::Result<OpenedDatabase> {
     Err(absent("SQLite", "sqlite").into())
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
-    use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
-    let database = PostgresDatabase::connect(url, PostgresOptions::default()).await;
+async fn postgres(url: &str, config: &Config) -> anyhow::Result<OpenedDatabase> {
+    use driftline::adapters::postgres::PostgresDatabase;
+    let database = PostgresDatabase::connect(url, postgres_options(config)).await;
     let database = database.map_err(Error::from)?;
     Ok((
         Arc::new(database.clone()),
@@ -219,9 +221,17 @@ async fn postgres(url: &str) -> anyhow::Result<OpenedDatabase> {
     ))
 }
 
+#[cfg(feature = "postgres")]
+fn postgres_options(config: &Config) -> driftline::adapters::postgres::PostgresOptions {
+    driftline::adapters::postgres::PostgresOptions {
+        ca_file: config.ca_file.clone(),
+        ..Default::default()
+    }
+}
+
 #[cfg(not(feature = "postgres"))]
 #[expect(clippy::unused_async, reason = "the same call in every build")]
-async fn postgres(_: &str) -> anyhow::Result<OpenedDatabase> {
+async fn postgres(_: &str, _: &Config) -> anyhow::Result<OpenedDatabase> {
     Err(absent("Postgres", "postgres").into())
 }
 
@@ -249,6 +259,7 @@ async fn s3(url: &str, options: &S3) -> anyhow::Result<Arc<dyn SnapshotStore>> {
         region: options.region.clone(),
         path_style: options.path_style,
         encryption,
+        ca_file: options.ca_file.clone(),
         ..S3Options::default()
     };
     let store = S3SnapshotStore::connect(url, &options).await;

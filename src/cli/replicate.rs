@@ -1,11 +1,12 @@
 //! `replicate`
 
-use driftline::ports::{Error, ErrorKind, TenantStatus};
+use driftline::domain::format::{BUCKET_KEY, most_bytes};
+use driftline::ports::{Error, ErrorKind, Fault, TenantStatus};
 use serde::Serialize;
 
 use super::open::Opened;
 use super::status::TenantDocument;
-use super::{Context, Exit, shadowing, status, ui};
+use super::{Context, Exit, shadowing, status, ui, waiting};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -14,7 +15,8 @@ Examples:
   driftline replicate --drain
   driftline --snapshots s3://new/prod replicate --new-bucket --drain
 
-Any number of replicators may run. The first SIGINT or SIGTERM finishes the batches under \
+Any number of replicators may run. Without --drain a database that cannot be reached is waited \
+for. The first SIGINT or SIGTERM finishes the batches under \
 way (10 seconds at most), the second stops at once; neither loses anything. With --drain: \
 exit code 0 when nothing is left, 3 when only tenants are left that are halted, await \
 recovery, or back off after a failure. Exit code 4 when the bucket is not the one that the \
@@ -47,13 +49,26 @@ struct Left {
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let opened = context.open().await?;
-    if arguments.new_bucket {
-        opened.repository.start_new_bucket().await?;
-    }
-    let hindrance = opened.look().await?;
+    let begin = async || {
+        let opened = context.open().await?;
+        if arguments.new_bucket {
+            opened.repository.start_new_bucket().await?;
+        }
+        Ok((opened, opened.look().await?))
+    };
+    let (opened, hindrance) = if arguments.drain {
+        begin().await?
+    } else {
+        match waiting::patiently(context, begin).await? {
+            Some(begun) => begun,
+            None => return Ok(Exit::Interrupted),
+        }
+    };
     if let Some(reason) = hindrance.as_ref().filter(|_| opened.is_undecided()) {
         return Err(Error::new(ErrorKind::Refused, reason.as_str()).into());
+    }
+    if hindrance.is_some() {
+        refused(opened).await?;
     }
     if arguments.drain {
         // What else hinders is told by the drain, if there is anything to do.
@@ -63,6 +78,15 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             context.ui.warn(reason);
         }
         serve(context, opened).await
+    }
+}
+
+/// A bucket that refuses us is a fault that no retry mends: it ends the command, with what to set.
+async fn refused(opened: &Opened) -> anyhow::Result<()> {
+    let store = &opened.sides.snapshots;
+    match store.get(BUCKET_KEY, most_bytes(BUCKET_KEY)).await {
+        Err(error) if error.fault() == Fault::Refused => Err(Error::from(error).into()),
+        _ => Ok(()),
     }
 }
 

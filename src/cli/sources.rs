@@ -12,7 +12,7 @@ use driftline::domain::TenantId;
 use driftline::ports::{ActualStateSource, SourceError};
 
 use super::{Exit, Failure, args};
-use crate::config::{AuditConfig, Source, TenantAudit};
+use crate::config::{AuditConfig, Config, Source, TenantAudit};
 
 const EXPECTED: &str = "file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD is expected; \
      {tenant} in it stands for the tenant";
@@ -30,6 +30,8 @@ pub struct SourceOptions {
     pub timeout: Option<Duration>,
     /// Whether HTTP may go to link-local addresses and those of cloud metadata services.
     pub allow_link_local: bool,
+    /// A file of CAs that are trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Arguments that choose a source.
@@ -70,31 +72,36 @@ pub struct HowArguments {
 
 impl SourceArguments {
     /// The source, if one was asked for; `many` when it has to tell tenants apart.
-    pub fn build(&self, many: bool) -> Result<Option<Arc<dyn ActualStateSource>>, Failure> {
+    pub fn build(
+        &self,
+        many: bool,
+        config: &Config,
+    ) -> Result<Option<Arc<dyn ActualStateSource>>, Failure> {
         let Some(url) = &self.actual else {
             return Ok(None);
         };
         if many {
             check_for_many(url)?;
         }
-        source(url, &self.how.options()).map(Some)
+        source(url, &self.how.options(config)).map(Some)
     }
 }
 
 impl RequiredSource {
     /// The source.
-    pub fn build(&self) -> Result<Arc<dyn ActualStateSource>, Failure> {
-        source(&self.actual, &self.how.options())
+    pub fn build(&self, config: &Config) -> Result<Arc<dyn ActualStateSource>, Failure> {
+        source(&self.actual, &self.how.options(config))
     }
 }
 
 impl HowArguments {
     /// The same as options.
-    pub fn options(&self) -> SourceOptions {
+    pub fn options(&self, config: &Config) -> SourceOptions {
         SourceOptions {
             headers: self.actual_headers.clone(),
             timeout: self.actual_timeout,
             allow_link_local: self.allow_link_local,
+            ca_file: config.ca_file.clone(),
         }
     }
 }
@@ -126,7 +133,7 @@ impl Sources {
         let configured = |audit: &TenantAudit, many: bool| match &audit.source {
             Some(named) => {
                 check_trust(named, config)?;
-                configured(named, config.allow_link_local, many).map(Some)
+                configured(named, config, many).map(Some)
             }
             None => Ok(None),
         };
@@ -169,7 +176,7 @@ fn check_trust(named: &Source, config: &AuditConfig) -> Result<(), Failure> {
 /// A source that the configuration names; `many` when it has to tell tenants apart.
 fn configured(
     named: &Source,
-    allow_link_local: bool,
+    config: &AuditConfig,
     many: bool,
 ) -> Result<Arc<dyn ActualStateSource>, Failure> {
     if named.url == "-" {
@@ -183,7 +190,8 @@ fn configured(
     let options = SourceOptions {
         headers: named.headers.clone(),
         timeout: named.timeout,
-        allow_link_local,
+        allow_link_local: config.allow_link_local,
+        ca_file: config.ca_file.clone(),
     };
     source(&named.url, &options)
 }
@@ -225,6 +233,7 @@ pub fn source(url: &str, options: &SourceOptions) -> Result<Arc<dyn ActualStateS
             let mut http = HttpOptions {
                 headers: options.headers.clone(),
                 allow_link_local: options.allow_link_local,
+                ca_file: options.ca_file.clone(),
                 ..HttpOptions::default()
             };
             http.timeout = timeout.unwrap_or(http.timeout);
@@ -235,6 +244,7 @@ pub fn source(url: &str, options: &SourceOptions) -> Result<Arc<dyn ActualStateS
             use driftline::adapters::sources::{DiscordOptions, DiscordSource};
             let mut discord = DiscordOptions {
                 allow_link_local: options.allow_link_local,
+                ca_file: options.ca_file.clone(),
                 ..DiscordOptions::default()
             };
             discord.timeout = timeout.unwrap_or(discord.timeout);

@@ -129,6 +129,8 @@ pub struct AuditConfig {
     pub allow_link_local: bool,
     /// Why no program runs that the file names, if that is so.
     pub untrusted: Option<String>,
+    /// A file of CAs that HTTP trusts beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for AuditConfig {
@@ -145,6 +147,7 @@ impl Default for AuditConfig {
             receivers: BTreeMap::new(),
             allow_link_local: false,
             untrusted: None,
+            ca_file: None,
         }
     }
 }
@@ -222,6 +225,7 @@ impl TryFrom<AuditFile> for AuditConfig {
             receivers,
             allow_link_local: file.allow_link_local.unwrap_or(false),
             untrusted: None,
+            ca_file: None,
         })
     }
 }

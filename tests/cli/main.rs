@@ -27,3 +27,7 @@ mod s3;
 mod session;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(all(feature = "postgres", feature = "s3", feature = "http"))]
+mod tls;
+#[cfg(feature = "postgres")]
+mod waiting;

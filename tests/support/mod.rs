@@ -20,4 +20,6 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod relay;
 pub mod service;
+#[cfg(all(feature = "postgres", feature = "http"))]
+pub mod tls;
 pub mod world;

@@ -54,10 +54,19 @@ impl Cluster {
 
     /// A cluster of one's own. It goes with its value, or with the process.
     pub fn start(fsync: Fsync) -> Self {
+        Self::start_with(fsync, |_| Vec::new())
+    }
+
+    /// The same with settings (`name=value`), made with a look at the directory of its data.
+    pub fn start_with(fsync: Fsync, settings: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let bin = programs();
         let port = free_port();
         let service = Service::start("postgres", |directory| {
-            command(&bin, directory, port, fsync)
+            let mut command = command(&bin, directory, port, fsync);
+            for setting in settings(&directory.join("data")) {
+                command.extend(["-c".to_owned(), setting]);
+            }
+            command
         });
         let socket = service.directory.join(format!("data/.s.PGSQL.{port}"));
         let ready = || {

@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::addresses::Refused;
 use crate::adapters::text::{EXCERPT, harmless};
+use crate::adapters::tls;
 
 /// Nobody means to wait for longer than this.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -53,6 +54,10 @@ impl Failure {
             if innermost.is::<Refused>() {
                 return Self::new(innermost.to_string());
             }
+        }
+        if let Some(fault) = tls::fault(&error) {
+            let advice = tls::advice(fault, "name its CA with ca-file in the configuration");
+            return Self::new(format!("there is no connection: {advice}"));
         }
         let cause = harmless(&innermost.to_string(), EXCERPT);
         let what = if error.is_builder() {

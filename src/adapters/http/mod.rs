@@ -8,6 +8,7 @@ mod body;
 mod failure;
 mod repeat;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::{Client, redirect, retry};
@@ -19,13 +20,15 @@ pub(in crate::adapters) use body::read;
 pub(in crate::adapters) use failure::{Failure, seconds, wait};
 pub(in crate::adapters) use repeat::repeat;
 
-/// A client. With `allow_link_local` it may also connect to link-local and metadata addresses.
+/// A client. With `allow_link_local` it may also connect to link-local and metadata addresses. The CAs in `ca_file` are
+/// trusted as well.
 pub(in crate::adapters) fn client(
     user_agent: &str,
     allow_link_local: bool,
+    ca_file: Option<&Path>,
 ) -> Result<Client, Failure> {
     let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls()?)
+        .tls_backend_preconfigured(tls(ca_file)?)
         .user_agent(user_agent)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
@@ -39,14 +42,18 @@ pub(in crate::adapters) fn client(
         .map_err(|error| Failure::of(error).lasting())
 }
 
-/// Trusts what the machine trusts. A machine without certificates can still speak plain HTTP.
-fn tls() -> Result<ClientConfig, Failure> {
+/// Trusts what the machine trusts, and what the operator does. A machine without certificates can still speak plain HTTP.
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Failure> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!(%error, "a certificate of this machine cannot be read");
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
+    if let Some(path) = ca_file {
+        let (_, own) = crate::adapters::tls::certificates(path).map_err(Failure::new)?;
+        roots.add_parsable_certificates(own);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

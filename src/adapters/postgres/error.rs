@@ -15,7 +15,8 @@ use crate::ports::{Fault, Side, StoreError};
 pub(super) const REFUSED_PERMISSION: &str = "the role lacks a permission";
 
 /// Where a CA is named.
-const TRUST: &str = "name its CA with sslrootcert=FILE in the database URL";
+const TRUST: &str =
+    "name its CA with sslrootcert=FILE in the database URL, or with ca-file in the configuration";
 
 /// How far a call had got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

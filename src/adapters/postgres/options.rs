@@ -1,5 +1,6 @@
 //! How a database is reached, and how long it may take: what a program says, and what the URL says instead.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use super::error;
+use crate::adapters::tls;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
 
 /// How a [`PostgresDatabase`](super::PostgresDatabase) connects, and how long it waits. What the URL says comes first.
@@ -29,6 +31,8 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// How long the server keeps a transaction open in which nothing comes.
     pub idle_in_transaction_timeout: Duration,
+    /// A file of CAs, in PEM, that are trusted if the URL names none (`sslrootcert`).
+    pub ca_file: Option<PathBuf>,
     /// Prepared statements kept per connection; `None` leaves it to the URL (`statement-cache-capacity`, 100 by default).
     /// With 0 nothing is prepared by name, as old PgBouncers need it.
     pub statement_cache: Option<usize>,
@@ -43,6 +47,7 @@ impl Default for PostgresOptions {
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_secs(30),
+            ca_file: None,
             statement_cache: None,
         }
     }
@@ -95,6 +100,13 @@ impl PostgresOptions {
         let mut connect =
             PgConnectOptions::from_str(url.as_str()).map_err(|_| error::invalid_url(text))?;
         readable(&theirs)?;
+        let names_ca = |key: &str| FILES[0].1.contains(&key);
+        if let Some(path) = &self.ca_file
+            && !theirs.iter().any(|(key, _)| names_ca(key))
+        {
+            tls::certificates(path).map_err(refused)?;
+            connect = connect.ssl_root_cert(path);
+        }
         if self.statement_cache.is_none() {
             let named = theirs
                 .iter()

@@ -1,5 +1,7 @@
 //! A client from options and the environment.
 
+use std::path::PathBuf;
+
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::ProvideRegion as _;
 use aws_config::profile::ProfileFileRegionProvider;
@@ -11,9 +13,10 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
     Builder, Credentials, RequestChecksumCalculation, ResponseChecksumValidation,
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use super::options::{S3Options, wants_path_style};
+use crate::adapters::tls::certificates;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
 
 /// Makes a client. Nothing is sent to the store yet.
@@ -22,8 +25,10 @@ pub(super) async fn client(options: &S3Options) -> StoreResult<Client> {
         .endpoint
         .clone()
         .or_else(|| from_environment("AWS_ENDPOINT_URL_S3"));
+    let tls = trust(options)?;
     let config = load(
         options,
+        tls,
         endpoint.is_some() || from_environment("AWS_ENDPOINT_URL").is_some(),
     )
     .await;
@@ -57,9 +62,26 @@ pub(super) async fn client(options: &S3Options) -> StoreResult<Client> {
     ))
 }
 
-async fn load(options: &S3Options, has_endpoint: bool) -> SdkConfig {
+/// Trusts what the machine trusts, and what the operator does.
+fn trust(options: &S3Options) -> StoreResult<TlsContext> {
+    let refused = |message: String| StoreError::new(Side::Bucket, Fault::Refused, message);
+    let named = options
+        .ca_file
+        .clone()
+        .or_else(|| from_environment("AWS_CA_BUNDLE").map(PathBuf::from));
+    let mut store = TrustStore::default();
+    if let Some(path) = named {
+        let (text, _) = certificates(&path).map_err(refused)?;
+        store.add_pem_certificate(text);
+    }
+    let context = TlsContext::builder().with_trust_store(store).build();
+    context.map_err(|error| refused(format!("TLS cannot be set up: {error}")))
+}
+
+async fn load(options: &S3Options, tls: TlsContext, has_endpoint: bool) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
         .build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(options.connect_timeout)

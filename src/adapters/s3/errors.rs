@@ -1,5 +1,6 @@
 //! What an error of the SDK means for the caller.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -7,7 +8,11 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use crate::adapters::tls;
 use crate::ports::{Fault, Side, StoreError};
+
+/// Where a CA is named.
+const TRUST: &str = "name its CA with ca-file in the configuration, or with AWS_CA_BUNDLE";
 
 /// Whether a call changes something, and so what no answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +148,7 @@ impl Call<'_> {
             );
         }
         let (fault, hint) = self.unanswered(error);
-        self.error(fault, hint, texts(error))
+        self.error(fault, hint.as_deref(), texts(error))
     }
 
     /// The store gave an answer that makes no sense.
@@ -164,7 +169,18 @@ impl Call<'_> {
         .because(cause)
     }
 
-    fn unanswered<E>(&self, error: &SdkError<E, HttpResponse>) -> (Fault, Option<&'static str>)
+    fn unanswered<E>(&self, error: &SdkError<E, HttpResponse>) -> (Fault, Option<Cow<'static, str>>)
+    where
+        E: Error + 'static,
+    {
+        if let Some(fault) = tls::fault(error) {
+            return (Fault::Refused, Some(tls::advice(fault, TRUST).into()));
+        }
+        let (fault, hint) = self.without_tls(error);
+        (fault, hint.map(Cow::Borrowed))
+    }
+
+    fn without_tls<E>(&self, error: &SdkError<E, HttpResponse>) -> (Fault, Option<&'static str>)
     where
         E: Error + 'static,
     {

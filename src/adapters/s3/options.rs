@@ -1,6 +1,7 @@
 //! How to reach a bucket.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ports::{Fault, Side, StoreError, StoreResult};
@@ -19,6 +20,8 @@ pub struct S3Options {
     pub path_style: Option<bool>,
     /// How objects are to be encrypted; by default the bucket decides.
     pub encryption: Option<Encryption>,
+    /// A file of CAs, in PEM, that are trusted beside the machine's; when it is not given, the one that `AWS_CA_BUNDLE` names.
+    pub ca_file: Option<PathBuf>,
     /// How long making a connection may take.
     pub connect_timeout: Duration,
     /// How long a request may take, from sending it to the end of the answer.
@@ -35,6 +38,7 @@ impl Default for S3Options {
             credentials: None,
             path_style: None,
             encryption: None,
+            ca_file: None,
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(20),
             operation_timeout: Duration::from_mins(1),

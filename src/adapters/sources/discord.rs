@@ -5,6 +5,7 @@ mod limits;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,6 +39,8 @@ pub struct DiscordOptions {
     pub timeout: Duration,
     /// Whether the API may be at a link-local address.
     pub allow_link_local: bool,
+    /// A file of CAs, in PEM, that are trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for DiscordOptions {
@@ -60,6 +63,7 @@ impl Default for DiscordOptions {
             limit: DEFAULT_LIMIT,
             timeout: Duration::from_mins(1),
             allow_link_local: false,
+            ca_file: None,
         }
     }
 }
@@ -110,8 +114,12 @@ impl DiscordSource {
         if !options.allow_link_local {
             web::check_literal(&base).map_err(|failure| bad(&failure.reason))?;
         }
-        let client = web::client(USER_AGENT, options.allow_link_local)
-            .map_err(|failure| bad(&failure.reason))?;
+        let client = web::client(
+            USER_AGENT,
+            options.allow_link_local,
+            options.ca_file.as_deref(),
+        )
+        .map_err(|failure| bad(&failure.reason))?;
         let api = Api::new(
             client,
             &base,

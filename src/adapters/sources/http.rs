@@ -36,6 +36,8 @@ pub struct HttpOptions {
     pub timeout: Duration,
     /// Whether link-local addresses and those of cloud metadata services may be asked.
     pub allow_link_local: bool,
+    /// A file of CAs, in PEM, that are trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for HttpOptions {
@@ -46,6 +48,7 @@ impl Default for HttpOptions {
             limit: DEFAULT_LIMIT,
             timeout: Duration::from_secs(30),
             allow_link_local: false,
+            ca_file: None,
         }
     }
 }
@@ -95,8 +98,12 @@ impl HttpSource {
             headers::read(path)?;
             headers::warn_if_public(path);
         }
-        let client = web::client(USER_AGENT, options.allow_link_local)
-            .map_err(|failure| bad(&failure.reason))?;
+        let client = web::client(
+            USER_AGENT,
+            options.allow_link_local,
+            options.ca_file.as_deref(),
+        )
+        .map_err(|failure| bad(&failure.reason))?;
         Ok(Self {
             template: url.to_owned(),
             shown: without_secrets(&parsed),

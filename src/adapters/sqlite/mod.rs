@@ -53,15 +53,27 @@ impl SqliteDatabase {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> StoreResult<Self> {
+        Self::open_with(path, PATIENCE, clock, entropy).await
+    }
+
+    /// The same with another patience.
+    pub async fn open_with(
+        path: &Path,
+        patience: Duration,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> StoreResult<Self> {
         let action = || format!("open database {}", path.display());
         let file = file(path).await?;
         let options = SqliteConnectOptions::new()
             .filename(&file)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(patience)
             .disable_statement_logging();
         // The pools do not create the file: one that vanishes later is an error, and not a new and empty database.
-        let mut first = create(&options).await.map_err(error::failed(action))?;
+        let mut first = create(&options, patience)
+            .await
+            .map_err(error::failed(action))?;
         let mode: Result<String, _> = sqlx::query_scalar("PRAGMA journal_mode")
             .fetch_one(&mut first)
             .await;
@@ -72,12 +84,12 @@ impl SqliteDatabase {
             );
             return Err(error::new(Fault::Refused, message));
         }
-        let writer = pool(1)
+        let writer = pool(1, patience)
             .idle_timeout(None)
             .connect_with(options.clone())
             .await
             .map_err(error::failed(action))?;
-        let reader = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
+        let reader = pool(READERS, patience).connect_lazy_with(options.pragma("query_only", "ON"));
         first.close().await.map_err(error::failed(action))?;
         Ok(Self {
             writer,
@@ -107,10 +119,10 @@ impl SqliteDatabase {
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
+fn pool(connections: u32, patience: Duration) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(patience)
         .max_lifetime(None)
         // A transaction that SQLite rolled back by itself leaves a connection that cannot begin another one.
         .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
@@ -169,12 +181,15 @@ async fn file(path: &Path) -> StoreResult<PathBuf> {
 }
 
 /// Creates the file in WAL mode. Switching to it does not wait for a lock that another process holds for the same end.
-async fn create(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+async fn create(
+    options: &SqliteConnectOptions,
+    patience: Duration,
+) -> sqlx::Result<SqliteConnection> {
     let options = options
         .clone()
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match options.connect().await {
             Err(failure) if error::is_busy(&failure) && tokio::time::Instant::now() < deadline => {

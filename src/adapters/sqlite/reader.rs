@@ -1,6 +1,7 @@
 //! The file for those who may only read it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::SqlitePool;
@@ -22,6 +23,11 @@ pub struct SqliteReader {
 impl SqliteReader {
     /// Opens the file at `path`, which must be there.
     pub async fn open(path: &Path) -> StoreResult<Self> {
+        Self::open_with(path, PATIENCE).await
+    }
+
+    /// The same with another patience.
+    pub async fn open_with(path: &Path, patience: Duration) -> StoreResult<Self> {
         let action = || format!("open database {} for reading", path.display());
         let refused = |why: &str| error::new(Fault::Refused, format!("{}: {why}", action()));
         // `file:x` would be a URI, and `:memory:` no file at all.
@@ -46,10 +52,10 @@ impl SqliteReader {
             .filename(&file)
             .read_only(true)
             .create_if_missing(false)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(patience)
             .pragma("query_only", "ON")
             .disable_statement_logging();
-        let reader = pool(READERS)
+        let reader = pool(READERS, patience)
             .connect_with(options)
             .await
             .map_err(error::failed(action))?;

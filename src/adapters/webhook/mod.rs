@@ -12,6 +12,7 @@ mod signature;
 mod slack;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct WebhookOptions {
     pub timeout: Duration,
     /// Whether link-local addresses and those of cloud metadata services may be told.
     pub allow_link_local: bool,
+    /// A file of CAs, in PEM, that are trusted beside the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for WebhookOptions {
@@ -56,6 +59,7 @@ impl Default for WebhookOptions {
             format: Format::Event,
             timeout: Duration::from_secs(10),
             allow_link_local: false,
+            ca_file: None,
         }
     }
 }
@@ -89,8 +93,12 @@ impl WebhookNotifier {
         if !options.allow_link_local {
             web::check_literal(&url).map_err(|failure| bad(&failure.reason))?;
         }
-        let client = web::client(USER_AGENT, options.allow_link_local)
-            .map_err(|failure| bad(&failure.reason))?;
+        let client = web::client(
+            USER_AGENT,
+            options.allow_link_local,
+            options.ca_file.as_deref(),
+        )
+        .map_err(|failure| bad(&failure.reason))?;
         Ok(Self {
             url,
             options,

@@ -104,6 +104,7 @@ fn webhook(
             BodyFormat::Slack => Format::Slack,
         },
         allow_link_local: config.allow_link_local,
+        ca_file: config.ca_file.clone(),
         ..WebhookOptions::default()
     };
     let notifier = WebhookNotifier::new(&url, options, Arc::new(System));

@@ -71,7 +71,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let mut tenants = arguments.tenant.clone();
     tenants.sort();
     tenants.dedup();
-    let source = arguments.source.build(tenants.len() != 1)?;
+    let source = arguments
+        .source
+        .build(tenants.len() != 1, &context.config)?;
     let parallelism = arguments.parallelism.map(usize::from);
     let auditor = auditor(context, source, parallelism).await?;
     let outcome = Outcome {

@@ -4,7 +4,7 @@ use driftline::hybrid::audit::{AuditResult, Audited};
 
 use super::auditor::auditor;
 use super::run::line;
-use crate::cli::{Context, Exit};
+use crate::cli::{Context, Exit, waiting};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -25,8 +25,11 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let Context { ui, signals, .. } = context;
     let auditor = auditor(context, None, arguments.parallelism.map(usize::from)).await?;
-    // A database that does not answer now is a mistake in the configuration rather than an outage.
-    auditor.enroll().await?;
+    // What no retry mends ends it here.
+    let enroll = async || Ok(auditor.enroll().await?);
+    if waiting::patiently(context, enroll).await?.is_none() {
+        return Ok(Exit::Interrupted);
+    }
     ui.note(format_args!(
         "auditing {} on schedules; Ctrl-C ends it",
         context.existing().await?.database_url

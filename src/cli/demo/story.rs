@@ -33,6 +33,8 @@ impl<'a> Story<'a> {
     pub async fn begin(ui: &'a Ui, directory: &Path) -> anyhow::Result<Self> {
         let (database, snapshots) = (directory.join("driftline.db"), directory.join("snapshots"));
         let config = Config {
+            ca_file: None,
+            busy_timeout: None,
             audit: crate::config::AuditConfig::default(),
             database: DatabaseUrl::Sqlite(database.clone()),
             snapshots: SnapshotsUrl::Directory(snapshots.clone()),

@@ -89,7 +89,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         id: &arguments.id,
         path: arguments.path.as_deref(),
     };
-    let source = arguments.source.build(false)?;
+    let source = arguments.source.build(false, &context.config)?;
     let reading = context.reading().await?;
     let inspected = reading.inspector.read_one(subject.tenant).await?;
     let rules = inspected

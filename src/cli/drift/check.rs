@@ -108,7 +108,9 @@ impl ExitOn {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
-    let source = arguments.source.build(arguments.all_tenants)?;
+    let source = arguments
+        .source
+        .build(arguments.all_tenants, &context.config)?;
     let sources = Sources::of_audits(&context.config.audit, source)?;
     let reading = context.reading().await?;
     let look = Look {

@@ -50,7 +50,7 @@ struct Document<'a> {
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
-    let source = arguments.source.build()?;
+    let source = arguments.source.build(&context.config)?;
     let reading = context.reading().await?;
     let look = Look {
         inspector: &reading.inspector,

@@ -63,8 +63,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     };
     let opened = context.existing_both().await?;
     let scratch = match &into {
-        Some(url) => Scratch::at(url).await?,
-        None => Scratch::beside(opened, &context.config.database).await?,
+        Some(url) => Scratch::at(url, &context.config).await?,
+        None => Scratch::beside(opened, &context.config).await?,
     };
     // The first signal ends the drill, and leaves time to remove what it made.
     let outcome = tokio::select! {

@@ -47,8 +47,8 @@ pub async fn reading(config: &Config) -> anyhow::Result<Reading> {
             let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
             (Arc::new(database) as Arc<dyn StateReader>, Connection::None)
         }
-        DatabaseUrl::Sqlite(path) => sqlite(path).await?,
-        DatabaseUrl::Postgres(url) => postgres(url).await?,
+        DatabaseUrl::Sqlite(path) => sqlite(path, config).await?,
+        DatabaseUrl::Postgres(url) => postgres(url, config).await?,
     };
     Ok(Reading {
         inspector: Inspector::new(reader, snapshots, Arc::new(System)),
@@ -75,9 +75,11 @@ impl Reading {
 }
 
 #[cfg(feature = "sqlite")]
-async fn sqlite(path: &Path) -> anyhow::Result<OpenedReader> {
-    use driftline::adapters::sqlite::SqliteReader;
-    let reader = SqliteReader::open(path).await.map_err(Error::from)?;
+async fn sqlite(path: &Path, config: &Config) -> anyhow::Result<OpenedReader> {
+    use driftline::adapters::sqlite::{PATIENCE, SqliteReader};
+    let patience = config.busy_timeout.unwrap_or(PATIENCE);
+    let reader = SqliteReader::open_with(path, patience).await;
+    let reader = reader.map_err(Error::from)?;
     let reader = Arc::new(reader);
     Ok((
         Arc::clone(&reader) as Arc<dyn StateReader>,
@@ -87,20 +89,20 @@ async fn sqlite(path: &Path) -> anyhow::Result<OpenedReader> {
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unused_async, reason = "the same call in every build")]
-async fn sqlite(_: &Path) -> anyhow::Result<OpenedReader> {
+async fn sqlite(_: &Path, _: &Config) -> anyhow::Result<OpenedReader> {
     Err(super::absent("SQLite", "sqlite").into())
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> anyhow::Result<OpenedReader> {
-    use driftline::adapters::postgres::{PostgresOptions, PostgresReader};
-    let reader = PostgresReader::connect(url, PostgresOptions::default()).await;
+async fn postgres(url: &str, config: &Config) -> anyhow::Result<OpenedReader> {
+    use driftline::adapters::postgres::PostgresReader;
+    let reader = PostgresReader::connect(url, super::postgres_options(config)).await;
     let reader = reader.map_err(Error::from)?;
     Ok((Arc::new(reader.clone()), Connection::Postgres(reader)))
 }
 
 #[cfg(not(feature = "postgres"))]
 #[expect(clippy::unused_async, reason = "the same call in every build")]
-async fn postgres(_: &str) -> anyhow::Result<OpenedReader> {
+async fn postgres(_: &str, _: &Config) -> anyhow::Result<OpenedReader> {
     Err(super::absent("Postgres", "postgres").into())
 }

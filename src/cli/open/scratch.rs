@@ -8,7 +8,7 @@ use driftline::ports::{Database, Error, ManifestStore as _, Ownership};
 
 use super::{Connection, Opened};
 use crate::cli::{Exit, Failure};
-use crate::config::DatabaseUrl;
+use crate::config::{Config, DatabaseUrl};
 
 /// How long dropping it may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,13 +38,13 @@ enum Place {
 
 impl Scratch {
     /// A database beside the live one.
-    pub async fn beside(opened: &Opened, live: &DatabaseUrl) -> anyhow::Result<Self> {
-        match (&opened.connection, live) {
+    pub async fn beside(opened: &Opened, config: &Config) -> anyhow::Result<Self> {
+        match (&opened.connection, &config.database) {
             #[cfg(feature = "postgres")]
             (Connection::Postgres(database), _) => schema(database).await,
             (_, DatabaseUrl::Sqlite(path)) => file(path).await,
             _ => {
-                let (database, _, _) = super::database(&DatabaseUrl::Memory).await?;
+                let (database, _, _) = super::database(&DatabaseUrl::Memory, config).await?;
                 let place = Place::Memory;
                 Ok(Self { database, place })
             }
@@ -53,8 +53,8 @@ impl Scratch {
 
     /// The database at a URL that somebody gave. Whether it may be used is for the drill to say: nothing is created in one
     /// that is somebody's already.
-    pub async fn at(url: &DatabaseUrl) -> anyhow::Result<Self> {
-        let (database, _, connection) = super::database(url).await?;
+    pub async fn at(url: &DatabaseUrl, config: &Config) -> anyhow::Result<Self> {
+        let (database, _, connection) = super::database(url, config).await?;
         let is_used = database
             .identity()
             .await

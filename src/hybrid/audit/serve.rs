@@ -24,14 +24,18 @@ impl Auditor {
     /// audit, and audits that take long delay no event.
     pub async fn serve(&self, listener: Listener<'_>, stop: &CancellationToken) {
         let audits = async {
+            let mut said = None;
             while !stop.is_cancelled() {
-                report("audit", &self.pass(Work::Due, listener, stop).await);
+                let outcome = self.pass(Work::Due, listener, stop).await;
+                report("audit", &outcome, &mut said);
                 self.pause(stop).await;
             }
         };
         let deliveries = async {
+            let mut said = None;
             while !stop.is_cancelled() {
-                report("deliver events", &self.deliver(stop).await.map(drop));
+                let outcome = self.deliver(stop).await.map(drop);
+                report("deliver events", &outcome, &mut said);
                 self.pause(stop).await;
             }
         };
@@ -43,20 +47,31 @@ impl Auditor {
         let mut enrolled: Option<Instant> = None;
         let mut looked: Option<Instant> = None;
         let mut pruned: Option<Instant> = None;
+        let mut said = [None, None, None];
         let passed = |last: Option<Instant>, interval: Duration| {
             last.is_none_or(|last| last.elapsed() >= interval)
         };
         while !stop.is_cancelled() {
-            if passed(enrolled, LOOK_EVERY) && report("enroll tenants", &self.enroll().await) {
+            if passed(enrolled, LOOK_EVERY)
+                && report("enroll tenants", &self.enroll().await, &mut said[0])
+            {
                 enrolled = Some(Instant::now());
             }
             if passed(looked, LOOK_EVERY)
-                && report("look for stale tenants", &self.look_for_stale().await)
+                && report(
+                    "look for stale tenants",
+                    &self.look_for_stale().await,
+                    &mut said[1],
+                )
             {
                 looked = Some(Instant::now());
             }
             if passed(pruned, PRUNE_EVERY)
-                && report("remove old reports", &self.prune().await.map(drop))
+                && report(
+                    "remove old reports",
+                    &self.prune().await.map(drop),
+                    &mut said[2],
+                )
             {
                 pruned = Some(Instant::now());
             }
@@ -166,10 +181,21 @@ fn short(error: &str) -> String {
     format!("{cut}…")
 }
 
-/// Says what failed, and whether it did not.
-fn report(what: &str, outcome: &Result<()>) -> bool {
-    if let Err(error) = outcome {
-        tracing::error!(%error, "{what}: failed, and is tried again");
+/// Says what failed, once for each reason, and whether it did not.
+fn report(what: &str, outcome: &Result<()>, said: &mut Option<String>) -> bool {
+    match outcome {
+        Ok(()) => {
+            if said.take().is_some() {
+                tracing::warn!("{what}: goes on");
+            }
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            if said.as_ref() != Some(&reason) {
+                tracing::error!(%error, "{what}: failed, and is tried again");
+            }
+            *said = Some(reason);
+        }
     }
     outcome.is_ok()
 }

@@ -93,10 +93,14 @@ impl Replicator {
     /// Dropping the future abandons them instead, which loses nothing.
     pub async fn run(&self, stop: CancellationToken) {
         let mut failures = 0;
+        let mut said = None;
         while !stop.is_cancelled() {
             let pause = match self.pass().await {
                 Ok(pass) => {
                     failures = 0;
+                    if said.take().is_some() {
+                        tracing::warn!("shadowing goes on");
+                    }
                     if pass.more || pass.tenants > 0 {
                         Duration::ZERO
                     } else {
@@ -104,7 +108,12 @@ impl Replicator {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, hint = error.hinted().map(|hint| tracing::field::display(hint.parts().0)), "shadowing is held up");
+                    let reason = error.to_string();
+                    // Once for each reason, and not each time that it is tried again.
+                    if said.as_ref() != Some(&reason) {
+                        tracing::warn!(error = %error, hint = error.hinted().map(|hint| tracing::field::display(hint.parts().0)), "shadowing is held up");
+                    }
+                    said = Some(reason);
                     failures += 1;
                     self.backoff(failures).max(self.settings.poll_interval)
                 }
