@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use driftline::hybrid::{OnFailover, Settings};
+use driftline::hybrid::{OnClone, OnFailover, Settings};
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
@@ -34,6 +34,7 @@ struct File {
     database: Option<String>,
     snapshots: Option<String>,
     on_failover: Option<Failover>,
+    on_clone: Option<Copied>,
     sse: Option<String>,
     endpoint: Option<String>,
     region: Option<String>,
@@ -54,6 +55,13 @@ struct File {
 enum Failover {
     Recover,
     Trust,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Copied {
+    Refuse,
+    Adopt,
 }
 
 /// Everything that opening a repository takes.
@@ -117,6 +125,11 @@ impl Config {
                 Some(Failover::Trust) => OnFailover::Trust,
                 Some(Failover::Recover) => OnFailover::Recover,
                 None => defaults.on_failover,
+            },
+            on_clone: match file.on_clone {
+                Some(Copied::Adopt) => OnClone::Adopt,
+                Some(Copied::Refuse) => OnClone::Refuse,
+                None => defaults.on_clone,
             },
             concurrent_tenants: at_least_one(
                 "concurrent-tenants",

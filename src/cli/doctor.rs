@@ -63,6 +63,8 @@ struct Document<'a> {
     identity: Option<DatabaseDocument>,
     owner: Owner,
     refusal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecided: Option<String>,
     proofs: Option<Value>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     halted: &'a [TenantId],
@@ -107,6 +109,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
     // A new database beside an empty bucket is as it should be: the first write claims it.
     let refusal = health.refusal.filter(|_| !fresh);
+    // A side that does not answer is told as such.
+    let undecided = opened.repository.undecided().await.unwrap_or_default();
     let probe = if arguments.race {
         race(opened, ui, arguments).await?
     } else {
@@ -121,6 +125,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let healthy = health.database.reachable
         && health.bucket.reachable
         && refusal.is_none()
+        && undecided.is_none()
         && !matches!(owner, Owner::Another | Owner::Former | Owner::Gone)
         && halted.is_empty()
         && proofs.as_ref().is_none_or(Proofs::are_recent)
@@ -139,6 +144,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             (None, false, _) => "taken".to_owned(),
         };
         ui.line(format_args!("{:<10} {writes}", "writes"))?;
+        if let Some(reason) = &undecided {
+            let red = ui::RED;
+            ui.line(format_args!(
+                "{:<10} {red}stopped{red:#}: {reason}",
+                "shadowing"
+            ))?;
+        }
         if !halted.is_empty() {
             let (red, names) = (ui::RED, proofs::names(halted));
             ui.line(format_args!(
@@ -161,6 +173,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             identity: identity.as_ref().map(DatabaseDocument::from),
             owner,
             refusal,
+            undecided,
             proofs: proofs.as_ref().map(Proofs::document),
             halted,
             checks: probe

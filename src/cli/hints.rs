@@ -60,6 +60,9 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
         }
         Hint::RecoverToSee => "run `driftline recover --all-tenants` to see each tenant",
         Hint::RecoverAgain => "run the recovery again",
+        Hint::Adopt => {
+            "if this database takes the place of the one that it was copied from, run `driftline adopt`, and recover"
+        }
         Hint::RecoverAgainToChoose => {
             "everything is restored; run the recovery again to choose the active version"
         }

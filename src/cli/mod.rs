@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout; logs, progress and errors go to stderr. Exit codes and JSON field names are frozen.
 
+mod adopt;
 mod apply;
 mod args;
 mod audit;
@@ -94,7 +95,7 @@ struct Global {
         hide_env_values = true
     )]
     snapshots: Option<String>,
-    /// A TOML file with the keys database, snapshots, on-failover, sse, endpoint, region, path-style, content-limit,
+    /// A TOML file with the keys database, snapshots, on-failover, on-clone, sse, endpoint, region, path-style, content-limit,
     /// concurrent-tenants, concurrent-requests, lease-seconds, proof-max-age-days and the table audit [default: driftline.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -129,6 +130,8 @@ enum Command {
         after_help = "Example:\n  driftline --database postgres://owner@db/driftline migrate"
     )]
     Migrate,
+    /// Decide that a database which sits on another server goes on there
+    Adopt(adopt::Arguments),
     /// Look at tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
@@ -238,6 +241,7 @@ impl Command {
         match self {
             Self::Demo(arguments) => demo::run(context, &arguments).await,
             Self::Migrate => migrate(context).await,
+            Self::Adopt(arguments) => adopt::run(context, &arguments).await,
             Self::Tenant(command) => tenant::run(context, command).await,
             Self::Manifest(Manifest::Create(arguments)) => create::run(context, arguments).await,
             Self::Manifest(Manifest::Get(arguments)) => get::run(context, &arguments).await,

@@ -3,7 +3,7 @@
 mod document;
 
 use driftline::domain::{Stream, TenantId};
-use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus};
+use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus, Whereabouts};
 
 use self::document::Document;
 pub use self::document::{DatabaseDocument, TenantDocument, Total, is_shadowed, total};
@@ -53,7 +53,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     }
     let ui = &context.ui;
     if ui.is_text() {
-        show(ui, &identity, &found, arguments.at_risk)?;
+        show(ui, &identity, &found, arguments)?;
     } else {
         let tenants: Vec<_> = found.iter().map(TenantDocument::from).collect();
         let schema = "driftline.status.v1";
@@ -85,8 +85,9 @@ fn show(
     ui: &Ui,
     identity: &DatabaseIdentity,
     found: &[TenantStatus],
-    at_risk: bool,
+    arguments: &Arguments,
 ) -> anyhow::Result<()> {
+    let at_risk = arguments.at_risk;
     let ownership = match identity.ownership {
         Ownership::Unclaimed => {
             "unclaimed: it has not seen its bucket yet, and takes no writes before".to_owned()
@@ -99,8 +100,26 @@ fn show(
             format!("claimed, shadowing to the bucket {bucket}")
         }
         Ownership::AwaitingRecovery => {
-            "awaits recovery: it takes no writes until `driftline recover --all-tenants`".to_owned()
+            let recovered = found
+                .iter()
+                .filter(|it| !it.state.awaiting_recovery)
+                .count();
+            let whose = match recovered {
+                0 if arguments.tenant.is_none() && !at_risk => "it takes no writes",
+                _ => "tenants that await it, and new ones, take no writes",
+            };
+            format!("awaits recovery: {whose} until `driftline recover --all-tenants`")
         }
+    };
+    let ownership = match identity.whereabouts {
+        Whereabouts::Here => ownership,
+        _ if identity.ownership == Ownership::Unclaimed => ownership,
+        Whereabouts::Promoted => format!(
+            "{ownership}; it failed over, and takes no writes before it is compared with the bucket, which the first one does"
+        ),
+        Whereabouts::Elsewhere => format!(
+            "{ownership}; it sits on another server than before: nothing is shadowed, and tenants of which the bucket knows more take no writes, until `driftline adopt`"
+        ),
     };
     ui.line(format_args!(
         "database {}, generation {}: {ownership}",

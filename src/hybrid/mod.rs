@@ -22,7 +22,8 @@ mod retire;
 mod settings;
 
 pub use ownership::Standing;
+pub use ownership::copied::Adoption;
 pub use recovery::{Progress, RecoveryDocument, RecoveryReport, Whom};
 pub use replicator::{Drained, Replicator};
 pub use repository::HybridManifestRepository;
-pub use settings::{OnFailover, Settings, Sides};
+pub use settings::{OnClone, OnFailover, Settings, Sides};

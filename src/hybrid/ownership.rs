@@ -3,12 +3,14 @@
 //! A database never starts a second history by accident. It is created unclaimed and takes no writes until this check has
 //! read `bucket.json`. Once it is claimed, refusing needs positive evidence: a bucket that cannot be read refuses nothing.
 
+pub(crate) mod copied;
+
 use crate::domain::format::{BUCKET_KEY, BucketIdentity};
 use crate::domain::{BucketId, Epoch, Stream, TenantId};
-use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership};
+use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Whereabouts};
 
 use super::bucket::{BucketError, Created, Swapped};
-use super::settings::{OnFailover, Sides};
+use super::settings::{OnClone, OnFailover, Settings, Sides};
 
 /// What the check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +28,31 @@ pub enum Standing {
 /// Compares the database with `bucket.json`, and claims a bucket that nobody owns.
 ///
 /// Idempotent, and safe with any number of processes at once: the bucket's conditional write picks one winner.
-pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Standing, Error> {
+pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing, Error> {
     let bucket = sides.bucket();
     for _ in 0..8 {
         let database = sides.database.identity().await?;
+        if database.whereabouts == Whereabouts::Elsewhere {
+            if database.ownership == Ownership::Unclaimed {
+                // Nothing is known of it anywhere; but whoever it was copied from may use the same identifier.
+                let id = sides.entropy.uuid();
+                sides.database.settle(&database, Some(id)).await?;
+                continue;
+            }
+            if settings.on_clone == OnClone::Refuse {
+                return Ok(Standing::Undecided(copied::reason(&database)));
+            }
+            if copied::adopt(sides, &database).await? {
+                tracing::warn!(before = %database.id, "the database takes the place of the one that it was copied from");
+                return Ok(Standing::FailedOver);
+            }
+            continue;
+        }
         let Some((found, etag)) = bucket.identity().await? else {
             if database.ownership == Ownership::AwaitingRecovery {
+                if !stop(sides, &database).await? {
+                    continue;
+                }
                 return Ok(Standing::Refused(awaiting("the database awaits recovery")));
             }
             if database.ownership == Ownership::Unclaimed && holds_tenants(sides).await? {
@@ -49,11 +70,19 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
             continue;
         };
         if found.database_id == database.id {
-            return settle(sides, &database, found).await;
+            match settle(sides, &database, found).await? {
+                Some(standing) => return Ok(standing),
+                None => continue,
+            }
         }
         let promoted = found.database_id.id == database.id.id
             && found.database_id.timeline < database.id.timeline;
-        if promoted && on_failover == OnFailover::Trust && found.generation <= database.generation {
+        let trusted = settings.on_failover == OnFailover::Trust;
+        if promoted && trusted && found.generation <= database.generation {
+            let more = copied::surpassed(sides, settings).await?;
+            if !more.is_empty() {
+                return Ok(Standing::Undecided(copied::behind(&database, &more)));
+            }
             let taken = BucketIdentity {
                 database_id: database.id,
                 ..found
@@ -68,9 +97,15 @@ pub(crate) async fn check(sides: &Sides, on_failover: OnFailover) -> Result<Stan
         }
         if promoted {
             sides.database.await_recovery(None).await?;
+            if !allow(sides, &database).await? {
+                continue;
+            }
             return Ok(Standing::FailedOver);
         }
-        return refuse_foreign(sides, &database, found).await;
+        match refuse_foreign(sides, &database, found).await? {
+            Some(standing) => return Ok(standing),
+            None => continue,
+        }
     }
     Err(unsettled())
 }
@@ -83,27 +118,49 @@ fn unsettled() -> Error {
     .hint(Hint::WaitForOthers)
 }
 
-/// The bucket names this very database.
+/// Puts on record that writes are allowed on this server and this timeline: what would be lost is known, or nothing is taken
+/// before it is. `false` when the database is on another one by now, and has to be looked at again.
+async fn allow(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
+    if database.whereabouts == Whereabouts::Here {
+        return Ok(true);
+    }
+    Ok(sides.database.settle(database, None).await?)
+}
+
+/// On another timeline every tenant awaits recovery anew: what was dealt with may have been lost on the way.
+async fn stop(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
+    if database.whereabouts == Whereabouts::Promoted {
+        sides.database.await_recovery(None).await?;
+    }
+    allow(sides, database).await
+}
+
+/// The bucket names this very database, and the timeline that it is on. `None` when that changed meanwhile.
 async fn settle(
     sides: &Sides,
     database: &DatabaseIdentity,
     found: BucketIdentity,
-) -> Result<Standing, Error> {
+) -> Result<Option<Standing>, Error> {
     if found.generation > database.generation {
         sides.database.await_recovery(None).await?;
-        return Ok(Standing::Refused(awaiting(
-            "a recovery was cut off before it reached the database",
-        )));
+        let reason = awaiting("a recovery was cut off before it reached the database");
+        let allowed = allow(sides, database).await?;
+        return Ok(allowed.then_some(Standing::Refused(reason)));
     }
-    match database.ownership {
+    if database.ownership == Ownership::Claimed
+        && database.bucket_id.is_some_and(|own| own != found.bucket_id)
+    {
+        return Ok(Some(Standing::Undecided(moved(sides, database, found))));
+    }
+    if !allow(sides, database).await? {
+        return Ok(None);
+    }
+    let standing = match database.ownership {
         Ownership::AwaitingRecovery => {
             Ok(Standing::Refused(awaiting("the database awaits recovery")))
         }
         Ownership::Claimed if database.bucket_id == Some(found.bucket_id) => {
             Ok(Standing::Owner(found))
-        }
-        Ownership::Claimed if database.bucket_id.is_some() => {
-            Ok(Standing::Undecided(moved(sides, database, found)))
         }
         Ownership::Claimed | Ownership::Unclaimed => {
             sides
@@ -112,7 +169,8 @@ async fn settle(
                 .await?;
             Ok(Standing::Owner(found))
         }
-    }
+    };
+    standing.map(Some)
 }
 
 /// The bucket, if a recovery took it over for this database and has not dealt with every tenant yet.
@@ -137,24 +195,50 @@ async fn refuse_foreign(
     sides: &Sides,
     database: &DatabaseIdentity,
     found: BucketIdentity,
-) -> Result<Standing, Error> {
+) -> Result<Option<Standing>, Error> {
     // A claimed database that is pointed at some other bucket by mistake goes on taking writes: only its own bucket in
     // other hands is evidence that its history went on elsewhere.
     let own_bucket = database.bucket_id == Some(found.bucket_id);
     if database.ownership != Ownership::Claimed || own_bucket {
         sides.database.await_recovery(None).await?;
-        return Ok(Standing::Refused(awaiting(&format!(
+        let reason = awaiting(&format!(
             "the bucket belongs to the database {}, this one is {}",
             found.database_id, database.id
-        ))));
+        ));
+        let allowed = allow(sides, database).await?;
+        return Ok(allowed.then_some(Standing::Refused(reason)));
     }
-    Ok(Standing::Undecided(format!(
+    Ok(Some(Standing::Undecided(foreign(database, found))))
+}
+
+/// What is said of another database's bucket.
+fn foreign(database: &DatabaseIdentity, found: BucketIdentity) -> String {
+    format!(
         "this bucket ({}) belongs to the database {}, while this database ({}) shadows to the bucket {}: check the --snapshots URL; to move here, run `driftline recover --all-tenants`",
         found.bucket_id,
         found.database_id,
         database.id,
         named(database.bucket_id)
-    )))
+    )
+}
+
+/// Why nothing is shadowed until somebody decides, if so: what [`check`] would find, without changing anything.
+pub(crate) async fn undecided(sides: &Sides) -> Result<Option<String>, Error> {
+    let database = sides.database.identity().await?;
+    if let Some(reason) = copied::undecided(&database) {
+        return Ok(Some(reason));
+    }
+    let Some(own) = shadows_to(&database) else {
+        return Ok(None);
+    };
+    Ok(match sides.bucket().identity().await? {
+        None => Some(absent(sides, &database, own).await?),
+        Some((found, _)) if found.bucket_id == own => None,
+        Some((found, _)) if found.database_id.id == database.id.id => {
+            Some(moved(sides, &database, found))
+        }
+        Some((found, _)) => Some(foreign(&database, found)),
+    })
 }
 
 /// The bucket that the database shadows to. It was claimed for that one, and moves to no other one by itself.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::blocking::off_thread;
 use super::fallback::Found;
 use super::inspection::{Inspector, Question};
+use super::ownership::{self, Standing};
 use super::proven::{self, Guard, Proven};
 use super::repository::HybridManifestRepository;
 use super::{drift, fallback, history, recovery, retire};
@@ -24,20 +25,50 @@ use crate::domain::{
 use crate::ports::{
     Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
     Fault, Health, Hint, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply,
-    Recovery, RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreError,
-    StoreResult, Stored,
+    Recovery, RecoveryRequest, Result, ShadowState, Side, SideHealth, Source, Stats, StoreError,
+    StoreResult, Stored, Whereabouts,
 };
+
+/// How often a write is tried on a database that moves.
+const MOVES: usize = 3;
 
 /// The largest page of a history.
 const MAX_PAGE: u32 = 1000;
 
 impl HybridManifestRepository {
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> Result<Appended> {
-        let appended = self.sides.database.append(tenant, entry).await?;
+        let appended = self.append_where_allowed(tenant, entry).await?;
         if matches!(appended, Appended::Committed { .. }) {
             self.replicator.wake();
         }
         Ok(appended)
+    }
+
+    /// Appends. What a check allowed holds for the server and the timeline that it saw: on another one it is made anew before
+    /// the write is tried again.
+    async fn append_where_allowed(&self, tenant: &TenantId, entry: &NewEntry) -> Result<Appended> {
+        let database = &self.sides.database;
+        for _ in 0..MOVES {
+            match database.append(tenant, entry).await {
+                Err(error) if error.fault() == Fault::Elsewhere => {}
+                outcome => return Ok(outcome?),
+            }
+            let Standing::Undecided(reason) = self.check_ownership().await? else {
+                continue;
+            };
+            let at = database.identity().await?;
+            match at.whereabouts {
+                Whereabouts::Here => continue,
+                Whereabouts::Promoted => return Err(Error::new(ErrorKind::Refused, reason)),
+                Whereabouts::Elsewhere => ownership::copied::may_write(&self.sides, tenant).await?,
+            }
+            match database.append_at(tenant, entry, &at).await {
+                Err(error) if error.fault() == Fault::Elsewhere => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+        let message = format!("write {tenant}: the database moved at every try");
+        Err(Error::new(ErrorKind::Unavailable(Side::Database), message).hint(Hint::TryAgain))
     }
 
     /// Ends a tenant by decision, or takes that back. Its writes are refused from then on, its history stays and can be read.

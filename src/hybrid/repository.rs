@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::drill::{self, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
+use super::ownership::copied::Adoption;
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeProgress, ProbeReport};
 use super::proven::DamagedReads;
@@ -31,6 +32,7 @@ pub struct HybridManifestRepository {
     pub(super) damaged_reads: Arc<DamagedReads>,
     stop: CancellationToken,
     running: Mutex<Option<JoinHandle<()>>>,
+    checking: tokio::sync::Mutex<()>,
 }
 
 impl HybridManifestRepository {
@@ -44,6 +46,7 @@ impl HybridManifestRepository {
             damaged_reads: Arc::default(),
             stop: CancellationToken::new(),
             running: Mutex::new(None),
+            checking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -52,12 +55,26 @@ impl HybridManifestRepository {
     /// After a failover, and unless the settings trust it, this recovers every tenant first. An unreachable bucket is an
     /// error here and refuses nothing: a database that is claimed goes on taking writes.
     pub async fn check_ownership(&self) -> Result<Standing> {
-        let standing = ownership::check(&self.sides, self.settings.on_failover).await?;
+        // Of many writers who find that it failed over, one recovers.
+        let _turn = self.checking.lock().await;
+        let standing = ownership::check(&self.sides, &self.settings).await?;
         if standing == Standing::FailedOver {
             recovery::after_failover(&self.sides, &self.settings).await?;
-            return ownership::check(&self.sides, self.settings.on_failover).await;
+            return ownership::check(&self.sides, &self.settings).await;
         }
         Ok(standing)
+    }
+
+    /// Decides that the database goes on where it is now: in the place of the one that it was copied from, which is fenced off
+    /// by the recovery that has to follow; or, after a failover that is trusted, without what the bucket has beyond it. The
+    /// latter only when it is `confirmed`.
+    pub async fn adopt(&self, confirmed: bool) -> Result<Adoption> {
+        ownership::copied::decide(&self.sides, &self.settings, confirmed).await
+    }
+
+    /// Why nothing is shadowed until somebody decides, if so. Changes nothing.
+    pub async fn undecided(&self) -> Result<Option<String>> {
+        ownership::undecided(&self.sides).await
     }
 
     /// Makes the place at hand the bucket of a database that shadows to another one: an empty place, or one that names this

@@ -48,6 +48,17 @@ pub enum OnFailover {
     Trust,
 }
 
+/// What to do when the database sits on another server than the one that it was on: it is a copy, or the original after it
+/// moved (an upgrade of the server, a dump that is restored). Nobody but an operator can tell which.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnClone {
+    /// Shadow nothing, and take no writes for tenants of which the bucket knows more, until an operator decides.
+    #[default]
+    Refuse,
+    /// It takes the original's place: recover from the bucket before any write, and fence the original off.
+    Adopt,
+}
+
 /// How a repository behaves. The defaults suit production.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -55,6 +66,8 @@ pub struct Settings {
     pub content_limit: usize,
     /// What to do after a failover.
     pub on_failover: OnFailover,
+    /// What to do when the database sits on another server.
+    pub on_clone: OnClone,
     /// Entries in one batch of the replicator.
     pub batch_entries: u32,
     /// Content in one batch of the replicator, in bytes.
@@ -78,6 +91,7 @@ impl Default for Settings {
         Self {
             content_limit: Content::DEFAULT_LIMIT,
             on_failover: OnFailover::default(),
+            on_clone: OnClone::default(),
             batch_entries: 512,
             batch_bytes: 32 * 1024 * 1024,
             concurrent_tenants: 8,

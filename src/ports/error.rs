@@ -161,7 +161,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let side = error.side();
         let (kind, hint) = match error.fault() {
-            Fault::Unavailable => (ErrorKind::Unavailable(side), Hint::TryAgain),
+            Fault::Unavailable | Fault::Elsewhere => (ErrorKind::Unavailable(side), Hint::TryAgain),
             Fault::OutcomeUnknown => (ErrorKind::OutcomeUnknown(side), Hint::TryAgainWithTheKey),
             Fault::Refused => (ErrorKind::Misconfigured(side), Hint::CheckAccess { side }),
             Fault::Corrupt if side == Side::Bucket => (ErrorKind::Damaged, Hint::RecoverProven),

@@ -79,6 +79,8 @@ pub enum Hint {
         /// Only to see what the bucket has.
         dry_run: bool,
     },
+    /// The database is a copy, or has moved: if it takes the place of the original, that has to be said.
+    Adopt,
     /// A row cannot be read: a recovery shows what the bucket has.
     RecoverRow,
     /// Damage was found, and nothing was served or changed: a recovery shows what the bucket still proves.

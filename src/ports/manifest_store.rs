@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::StoreResult;
+use super::{DatabaseIdentity, StoreResult};
 use crate::domain::content::Content;
 use crate::domain::{
     Activation, Digest, Entry, EntryId, EntryMeta, Head, Seq, ShortText, Stream, TenantId,
@@ -151,6 +151,15 @@ pub trait ManifestStore: Send + Sync + fmt::Debug {
     /// database's generation, if the database is claimed. Checks happen in the order refusal, idempotency key, expectation,
     /// reference, unchanged.
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended>;
+
+    /// The same on a server that no check allowed: the very one, and the very timeline, of `at`. On any other it fails with
+    /// [`super::Fault::Elsewhere`].
+    async fn append_at(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: &DatabaseIdentity,
+    ) -> StoreResult<Appended>;
 
     /// The tenant's state; `None` when it has never been written to.
     async fn tenant(&self, tenant: &TenantId) -> StoreResult<Option<TenantState>>;

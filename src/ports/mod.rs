@@ -36,7 +36,9 @@ pub use manifest_store::{
     Stored,
 };
 pub use notifier::{DeliveryError, Notifier};
-pub use recovery_store::{DatabaseIdentity, Ownership, RecoveryStore, Restore, RestoreProof};
+pub use recovery_store::{
+    DatabaseIdentity, Ownership, RecoveryStore, Restore, RestoreProof, Server, Whereabouts,
+};
 pub use shadow_ledger::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
     TenantStatus, Work, WorkerId,

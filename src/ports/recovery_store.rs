@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::StoreResult;
 use crate::domain::{
@@ -20,6 +21,28 @@ pub enum Ownership {
     AwaitingRecovery,
 }
 
+/// On which server a database sits, in numbers that only its adapter understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server(pub [i64; 3]);
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [system, base, relation] = self.0;
+        write!(f, "{system}-{base}-{relation}")
+    }
+}
+
+/// Where a database is, beside where a start-up check last allowed it to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// There, or no check has had its say yet.
+    Here,
+    /// On the same server's data, but another timeline of it: a replica was promoted, or a backup restored.
+    Promoted,
+    /// On another server: a copy, or the original after it moved. Only an operator can tell.
+    Elsewhere,
+}
+
 /// Who the database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseIdentity {
@@ -31,6 +54,10 @@ pub struct DatabaseIdentity {
     pub generation: Epoch,
     /// The bucket that it shadows to.
     pub bucket_id: Option<BucketId>,
+    /// The server that it is on at this moment.
+    pub server: Server,
+    /// Whether that is where it was allowed to be.
+    pub whereabouts: Whereabouts,
 }
 
 /// That a tenant was restored from its bucket, into a database of its own, and was what the live database holds.
@@ -43,6 +70,9 @@ pub struct RestoreProof {
 }
 
 /// Ownership and recovery. All methods see and change every tenant.
+///
+/// A check allows one server and one timeline of it ([`RecoveryStore::settle`]). Whatever writes entries, heads or watermarks
+/// anywhere else fails with [`super::Fault::Elsewhere`], within its own transaction; a database that is unclaimed takes none.
 #[async_trait]
 pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// Who the database is.
@@ -51,6 +81,10 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// Makes the database the owner of `bucket`: claimed, with at least this generation. With another bucket than before every
     /// watermark starts at 0. Tenants that await recovery go on waiting. Idempotent.
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
+
+    /// Puts on record that a check allowed the server and the timeline of `at`, and gives the database another identifier if
+    /// one is given. `false`, and nothing changes, when it is on another one by now.
+    async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool>;
 
     /// Makes one tenant await recovery (one that the database does not know included), or the database and every tenant in
     /// it. Idempotent.

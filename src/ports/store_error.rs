@@ -35,6 +35,9 @@ pub enum Fault {
     Refused,
     /// What is stored cannot be read.
     Corrupt,
+    /// Nothing changed: the database is on another server, or another timeline of it, than a check allowed. It has to be
+    /// checked again before it is tried again.
+    Elsewhere,
 }
 
 /// A failed call to a driven port. Absence and a lost compare-and-set are values, not errors.

@@ -9,6 +9,7 @@ fn every_command_explains_itself() {
     let commands = [
         "demo",
         "migrate",
+        "adopt",
         "tenant",
         "tenant list",
         "manifest",

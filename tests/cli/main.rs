@@ -31,3 +31,4 @@ mod support;
 mod tls;
 #[cfg(feature = "postgres")]
 mod waiting;
+mod whereabouts;

@@ -23,6 +23,7 @@ mod reading;
 mod recovery;
 mod restore;
 mod shadowing;
+mod whereabouts;
 
 /// Instantiates every case for the adapter that `open` opens.
 macro_rules! database_contract {
@@ -96,6 +97,10 @@ macro_rules! database_contract {
                 at_risk_covers_all_streams,
                 status_is_paged_in_byte_order,
                 a_probe_is_remembered_per_bucket,
+            ]
+            whereabouts: [
+                a_write_may_name_the_server_that_it_is_meant_for,
+                only_the_server_that_is_there_can_be_settled,
             ]
             recovery: [
                 a_new_database_is_unclaimed_and_refuses,

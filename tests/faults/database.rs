@@ -56,6 +56,19 @@ impl ManifestStore for SpoiltDatabase {
         .await
     }
 
+    async fn append_at(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: &DatabaseIdentity,
+    ) -> StoreResult<Appended> {
+        self.write(
+            "append_at",
+            ManifestStore::append_at(self.inner.as_ref(), tenant, entry, at),
+        )
+        .await
+    }
+
     async fn tenant(&self, tenant: &TenantId) -> StoreResult<Option<TenantState>> {
         self.read("tenant", ManifestStore::tenant(self.inner.as_ref(), tenant))
             .await
@@ -270,6 +283,11 @@ impl RecoveryStore for SpoiltDatabase {
             RecoveryStore::await_recovery(self.inner.as_ref(), tenant),
         )
         .await
+    }
+
+    async fn settle(&self, at: &DatabaseIdentity, id: Option<uuid::Uuid>) -> StoreResult<bool> {
+        self.write("settle", RecoveryStore::settle(self.inner.as_ref(), at, id))
+            .await
     }
 
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {

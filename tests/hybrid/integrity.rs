@@ -355,12 +355,9 @@ async fn two_histories_are_told_and_repaired_by_neither() {
     let acme = tenant("acme");
     create_many(&repository, &acme, 2).await;
     drain(&repository).await;
-    let replica = Arc::new(primary.fork());
+    let replica = Arc::new(primary.backup());
     create(&repository, &acme, "primary").await;
     drain(&repository).await;
-    let mut settings = world.settings.clone();
-    settings.on_failover = driftline::hybrid::OnFailover::Trust;
-    let world = World { settings, ..world };
     let promoted = world.repository(&replica);
     promoted.check_ownership().await.unwrap();
     create(&promoted, &acme, "replica").await;

@@ -1088,11 +1088,12 @@ async fn a_tenant_that_cannot_be_recovered_holds_up_the_shadowing_of_nobody_else
     create(&repository, &acme, "a").await;
     create(&repository, &other, "o").await;
     drain(&repository).await;
-    let replica = Arc::new(primary.fork());
+    let replica = Arc::new(primary.backup());
     create(&repository, &acme, "only the primary has it").await;
     drain(&repository).await;
-    // The replica takes a write under the same number before anybody looks.
+    // The replica takes a write under the same number, and then it shows that it is one.
     create(&world.repository(&replica), &acme, "another second").await;
+    replica.promote();
     let started_later = world.repository(&replica);
     assert_eq!(
         started_later.check_ownership().await.unwrap_err().code(),

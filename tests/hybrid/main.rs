@@ -15,3 +15,4 @@ mod listing;
 mod overlay;
 mod reads;
 mod retire;
+mod whereabouts;

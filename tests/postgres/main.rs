@@ -12,6 +12,7 @@ mod reading;
 mod schema;
 mod scratch;
 mod surroundings;
+mod whereabouts;
 
 use driftline::adapters::system::System;
 use driftline::domain::content::Content;

@@ -8,6 +8,7 @@
 //! - `seed`: migrates the database, and gives acme three versions and an apply, beta one version, all of them in the bucket
 //! - `lose-database`: drops the database; `backup-database` copies it and `restore-backup` puts that copy in its place
 //! - `take-replica` and `promote-replica`: a physical copy of the server as it is now, and its promotion
+//! - `upgrade-server`: what `pg_upgrade` makes of the server as it is now
 //! - `stop-bucket` and `start-bucket`: the endpoint of S3 takes no connections, and takes them again
 //!
 //! LocalStack looks at no credentials: that a new key of the bucket works is for the store's operator to see.
@@ -50,6 +51,7 @@ pages![
     leaked_credential,
     old_backup,
     replicated_bucket,
+    server_moved,
     snapshot_damaged,
     tenant_halted,
     tenant_overwritten,

@@ -1,4 +1,4 @@
-//! A second server, for a failover: a page copies the first one into its directory, and promotes the copy when the first is
+//! A second server, for a failover or an upgrade: a page copies the first one into its directory, and promotes the copy when the first is
 //! lost.
 
 use crate::support::postgres::{programs, unprivileged};

@@ -41,7 +41,8 @@ impl Site {
         );
         std::fs::create_dir(&state).unwrap();
         std::fs::create_dir(&work).unwrap();
-        let replica = (page == "failover-behind").then(Replica::prepare);
+        let second = ["failover-behind", "server-moved"];
+        let replica = second.contains(&page).then(Replica::prepare);
         let database = format!("driftline_{}", page.to_lowercase().replace('-', "_"));
         let site = Self { directory, replica };
         let text = site.variables(&database);

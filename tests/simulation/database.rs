@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use driftline::domain::{Entry, EntryMeta, Seq, Stream, TenantId, TenantState, Timestamp};
 use driftline::ports::{
-    Appended, BackendInfo, Fault, ManifestStore, NewEntry, ReadSession, Side, StateReader,
-    StoreError, StoreResult, Stored, TenantDocuments,
+    Appended, BackendInfo, DatabaseIdentity, Fault, ManifestStore, NewEntry, ReadSession, Side,
+    StateReader, StoreError, StoreResult, Stored, TenantDocuments,
 };
 
 use crate::process::Process;
@@ -63,6 +63,21 @@ impl ManifestStore for SimDatabase {
         let what = format!("append {tenant} {} {}", entry.stream, entry.id);
         call(&self.0, what, WRITES, |node| {
             let appended = now(node.database.append(tenant, entry))?;
+            self.0.world.appended(&self.0, node, entry, &appended);
+            Ok(appended)
+        })
+        .await
+    }
+
+    async fn append_at(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: &DatabaseIdentity,
+    ) -> StoreResult<Appended> {
+        let what = format!("append at {} {tenant} {}", at.server, entry.id);
+        call(&self.0, what, WRITES, |node| {
+            let appended = now(node.database.append_at(tenant, entry, at))?;
             self.0.world.appended(&self.0, node, entry, &appended);
             Ok(appended)
         })

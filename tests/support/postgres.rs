@@ -130,6 +130,11 @@ impl Cluster {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The server's port.
+    pub fn port(&self) -> String {
+        self.port.to_string()
+    }
+
     /// The server's log.
     pub fn log(&self) -> String {
         log(&self.service)

@@ -24,7 +24,7 @@ use crate::domain::{
 };
 use crate::ports::{
     Appended, BackendInfo, Clock, DatabaseIdentity, Entropy, ManifestStore, NewEntry, Ownership,
-    Side, StoreError, StoreResult, Stored,
+    Server, Side, StoreError, StoreResult, Stored, Whereabouts,
 };
 
 /// A database that lives as long as this value.
@@ -37,6 +37,8 @@ pub struct MemoryDatabase {
 #[derive(Debug, Clone)]
 struct Tables {
     identity: DatabaseIdentity,
+    /// The server and the timeline that a check allowed.
+    allowed: (Server, u32),
     tenants: BTreeMap<TenantId, Tenant>,
     probed: BTreeSet<BucketId>,
     audits: Audits,
@@ -66,9 +68,12 @@ impl MemoryDatabase {
             ownership: Ownership::Unclaimed,
             generation: Epoch::FIRST,
             bucket_id: None,
+            server: Server([1, 0, 0]),
+            whereabouts: Whereabouts::Here,
         };
         let tables = Tables {
             identity,
+            allowed: (identity.server, identity.id.timeline),
             tenants: BTreeMap::new(),
             probed: BTreeSet::new(),
             audits: Audits::default(),
@@ -86,6 +91,20 @@ impl MemoryDatabase {
         let timeline = self.tables().identity.id.timeline;
         fork.tables().identity.id.timeline = timeline.saturating_add(1);
         fork
+    }
+
+    /// A copy as it is now, on another server: a dump that is restored elsewhere.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = self.backup();
+        copy.tables().identity.server.0[0] += 1;
+        copy
+    }
+
+    /// The same, put on another timeline while it is in use: the connections lead to a replica that was promoted.
+    pub fn promote(&self) {
+        let mut tables = self.tables();
+        tables.identity.id.timeline = tables.identity.id.timeline.saturating_add(1);
     }
 
     /// A copy as it is now, under the same identity: a backup that is restored without anything that would tell.
@@ -127,6 +146,40 @@ fn error(fault: crate::ports::Fault, message: impl Into<String>) -> StoreError {
     StoreError::new(Side::Database, fault, message)
 }
 
+impl Tables {
+    /// Who the database is, and where.
+    fn identity(&self) -> DatabaseIdentity {
+        let (server, timeline) = self.allowed;
+        let whereabouts = if server != self.identity.server {
+            Whereabouts::Elsewhere
+        } else if timeline != self.identity.id.timeline {
+            Whereabouts::Promoted
+        } else {
+            Whereabouts::Here
+        };
+        DatabaseIdentity {
+            whereabouts,
+            ..self.identity
+        }
+    }
+
+    /// Refuses to write where no check allowed it.
+    fn here(&self) -> StoreResult<()> {
+        let identity = self.identity();
+        if identity.whereabouts == Whereabouts::Here || identity.ownership == Ownership::Unclaimed {
+            return Ok(());
+        }
+        Err(elsewhere())
+    }
+}
+
+fn elsewhere() -> StoreError {
+    error(
+        crate::ports::Fault::Elsewhere,
+        "write: the database is not where it was when it was checked",
+    )
+}
+
 impl Tenant {
     fn new(state: TenantState) -> Self {
         Self {
@@ -165,7 +218,23 @@ impl Tenant {
 impl ManifestStore for MemoryDatabase {
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended> {
         let now = self.clock.now();
-        Ok(self.tables().append(tenant, entry, now))
+        let mut tables = self.tables();
+        tables.here()?;
+        Ok(tables.append(tenant, entry, now))
+    }
+
+    async fn append_at(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: &DatabaseIdentity,
+    ) -> StoreResult<Appended> {
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        if !tables.is_at(at) {
+            return Err(elsewhere());
+        }
+        Ok(tables.append(tenant, entry, now))
     }
 
     async fn tenant(&self, tenant: &TenantId) -> StoreResult<Option<TenantState>> {

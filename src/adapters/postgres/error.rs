@@ -168,6 +168,8 @@ fn by_class(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
             Some("the schema is not there; run `driftline migrate`"),
         ),
         "42501" => (Fault::Refused, Some(REFUSED_PERMISSION)),
+        // Ours: raised by `driftline.here`.
+        "DL001" => (Fault::Elsewhere, None),
         "3D000" => (Fault::Refused, Some("there is no such database")),
         // The server cannot tell: an outcome that is unknown to it as well.
         "40003" | "08007" => (lost, None),

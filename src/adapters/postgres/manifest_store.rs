@@ -5,17 +5,19 @@ use sqlx::postgres::PgRow;
 
 use super::PostgresDatabase;
 use super::error::{Action, Phase};
-use super::rows::{Fields, meta_columns, state, state_columns};
+use super::rows::{Fields, meta_columns, server_name, state, state_columns};
 use super::session::{Scope, query};
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
     Entry, EntryMeta, Head, Seq, ShortText, Stream, TenantId, TenantState, Timestamp, references,
 };
 use crate::ports::{
-    Appended, BackendInfo, Expectation, ManifestStore, NewEntry, Refusal, StoreResult, Stored,
+    Appended, BackendInfo, DatabaseIdentity, Expectation, ManifestStore, NewEntry, Refusal,
+    StoreResult, Stored,
 };
 
-const APPEND: &str = "SELECT * FROM driftline.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+/// Whether it may be written here is known before the function is called: its arguments come first.
+const APPEND: &str = "SELECT * FROM driftline.append(driftline.here($1, $21), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
                       $17, $18, $19, $20)";
 
 const READ: &str = "SELECT * FROM driftline.read($1, $2, $3)";
@@ -70,56 +72,17 @@ const TENANTS: &str = concat!(
 
 #[async_trait]
 impl ManifestStore for PostgresDatabase {
-    #[tracing::instrument(name = "db.entry.append", skip_all, fields(%tenant, stream = %entry.stream), err(level = "debug"))]
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended> {
-        let expected = Expected::of(entry.expect);
-        let named = match entry.stream {
-            Stream::Applies => references(entry.stream, &entry.content)
-                .first()
-                .map(|named| named.version.to_i64()),
-            Stream::Manifests | Stream::Decisions => None,
-        };
-        let statement = query(APPEND)
-            .bind(tenant.as_str())
-            .bind(entry.stream.code())
-            .bind(PgUuid(entry.id.0))
-            .bind(entry.content.as_bytes())
-            .bind(PgDigest(entry.content.checksum()))
-            .bind(PgDigest(entry.identity()))
-            .bind(PgTime(entry.created_at))
-            .bind(entry.created_by.as_ref().map(ShortText::as_str))
-            .bind(entry.message.as_ref().map(ShortText::as_str))
-            .bind(named)
-            .bind(expected.version)
-            .bind(expected.checksum)
-            .bind(expected.chain)
-            .bind(entry.idempotency_key.as_ref().map(ShortText::as_str))
-            .bind(entry.skip_unchanged)
-            .bind(entry.refers_to.map(|to| to.version.to_i64()))
-            .bind(entry.refers_to.map(|to| PgDigest(to.chain)))
-            .bind(
-                entry
-                    .activation
-                    .map(|activation| activation.target.version.to_i64()),
-            )
-            .bind(
-                entry
-                    .activation
-                    .map(|activation| PgDigest(activation.target.chain)),
-            )
-            .bind(
-                entry
-                    .activation
-                    .map(|activation| PgDigest(activation.head_chain)),
-            );
-        let row = self
-            .call(
-                Action::on("append to the stream", tenant),
-                Phase::Sent,
-                statement,
-            )
-            .await?;
-        appended(&row, tenant, entry)
+        self.append_on(tenant, entry, None).await
+    }
+
+    async fn append_at(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: &DatabaseIdentity,
+    ) -> StoreResult<Appended> {
+        self.append_on(tenant, entry, Some(at)).await
     }
 
     #[tracing::instrument(name = "db.tenant.get", skip_all, fields(%tenant), err(level = "debug"))]
@@ -236,6 +199,64 @@ impl ManifestStore for PostgresDatabase {
 }
 
 impl PostgresDatabase {
+    #[tracing::instrument(name = "db.entry.append", skip_all, fields(%tenant, stream = %entry.stream), err(level = "debug"))]
+    async fn append_on(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: Option<&DatabaseIdentity>,
+    ) -> StoreResult<Appended> {
+        let expected = Expected::of(entry.expect);
+        let named = match entry.stream {
+            Stream::Applies => references(entry.stream, &entry.content)
+                .first()
+                .map(|named| named.version.to_i64()),
+            Stream::Manifests | Stream::Decisions => None,
+        };
+        let statement = query(APPEND)
+            .bind(tenant.as_str())
+            .bind(entry.stream.code())
+            .bind(PgUuid(entry.id.0))
+            .bind(entry.content.as_bytes())
+            .bind(PgDigest(entry.content.checksum()))
+            .bind(PgDigest(entry.identity()))
+            .bind(PgTime(entry.created_at))
+            .bind(entry.created_by.as_ref().map(ShortText::as_str))
+            .bind(entry.message.as_ref().map(ShortText::as_str))
+            .bind(named)
+            .bind(expected.version)
+            .bind(expected.checksum)
+            .bind(expected.chain)
+            .bind(entry.idempotency_key.as_ref().map(ShortText::as_str))
+            .bind(entry.skip_unchanged)
+            .bind(entry.refers_to.map(|to| to.version.to_i64()))
+            .bind(entry.refers_to.map(|to| PgDigest(to.chain)))
+            .bind(
+                entry
+                    .activation
+                    .map(|activation| activation.target.version.to_i64()),
+            )
+            .bind(
+                entry
+                    .activation
+                    .map(|activation| PgDigest(activation.target.chain)),
+            )
+            .bind(
+                entry
+                    .activation
+                    .map(|activation| PgDigest(activation.head_chain)),
+            )
+            .bind(at.map(server_name));
+        let row = self
+            .call(
+                Action::on("append to the stream", tenant),
+                Phase::Sent,
+                statement,
+            )
+            .await?;
+        appended(&row, tenant, entry)
+    }
+
     async fn read(
         &self,
         tenant: &TenantId,

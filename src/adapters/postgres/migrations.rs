@@ -58,6 +58,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "surroundings",
         include_str!("../../../migrations/postgres/0005_surroundings.sql"),
     ),
+    (
+        7,
+        "whereabouts",
+        include_str!("../../../migrations/postgres/0007_whereabouts.sql"),
+    ),
 ];
 
 impl PostgresDatabase {

@@ -1,11 +1,12 @@
 //! Ownership and recovery.
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::PostgresDatabase;
 use super::error::{Action, Phase};
 use super::restore::PostgresRestore;
-use super::rows::{Fields, identity, identity_columns};
+use super::rows::{Fields, identity, identity_columns, server_name};
 use super::session::{Scope, Session, query};
 use super::types::{PgTime, PgUuid};
 use crate::domain::{BucketId, Epoch, TenantId};
@@ -27,6 +28,12 @@ const AWAIT_ONE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_r
 const PROVE: &str = "UPDATE driftline.shadowing s SET proven_version = p.version, proven_at = p.at
     FROM unnest($2::text[], $3::bigint[], $4::timestamptz[]) AS p(tenant, version, at)
     WHERE s.tenant = p.tenant AND s.bucket_id = $1";
+
+/// Only where the caller knows to be.
+const SETTLE: &str =
+    "UPDATE driftline.database d SET id = coalesce($2::uuid, d.id), server_system = s.system,
+    server_base = s.base, server_relation = s.relation, server_timeline = s.timeline
+    FROM driftline.server() s WHERE driftline.server_name() = $1";
 
 #[async_trait]
 impl RecoveryStore for PostgresDatabase {
@@ -89,6 +96,16 @@ impl RecoveryStore for PostgresDatabase {
             }
         }
         session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.database.settle", skip_all, err(level = "debug"))]
+    async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool> {
+        let action = Action::new("put on record where the database is");
+        let mut session = self.begin(action, Scope::All).await?;
+        let statement = query(SETTLE).bind(server_name(at)).bind(id.map(PgUuid));
+        let settled = session.execute(action, statement).await? == 1;
+        session.commit(action).await?;
+        Ok(settled)
     }
 
     #[tracing::instrument(name = "db.database.take_generation", skip_all, fields(%bucket, %generation), err(level = "debug"))]

@@ -19,7 +19,7 @@ const CHUNK_ENTRIES: usize = 1000;
 const LOCK: &str = concat!(
     "SELECT ",
     state_columns!(),
-    " FROM driftline.tenant t WHERE t.tenant = $1 FOR NO KEY UPDATE"
+    " FROM driftline.tenant t WHERE t.tenant = driftline.here($1, NULL) FOR NO KEY UPDATE"
 );
 
 /// An unknown tenant's row, which nobody sees before the commit: it keeps a first writer waiting.

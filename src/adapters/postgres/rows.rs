@@ -12,7 +12,7 @@ use crate::domain::{
     Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Head, PerStream, Seq,
     ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef,
 };
-use crate::ports::{DatabaseIdentity, Ownership, StoreError, StoreResult};
+use crate::ports::{DatabaseIdentity, Ownership, Server, StoreError, StoreResult, Whereabouts};
 
 /// The columns of an entry without its content.
 macro_rules! meta_columns {
@@ -34,7 +34,7 @@ macro_rules! state_columns {
 /// The columns of the database's identity.
 macro_rules! identity_columns {
     () => {
-        "d.id, d.ownership, d.generation, d.bucket_id, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline"
+        "d.id, d.ownership, d.generation, d.bucket_id, driftline.server_name() AS server, driftline.whereabouts() AS whereabouts"
     };
 }
 
@@ -229,8 +229,14 @@ pub(super) fn identity(row: &PgRow) -> StoreResult<DatabaseIdentity> {
         "awaiting_recovery" => Ownership::AwaitingRecovery,
         _ => return Err(fields.corrupt("ownership")),
     };
-    let timeline =
-        u32::from_str_radix(fields.get("timeline")?, 16).map_err(|_| fields.corrupt("timeline"))?;
+    let (server, timeline) =
+        server(fields.get("server")?).ok_or_else(|| fields.corrupt("server"))?;
+    let whereabouts = match fields.get::<&str>("whereabouts")? {
+        "here" => Whereabouts::Here,
+        "promoted" => Whereabouts::Promoted,
+        "elsewhere" => Whereabouts::Elsewhere,
+        _ => return Err(fields.corrupt("whereabouts")),
+    };
     Ok(DatabaseIdentity {
         id: DatabaseId {
             id: fields.get::<PgUuid>("id")?.0,
@@ -239,5 +245,19 @@ pub(super) fn identity(row: &PgRow) -> StoreResult<DatabaseIdentity> {
         ownership,
         generation: fields.number("generation")?,
         bucket_id: fields.bucket_id()?,
+        server,
+        whereabouts,
     })
+}
+
+/// What `driftline.server_name` says of where this is.
+pub(super) fn server_name(identity: &DatabaseIdentity) -> String {
+    format!("{}/{}", identity.server, identity.id.timeline)
+}
+
+fn server(name: &str) -> Option<(Server, u32)> {
+    let (server, timeline) = name.split_once('/')?;
+    let mut numbers = server.splitn(3, '-').map(|number| number.parse().ok());
+    let server = Server([numbers.next()??, numbers.next()??, numbers.next()??]);
+    Some((server, timeline.parse().ok()?))
 }

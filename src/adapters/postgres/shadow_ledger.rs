@@ -83,7 +83,7 @@ const ADVANCE: &str = "UPDATE driftline.shadowing s SET
     manifests_watermark = greatest(s.manifests_watermark, CASE WHEN $3 = 0 THEN $4 ELSE 0 END),
     applies_watermark = greatest(s.applies_watermark, CASE WHEN $3 = 1 THEN $4 ELSE 0 END),
     decisions_watermark = greatest(s.decisions_watermark, CASE WHEN $3 = 2 THEN $4 ELSE 0 END)
-    WHERE s.tenant = $1 AND s.bucket_id = $2
+    WHERE s.tenant = driftline.here($1, NULL) AND s.bucket_id = $2
         AND ($6 OR EXISTS (SELECT FROM driftline.entry e
             WHERE e.tenant = $1 AND e.stream = $3::smallint AND e.seq = $4::bigint AND e.chain = $5))";
 
@@ -98,7 +98,7 @@ const LOWER: &str = "UPDATE driftline.shadowing SET
     decisions_watermark = CASE WHEN $3::smallint = 2 THEN least(decisions_watermark, $4::bigint) ELSE decisions_watermark END
     WHERE tenant = $1 AND bucket_id = $2";
 
-const LOCK: &str = "SELECT t.epoch FROM driftline.tenant t WHERE t.tenant = $1 FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT t.epoch FROM driftline.tenant t WHERE t.tenant = driftline.here($1, NULL) FOR NO KEY UPDATE";
 
 const WATERMARKS: &str = concat!(
     "SELECT ",

@@ -5,11 +5,12 @@ use sqlx::SqliteConnection;
 use super::error::failed;
 use super::queries::{identity, meta, tenant};
 use super::rows::{entry_meta, meta_columns, optional_time};
+use super::whereabouts::{elsewhere, here};
 use super::writes::{execute, insert_entry, save_state};
 use super::{SqliteDatabase, commit};
 use crate::adapters::append_rules::{Facts, Verdict, decide, key_expires_at};
 use crate::domain::{EntryMeta, Stream, TenantId, Timestamp};
-use crate::ports::{Appended, IDEMPOTENCY_WINDOW, NewEntry, StoreResult};
+use crate::ports::{Appended, DatabaseIdentity, IDEMPOTENCY_WINDOW, NewEntry, StoreResult};
 
 /// As many expired keys are forgotten with every key that is used, so that they never pile up and no write pays for all.
 const FORGOTTEN_AT_ONCE: u32 = 100;
@@ -19,11 +20,18 @@ pub(super) async fn append(
     database: &SqliteDatabase,
     tenant: &TenantId,
     entry: &NewEntry,
+    at: Option<&DatabaseIdentity>,
 ) -> StoreResult<Appended> {
     let action = || format!("append to {} of tenant {tenant}", entry.stream);
     let mut transaction = database.begin(action).await?;
     let now = database.clock.now();
-    let facts = facts(&mut transaction, tenant, entry, now, action).await?;
+    let identity = identity(&mut transaction, database.server, action).await?;
+    match at {
+        Some(at) if at.server != identity.server => return Err(elsewhere(action)),
+        Some(_) => {}
+        None => here(&identity, action)?,
+    }
+    let facts = facts(&mut transaction, tenant, entry, (&identity, now), action).await?;
     let step = match decide(tenant, entry, facts, now) {
         Verdict::Answer(answer) => return Ok(answer),
         Verdict::Append(step) => step,
@@ -71,10 +79,9 @@ async fn facts(
     connection: &mut SqliteConnection,
     name: &TenantId,
     new: &NewEntry,
-    now: Timestamp,
+    (identity, now): (&DatabaseIdentity, Timestamp),
     action: impl Fn() -> String + Copy + Send + Sync,
 ) -> StoreResult<Facts> {
-    let identity = identity(&mut *connection, action).await?;
     let state = tenant(&mut *connection, name, action)
         .await?
         .map(|row| row.state);

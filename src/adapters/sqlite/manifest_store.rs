@@ -8,13 +8,25 @@ use super::queries::stored;
 use super::rows::{entry, entry_meta, meta_columns};
 use super::{SqliteDatabase, append, migrations, queries, rows};
 use crate::domain::{Entry, EntryMeta, Seq, Stream, TenantId, TenantState, Timestamp};
-use crate::ports::{Appended, BackendInfo, ManifestStore, NewEntry, StoreResult, Stored};
+use crate::ports::{
+    Appended, BackendInfo, DatabaseIdentity, ManifestStore, NewEntry, StoreResult, Stored,
+};
 
 #[async_trait]
 impl ManifestStore for SqliteDatabase {
     #[instrument(name = "db.entry.append", skip_all, fields(%tenant, stream = %entry.stream), err(level = "debug"))]
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended> {
-        append::append(self, tenant, entry).await
+        append::append(self, tenant, entry, None).await
+    }
+
+    #[instrument(name = "db.entry.append_at", skip_all, fields(%tenant, stream = %entry.stream), err(level = "debug"))]
+    async fn append_at(
+        &self,
+        tenant: &TenantId,
+        entry: &NewEntry,
+        at: &DatabaseIdentity,
+    ) -> StoreResult<Appended> {
+        append::append(self, tenant, entry, Some(at)).await
     }
 
     #[instrument(name = "db.tenant.get", skip_all, fields(%tenant))]

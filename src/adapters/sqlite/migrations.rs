@@ -4,7 +4,7 @@
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-use super::{SqliteDatabase, commit, error};
+use super::{SqliteDatabase, commit, error, whereabouts};
 use crate::ports::{Fault, StoreError, StoreResult};
 
 const FILES: &[(i64, &str, &str)] = &[
@@ -22,6 +22,11 @@ const FILES: &[(i64, &str, &str)] = &[
         3,
         "lifecycle",
         include_str!("../../../migrations/sqlite/0003_lifecycle.sql"),
+    ),
+    (
+        4,
+        "whereabouts",
+        include_str!("../../../migrations/sqlite/0004_whereabouts.sql"),
     ),
 ];
 
@@ -52,6 +57,11 @@ pub(super) async fn run(database: &SqliteDatabase) -> StoreResult<()> {
         .map_err(refused)?;
     sqlx::query("INSERT INTO database (singleton, id) VALUES (1, ?) ON CONFLICT DO NOTHING")
         .bind(database.entropy.uuid().as_bytes().to_vec())
+        .execute(&mut *transaction)
+        .await
+        .map_err(error::failed(action))?;
+    sqlx::query("UPDATE database SET server = ? WHERE server IS NULL")
+        .bind(whereabouts::text(database.server))
         .execute(&mut *transaction)
         .await
         .map_err(error::failed(action))?;

@@ -18,6 +18,7 @@ mod restore;
 mod rows;
 mod shadow_ledger;
 mod state_reader;
+mod whereabouts;
 mod writes;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 pub use self::reader::SqliteReader;
-use crate::ports::{Clock, Entropy, Fault, StoreResult};
+use crate::ports::{Clock, Entropy, Fault, Server, StoreResult};
 
 /// How long a call waits for the file's lock, or for its turn, before it gives up with [`Fault::Unavailable`].
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ pub struct SqliteDatabase {
     reader: SqlitePool,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    server: Server,
 }
 
 type Tx = Transaction<'static, Sqlite>;
@@ -91,11 +93,14 @@ impl SqliteDatabase {
             .map_err(error::failed(action))?;
         let reader = pool(READERS, patience).connect_lazy_with(options.pragma("query_only", "ON"));
         first.close().await.map_err(error::failed(action))?;
+        let server = whereabouts::of_file(&file)
+            .map_err(|cause| error::new(Fault::Unavailable, action()).because(cause))?;
         Ok(Self {
             writer,
             reader,
             clock,
             entropy,
+            server,
         })
     }
 

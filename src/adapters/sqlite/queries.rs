@@ -5,18 +5,19 @@ use sqlx::SqliteConnection;
 use super::error::failed;
 use super::rows::{self, TenantRow, entry, entry_meta, meta_columns};
 use crate::domain::{EntryMeta, Seq, Stream, TenantId};
-use crate::ports::{DatabaseIdentity, StoreResult, Stored};
+use crate::ports::{DatabaseIdentity, Server, StoreResult, Stored};
 
 /// Who the database is.
 pub(super) async fn identity(
     connection: &mut SqliteConnection,
+    server: Server,
     action: impl Fn() -> String,
 ) -> StoreResult<DatabaseIdentity> {
-    let row = sqlx::query("SELECT id, ownership, generation, bucket_id FROM database")
+    let row = sqlx::query("SELECT id, ownership, generation, bucket_id, server FROM database")
         .fetch_one(connection)
         .await
         .map_err(failed(action))?;
-    rows::identity(&row)
+    rows::identity(&row, server)
 }
 
 /// A tenant's row.

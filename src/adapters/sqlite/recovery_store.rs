@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use tracing::instrument;
+use uuid::Uuid;
 
 use super::queries::{self, identity};
 use super::restore::SqliteRestore;
 use super::writes::{execute, save_state};
-use super::{SqliteDatabase, commit};
+use super::{SqliteDatabase, commit, whereabouts};
 use crate::domain::{BucketId, Epoch, TenantId, TenantState};
 use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, RestoreProof, StoreResult};
 
@@ -16,7 +17,11 @@ impl SqliteDatabase {
     async fn take(&self, bucket: BucketId, generation: Epoch, claim: bool) -> StoreResult<()> {
         let action = || format!("take bucket {bucket} with generation {generation}");
         let mut transaction = self.begin(action).await?;
-        if identity(&mut transaction, action).await?.bucket_id != Some(bucket) {
+        if identity(&mut transaction, self.server, action)
+            .await?
+            .bucket_id
+            != Some(bucket)
+        {
             let reset = sqlx::query(
                 "UPDATE tenant SET manifests_watermark = 0, applies_watermark = 0, decisions_watermark = 0,
                  proven_version = NULL, proven_at = NULL",
@@ -41,7 +46,7 @@ impl RecoveryStore for SqliteDatabase {
     async fn identity(&self) -> StoreResult<DatabaseIdentity> {
         let action = || "read the database's identity".to_owned();
         let mut transaction = self.snapshot(action).await?;
-        identity(&mut transaction, action).await
+        identity(&mut transaction, self.server, action).await
     }
 
     #[instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
@@ -54,7 +59,9 @@ impl RecoveryStore for SqliteDatabase {
         let action = || "await recovery".to_owned();
         let mut transaction = self.begin(action).await?;
         if let Some(name) = tenant {
-            let generation = identity(&mut transaction, action).await?.generation;
+            let generation = identity(&mut transaction, self.server, action)
+                .await?
+                .generation;
             let known = queries::tenant(&mut transaction, name, action).await?;
             let mut state = known.map_or_else(
                 || TenantState::new(name.clone(), generation),
@@ -75,6 +82,21 @@ impl RecoveryStore for SqliteDatabase {
         commit(transaction, action).await
     }
 
+    #[instrument(name = "db.database.settle", skip_all, err(level = "debug"))]
+    async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool> {
+        let action = || "put on record where the database is".to_owned();
+        if at.server != self.server {
+            return Ok(false);
+        }
+        let mut transaction = self.begin(action).await?;
+        let query = sqlx::query("UPDATE database SET server = ?, id = coalesce(?, id)")
+            .bind(whereabouts::text(self.server))
+            .bind(id.map(|id| id.as_bytes().to_vec()));
+        execute(&mut transaction, query, action).await?;
+        commit(transaction, action).await?;
+        Ok(true)
+    }
+
     #[instrument(name = "db.database.take_generation", skip_all, fields(%bucket, %generation), err(level = "debug"))]
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
         self.take(bucket, generation, false).await
@@ -88,7 +110,11 @@ impl RecoveryStore for SqliteDatabase {
     ) -> StoreResult<()> {
         let action = || "record what is restorable".to_owned();
         let mut transaction = self.begin(action).await?;
-        if identity(&mut transaction, action).await?.bucket_id != Some(bucket) {
+        if identity(&mut transaction, self.server, action)
+            .await?
+            .bucket_id
+            != Some(bucket)
+        {
             return Ok(());
         }
         for (tenant, proof) in proofs {
@@ -106,6 +132,8 @@ impl RecoveryStore for SqliteDatabase {
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
         let action = || format!("begin the restore of tenant {tenant}");
         let mut transaction = self.begin(action).await?;
+        let identity = identity(&mut transaction, self.server, action).await?;
+        whereabouts::here(&identity, action)?;
         let state = queries::tenant(&mut transaction, tenant, action)
             .await?
             .map(|row| row.state);
@@ -113,6 +141,7 @@ impl RecoveryStore for SqliteDatabase {
             transaction,
             tenant.clone(),
             state,
+            self.server,
         )))
     }
 }

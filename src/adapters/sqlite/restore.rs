@@ -7,21 +7,28 @@ use super::queries::identity;
 use super::writes::{execute, insert_entry, save_state};
 use super::{Tx, commit, error};
 use crate::domain::{BucketId, Entry, PerStream, Seq, Stream, TenantId, TenantState};
-use crate::ports::{Fault, Restore, StoreResult};
+use crate::ports::{Fault, Restore, Server, StoreResult};
 
 pub(super) struct SqliteRestore {
     transaction: Tx,
     tenant: TenantId,
     state: Option<TenantState>,
+    server: Server,
     failed: bool,
 }
 
 impl SqliteRestore {
-    pub(super) fn new(transaction: Tx, tenant: TenantId, state: Option<TenantState>) -> Self {
+    pub(super) fn new(
+        transaction: Tx,
+        tenant: TenantId,
+        state: Option<TenantState>,
+        server: Server,
+    ) -> Self {
         Self {
             transaction,
             tenant,
             state,
+            server,
             failed: false,
         }
     }
@@ -91,7 +98,11 @@ impl Restore for SqliteRestore {
                 format!("{}: an insert had failed", action()),
             ));
         }
-        if identity(&mut self.transaction, action).await?.bucket_id != Some(bucket) {
+        if identity(&mut self.transaction, self.server, action)
+            .await?
+            .bucket_id
+            != Some(bucket)
+        {
             let message = format!(
                 "{}: the database has another bucket than {bucket}",
                 action()

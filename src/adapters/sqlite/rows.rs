@@ -5,13 +5,14 @@ use sqlx::{Decode, Row, Sqlite, Type};
 use uuid::Uuid;
 
 use super::error::corrupt;
+use super::whereabouts;
 use crate::adapters::shadow_rules::Shadowing;
 use crate::domain::content::Content;
 use crate::domain::{
     Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Epoch, Head, PerStream,
     Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef,
 };
-use crate::ports::{DatabaseIdentity, Ownership, RestoreProof, StoreResult, WorkerId};
+use crate::ports::{DatabaseIdentity, Ownership, RestoreProof, Server, StoreResult, WorkerId};
 
 /// The columns that [`entry_meta`] reads. Taking the length does not read the content.
 macro_rules! meta_columns {
@@ -132,7 +133,7 @@ fn columns(stream: Stream) -> [&'static str; 3] {
 }
 
 /// Decodes the row of `database`.
-pub(super) fn identity(row: &SqliteRow) -> StoreResult<DatabaseIdentity> {
+pub(super) fn identity(row: &SqliteRow, server: Server) -> StoreResult<DatabaseIdentity> {
     let cells = Cells {
         row,
         table: "database",
@@ -152,6 +153,8 @@ pub(super) fn identity(row: &SqliteRow) -> StoreResult<DatabaseIdentity> {
         bucket_id: cells.nullable("bucket_id", |bytes: &[u8]| {
             Uuid::from_slice(bytes).map(BucketId)
         })?,
+        server,
+        whereabouts: whereabouts::beside(cells.nullable("server", whereabouts::parse)?, server),
     })
 }
 

@@ -9,7 +9,7 @@ use super::pending::{PENDING, at_risk, free, save_lease};
 use super::queries::{identity, meta};
 use super::rows::TenantRow;
 use super::writes::execute;
-use super::{SqliteDatabase, commit, pending, queries, rows};
+use super::{SqliteDatabase, commit, pending, queries, rows, whereabouts};
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
 use crate::ports::{
     Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger, StoreResult,
@@ -42,14 +42,14 @@ impl ShadowLedger for SqliteDatabase {
             .is_empty()
         {
             return Ok(Lease {
-                identity: identity(&mut snapshot, action).await?,
+                identity: identity(&mut snapshot, self.server, action).await?,
                 work: Vec::new(),
             });
         }
         drop(snapshot);
         let mut transaction = self.begin(action).await?;
         let now = self.clock.now();
-        let identity = identity(&mut transaction, action).await?;
+        let identity = identity(&mut transaction, self.server, action).await?;
         let mut work = Vec::new();
         for mut row in free(&mut transaction, request, now, action).await? {
             row.shadowing.lease = Some((request.worker, now.saturating_add(request.duration)));
@@ -110,7 +110,9 @@ impl ShadowLedger for SqliteDatabase {
             )
         };
         let mut transaction = self.begin(action).await?;
-        let current = identity(&mut transaction, action).await?.bucket_id == Some(bucket);
+        let identity = identity(&mut transaction, self.server, action).await?;
+        whereabouts::here(&identity, action)?;
+        let current = identity.bucket_id == Some(bucket);
         let known = queries::tenant(&mut transaction, tenant, action)
             .await?
             .is_some();
@@ -139,7 +141,9 @@ impl ShadowLedger for SqliteDatabase {
     ) -> StoreResult<()> {
         let action = || format!("lower the watermark of {stream} of tenant {tenant}");
         let mut transaction = self.begin(action).await?;
-        if identity(&mut transaction, action).await?.bucket_id != Some(bucket) {
+        let identity = identity(&mut transaction, self.server, action).await?;
+        whereabouts::here(&identity, action)?;
+        if identity.bucket_id != Some(bucket) {
             return Ok(());
         }
         let query = sqlx::query(match stream {
@@ -165,7 +169,9 @@ impl ShadowLedger for SqliteDatabase {
     async fn halt(&self, tenant: &TenantId, halt: &Halt, guard: &HaltGuard) -> StoreResult<bool> {
         let action = || format!("halt tenant {tenant}");
         let mut transaction = self.begin(action).await?;
-        let database = identity(&mut transaction, action).await?.id;
+        let identity = identity(&mut transaction, self.server, action).await?;
+        whereabouts::here(&identity, action)?;
+        let database = identity.id;
         let row = queries::tenant(&mut transaction, tenant, action).await?;
         if database != guard.database || row.is_none_or(|row| row.state.epoch != guard.epoch) {
             return Ok(false);

@@ -1,7 +1,9 @@
 //! The JSON documents of `status`.
 
 use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
-use driftline::ports::{AtRisk, DatabaseIdentity, Ownership, RestoreProof, TenantStatus};
+use driftline::ports::{
+    AtRisk, DatabaseIdentity, Ownership, RestoreProof, TenantStatus, Whereabouts,
+};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -21,6 +23,9 @@ pub struct DatabaseDocument {
     ownership: &'static str,
     generation: Epoch,
     bucket_id: Option<BucketId>,
+    /// Only told where it is not as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    whereabouts: Option<&'static str>,
 }
 
 /// What is shadowed of a tenant, and what is not.
@@ -114,6 +119,11 @@ impl From<&DatabaseIdentity> for DatabaseDocument {
             ownership: ownership(identity.ownership),
             generation: identity.generation,
             bucket_id: identity.bucket_id,
+            whereabouts: match identity.whereabouts {
+                Whereabouts::Here => None,
+                Whereabouts::Promoted => Some("promoted"),
+                Whereabouts::Elsewhere => Some("elsewhere"),
+            },
         }
     }
 }

@@ -36,7 +36,7 @@ use super::settings::{Settings, Sides};
 use crate::domain::{Stream, TenantId, Timestamp};
 use crate::ports::{
     DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, RecoveryState,
-    Result,
+    Result, Whereabouts,
 };
 
 pub(crate) use self::inventory_of::recoverable;
@@ -122,10 +122,14 @@ impl<'a> Context<'a> {
         expected: Option<&'a Expected<'a>>,
     ) -> Result<Self> {
         let mut database = sides.database.identity().await?;
-        if database.ownership == Ownership::Claimed && !request.dry_run {
+        let settled = database.whereabouts == Whereabouts::Here;
+        if !request.dry_run && (database.ownership == Ownership::Claimed || !settled) {
+            if let Some(reason) = ownership::copied::undecided(&database) {
+                return Err(Error::new(ErrorKind::Refused, reason).hint(Hint::Adopt));
+            }
             // Its own bucket may have lost its identity: that is written anew, and no reason to stop every tenant.
             ownership::put_back(sides).await?;
-            ownership::check(sides, settings.on_failover).await?;
+            ownership::check(sides, settings).await?;
             database = sides.database.identity().await?;
         }
         let takeover = Takeover::new(sides, &database).await?;

@@ -58,6 +58,10 @@ impl<'a> Takeover<'a> {
         let mut taken = self.taken.lock().await;
         if self.is_foreign() && taken.is_none() {
             database.await_recovery(None).await?;
+            // Nothing is written before it is dealt with: that holds for this server and this timeline.
+            if !database.settle(&self.database, None).await? {
+                return Err(moved_on());
+            }
         }
         if let Some(taken) = *taken
             && taken.generation > above
@@ -123,4 +127,9 @@ impl<'a> Takeover<'a> {
             }
         }
     }
+}
+
+fn moved_on() -> Error {
+    let message = format!("take over {BUCKET_KEY}: the database failed over meanwhile");
+    Error::new(ErrorKind::Stale, message).hint(Hint::RecoverAgain)
 }

@@ -29,7 +29,7 @@ use crate::domain::TenantId;
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
     Backlog, DatabaseIdentity, Error, ErrorKind, Hint, LeaseRequest, ShadowFailure, Side,
-    StoreError, Work, WorkerId,
+    StoreError, Whereabouts, Work, WorkerId,
 };
 
 /// Shadows pending entries.
@@ -155,6 +155,10 @@ impl Replicator {
         if lease.work.is_empty() {
             return Ok(Pass::default());
         }
+        if lease.identity.whereabouts != Whereabouts::Here {
+            // What was found before was found of another server, or another timeline.
+            self.probed.store(false, Ordering::Relaxed);
+        }
         let ready = match self.prepare().await {
             Ok(ready) => ready,
             Err(error) => {
@@ -203,7 +207,7 @@ impl Replicator {
         if self.probed.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        match ownership::check(&self.sides, self.settings.on_failover).await? {
+        match ownership::check(&self.sides, &self.settings).await? {
             Standing::Owner(owned) => self.begin(owned).await,
             Standing::FailedOver => {
                 recovery::after_failover(&self.sides, &self.settings).await?;

@@ -41,6 +41,13 @@ impl RecoveryStore for SimDatabase {
         .await
     }
 
+    async fn settle(&self, at: &DatabaseIdentity, id: Option<uuid::Uuid>) -> StoreResult<bool> {
+        call(&self.0, "settle", WRITES, |node| {
+            now(node.database.settle(at, id))
+        })
+        .await
+    }
+
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
         let what = format!("take generation {generation}");
         call(&self.0, what, WRITES, |node| {

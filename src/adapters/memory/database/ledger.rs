@@ -95,7 +95,7 @@ impl ShadowLedger for MemoryDatabase {
         let now = self.clock.now();
         let mut tables = self.tables();
         Ok(Lease {
-            identity: tables.identity,
+            identity: tables.identity(),
             work: tables.lease(request, now),
         })
     }
@@ -144,6 +144,7 @@ impl ShadowLedger for MemoryDatabase {
         mark: &Mark,
     ) -> StoreResult<bool> {
         let mut tables = self.tables();
+        tables.here()?;
         let Some(row) = tables.in_bucket(tenant, bucket) else {
             return Ok(false);
         };
@@ -167,7 +168,9 @@ impl ShadowLedger for MemoryDatabase {
         stream: Stream,
         to: Seq,
     ) -> StoreResult<()> {
-        if let Some(row) = self.tables().in_bucket(tenant, bucket) {
+        let mut tables = self.tables();
+        tables.here()?;
+        if let Some(row) = tables.in_bucket(tenant, bucket) {
             let watermark = &mut row.shadowing.watermarks[stream];
             *watermark = to.min(*watermark);
         }
@@ -186,6 +189,7 @@ impl ShadowLedger for MemoryDatabase {
     async fn halt(&self, tenant: &TenantId, halt: &Halt, guard: &HaltGuard) -> StoreResult<bool> {
         let now = self.clock.now();
         let mut tables = self.tables();
+        tables.here()?;
         let database = tables.identity.id;
         let Some(row) = tables.tenants.get_mut(tenant) else {
             return Ok(false);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::{MemoryDatabase, Tables, Tenant, error, lock};
 use crate::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
@@ -26,12 +27,17 @@ impl Tables {
         self.identity.bucket_id = Some(bucket);
         self.identity.generation = self.identity.generation.max(generation);
     }
+
+    /// Whether this is the server, and the timeline, of `at`.
+    pub(super) fn is_at(&self, at: &DatabaseIdentity) -> bool {
+        (self.identity.server, self.identity.id.timeline) == (at.server, at.id.timeline)
+    }
 }
 
 #[async_trait]
 impl RecoveryStore for MemoryDatabase {
     async fn identity(&self) -> StoreResult<DatabaseIdentity> {
-        Ok(self.tables().identity)
+        Ok(self.tables().identity())
     }
 
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
@@ -59,6 +65,16 @@ impl RecoveryStore for MemoryDatabase {
         Ok(())
     }
 
+    async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool> {
+        let mut tables = self.tables();
+        if !tables.is_at(at) {
+            return Ok(false);
+        }
+        tables.allowed = (at.server, at.id.timeline);
+        tables.identity.id.id = id.unwrap_or(tables.identity.id.id);
+        Ok(true)
+    }
+
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
         self.tables().take(bucket, generation);
         Ok(())
@@ -81,11 +97,13 @@ impl RecoveryStore for MemoryDatabase {
     }
 
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
-        let begun = self
-            .tables()
+        let tables = self.tables();
+        tables.here()?;
+        let begun = tables
             .tenants
             .get(tenant)
             .map(|tenant| tenant.state.clone());
+        drop(tables);
         Ok(Box::new(MemoryRestore {
             tables: Arc::clone(&self.tables),
             tenant: tenant.clone(),
@@ -154,6 +172,7 @@ impl Restore for MemoryRestore {
             ));
         }
         let mut tables = lock(&self.tables);
+        tables.here()?;
         let current = tables.tenants.get(tenant).map(|row| &row.state);
         if current != self.begun.as_ref() {
             return Err(error(

@@ -1,0 +1,79 @@
+//! A database that was copied, or moved.
+
+use crate::session::Session;
+
+/// Two tenants in the bucket, and a copy of the database as it was when `acme` had one version.
+fn copied() -> Session {
+    let session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json");
+    session.must("manifest create --tenant beta --file m.json");
+    std::fs::copy(
+        session.path(".driftline/driftline.db"),
+        session.path("copy.db"),
+    )
+    .unwrap();
+    session.manifest(2);
+    session.must("manifest create --tenant acme --file m.json");
+    session.manifest(3);
+    session.must("manifest create --tenant gamma --file m.json");
+    session
+}
+
+#[test]
+fn a_copy_gives_no_number_twice_and_shadows_nothing() {
+    let mut session = copied();
+    let copy = "--database sqlite://copy.db";
+    assert_eq!(session.run(&format!("{copy} doctor")).code, 10);
+    session.run(&format!("{copy} status"));
+    for tenant in ["acme", "gamma"] {
+        let line = format!("{copy} manifest create --tenant {tenant} --file m.json");
+        assert_eq!(session.run(&line).code, 4);
+    }
+    session.say("what the bucket does not know more of");
+    session.run(&format!(
+        "{copy} manifest create --tenant beta --file m.json"
+    ));
+    for line in ["replicate", "replicate --drain", "recover --all-tenants"] {
+        assert_eq!(session.run(&format!("{copy} {line}")).code, 4);
+    }
+    session.say("the original goes on");
+    session.run("manifest create --tenant acme --file m.json");
+    session.run("doctor");
+    session.say("and is succeeded by the copy");
+    session.run(&format!("{copy} adopt"));
+    session.run(&format!("{copy} recover --all-tenants"));
+    session.run(&format!(
+        "{copy} manifest create --tenant acme --file m.json"
+    ));
+    assert_eq!(session.run(&format!("{copy} doctor")).code, 0);
+    session.run(&format!("{copy} adopt"));
+    session.run(&format!("{copy} adopt -o json"));
+    let line = "manifest create --tenant acme --file m.json";
+    assert_eq!(session.run(line).code, 4);
+    session.assert("copied");
+}
+
+#[test]
+fn a_file_under_another_name_is_the_same_database() {
+    let session = copied();
+    std::fs::rename(session.path(".driftline"), session.path("moved")).unwrap();
+    let moved = "--database sqlite://moved/driftline.db --snapshots file://moved/snapshots";
+    session.must(&format!(
+        "{moved} manifest create --tenant acme --file m.json"
+    ));
+    session.must(&format!("{moved} doctor"));
+    session.must(&format!("{moved} replicate --drain"));
+}
+
+#[test]
+fn a_copy_adopts_itself_where_the_configuration_says_so() {
+    let session = copied();
+    session.write("driftline.toml", "on-clone = \"adopt\"\n");
+    let copy = "--database sqlite://copy.db";
+    let line = format!("{copy} manifest create --tenant acme --file m.json -o json");
+    assert_eq!(session.must(&line).json()["version"], 3);
+    session.must(&format!("{copy} doctor"));
+    let status = session.must(&format!("{copy} status -o json")).json();
+    assert_eq!(status["tenants"].as_array().unwrap().len(), 3);
+}

@@ -1,0 +1,215 @@
+//! A database that is not where it was: promoted, copied, or moved.
+
+use std::sync::Arc;
+
+use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::{Epoch, Seq};
+use driftline::hybrid::{Adoption, OnClone, OnFailover, Progress, Standing};
+use driftline::ports::{
+    ErrorKind, Fault, ManifestProvider as _, ManifestStore as _, Ownership, RecoveryRequest,
+    RecoveryStore as _, Side, Whereabouts,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::world::{
+    Repository, World, create, create_many, drain, recover_all, tenant, try_create,
+};
+
+/// A world whose `acme` has three versions, all of them in the bucket.
+async fn three() -> (World, Arc<MemoryDatabase>, Repository) {
+    let world = World::new();
+    let (database, repository) = world.claimed().await;
+    create_many(&repository, &tenant("acme"), 3).await;
+    drain(&repository).await;
+    (world, database, repository)
+}
+
+async fn undecided(repository: &Repository) -> String {
+    match repository.check_ownership().await.unwrap() {
+        Standing::Undecided(reason) => reason,
+        other => panic!("it settled by itself: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_meets_a_promoted_server_takes_no_number_that_the_bucket_has() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (primary, repository) = world.claimed().await;
+    create_many(&repository, &acme, 2).await;
+    let replica = Arc::new(primary.fork());
+    create(&repository, &acme, "lost on the replica").await;
+    drain(&repository).await;
+    // What was checked on the primary holds for the primary: the same process goes on with the replica, and asks nobody.
+    let promoted = world.repository(&replica);
+    let created = create(&promoted, &acme, "after").await;
+    assert_eq!(created.manifest.version(), Seq::new(4));
+    drain(&promoted).await;
+    world.assert_settled(&replica, &acme).await;
+    assert_eq!(
+        replica.identity().await.unwrap().whereabouts,
+        Whereabouts::Here
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promoted_server_takes_no_write_while_nobody_can_tell_what_it_lacks() {
+    let (world, database, repository) = three().await;
+    let acme = tenant("acme");
+    database.promote();
+    world.bucket.set_down(true);
+    let refused = try_create(&repository, &acme, "x").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable(Side::Bucket));
+    world.bucket.set_down(false);
+    let created = create(&repository, &acme, "x").await;
+    assert_eq!(created.manifest.version(), Seq::new(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_that_began_before_a_failover_does_not_end_after_it() {
+    let (_world, database, _repository) = three().await;
+    let acme = tenant("acme");
+    let restore = database.begin_restore(&acme).await.unwrap();
+    let state = restore.state().unwrap().clone();
+    let bucket = database.identity().await.unwrap().bucket_id.unwrap();
+    database.promote();
+    let marks = driftline::domain::PerStream::default();
+    let error = restore.commit(&state, bucket, &marks).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Elsewhere);
+    assert_eq!(
+        database
+            .begin_restore(&acme)
+            .await
+            .map(drop)
+            .unwrap_err()
+            .fault(),
+        Fault::Elsewhere
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_shadows_nothing_and_takes_no_write_where_the_bucket_knows_more() {
+    let (world, database, repository) = three().await;
+    let (acme, beta) = (tenant("acme"), tenant("beta"));
+    create(&repository, &beta, "b").await;
+    drain(&repository).await;
+    let copy = Arc::new(database.copy());
+    create(&repository, &acme, "went on").await;
+    create(&repository, &tenant("gamma"), "new").await;
+    drain(&repository).await;
+
+    let staging = world.repository(&copy);
+    let reason = undecided(&staging).await;
+    assert!(reason.contains("driftline adopt"), "{reason}");
+    for name in ["acme", "gamma"] {
+        let refused = try_create(&staging, &tenant(name), "twice")
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), "refused", "{refused}");
+    }
+    create(&staging, &beta, "on the copy").await;
+    create(&staging, &tenant("delta"), "nobody knows it").await;
+    let drained = staging.drain(CancellationToken::new()).await;
+    assert_eq!(drained.unwrap_err().code(), "refused");
+    let request = RecoveryRequest::default();
+    let recovery = staging.recover_all(&request, &Progress::default()).await;
+    assert_eq!(recovery.unwrap_err().code(), "refused");
+    // The original has noticed nothing.
+    create(&repository, &acme, "goes on").await;
+    drain(&repository).await;
+    world.assert_settled(&database, &acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_dump_does_not_begin_a_tenant_again() {
+    let world = World::new();
+    let (database, repository) = world.claimed().await;
+    let empty = Arc::new(database.copy());
+    let acme = tenant("acme");
+    create_many(&repository, &acme, 50).await;
+    drain(&repository).await;
+    let dump = world.repository(&empty);
+    let refused = try_create(&dump, &acme, "first").await.unwrap_err();
+    assert_eq!(refused.code(), "refused");
+    world.bucket.set_down(true);
+    let refused = try_create(&dump, &acme, "first").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable(Side::Bucket));
+    assert_eq!(empty.tenant(&acme).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_is_adopted_recovers_and_fences_the_original_off() {
+    let (world, database, repository) = three().await;
+    let (acme, before) = (tenant("acme"), database.identity().await.unwrap().id);
+    let copy = Arc::new(database.copy());
+    create(&repository, &acme, "went on").await;
+    drain(&repository).await;
+    let successor = world.repository(&copy);
+    assert_eq!(successor.adopt(false).await.unwrap(), Adoption::Adopted);
+    let identity = copy.identity().await.unwrap();
+    assert_eq!(identity.ownership, Ownership::AwaitingRecovery);
+    assert_eq!(identity.whereabouts, Whereabouts::Here);
+    assert_ne!(identity.id, before);
+    assert_eq!(recover_all(&successor).await[0].restored, 1);
+    assert_eq!(successor.adopt(false).await.unwrap(), Adoption::Settled);
+    let created = create(&successor, &acme, "on").await;
+    assert_eq!(created.manifest.version(), Seq::new(5));
+    drain(&successor).await;
+    world.assert_settled(&copy, &acme).await;
+    assert!(matches!(
+        repository.check_ownership().await.unwrap(),
+        Standing::Refused(_)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_adopts_itself_where_the_settings_say_so() {
+    let (mut world, database, repository) = three().await;
+    let acme = tenant("acme");
+    let copy = Arc::new(database.copy());
+    create(&repository, &acme, "went on").await;
+    drain(&repository).await;
+    world.settings.on_clone = OnClone::Adopt;
+    let successor = world.repository(&copy);
+    let created = create(&successor, &acme, "on").await;
+    assert_eq!(created.manifest.version(), Seq::new(5));
+    drain(&successor).await;
+    world.assert_settled(&copy, &acme).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_failover_that_lacks_something_says_so_and_asks() {
+    let mut world = World::new();
+    world.settings.on_failover = OnFailover::Trust;
+    let (acme, beta) = (tenant("acme"), tenant("beta"));
+    let (primary, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    create(&repository, &beta, "b").await;
+    let replica = Arc::new(primary.fork());
+    create(&repository, &acme, "lost").await;
+    drain(&repository).await;
+    let promoted = world.repository(&replica);
+    let reason = undecided(&promoted).await;
+    assert!(
+        reason.contains("manifests of acme end at 3, in the bucket at 4"),
+        "{reason}"
+    );
+    assert!(!reason.contains("beta"), "{reason}");
+    let refused = try_create(&promoted, &acme, "twice").await.unwrap_err();
+    assert_eq!(refused.code(), "refused");
+    assert!(matches!(
+        promoted.adopt(false).await.unwrap(),
+        Adoption::Unconfirmed(_)
+    ));
+    let trusted = Adoption::Trusted(vec![acme.clone()]);
+    assert_eq!(promoted.adopt(true).await.unwrap(), trusted);
+    // Its number is not given twice: it comes back first.
+    let refused = try_create(&promoted, &acme, "twice").await.unwrap_err();
+    assert_eq!(refused.code(), "refused");
+    let created = create(&promoted, &beta, "on").await;
+    assert_eq!(created.manifest.entry.meta.epoch, Epoch::FIRST);
+    let request = RecoveryRequest::default();
+    let recovery = promoted.recover_from_s3(&acme, &request).await.unwrap();
+    assert_eq!(recovery.restored, 1);
+    let created = create(&promoted, &acme, "on").await;
+    assert_eq!(created.manifest.version(), Seq::new(5));
+}
