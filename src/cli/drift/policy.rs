@@ -12,7 +12,19 @@ use crate::cli::args::{self, By, Tenant, WaitShadowed};
 use crate::cli::input::Input;
 use crate::cli::{Context, Exit, Failure, ui};
 
-const MEMBERS: [&str; 5] = ["ignore", "lists", "severities", "unmanaged", "order"];
+const MEMBERS: [&str; 8] = [
+    "ignore",
+    "lists",
+    "equality",
+    "redact",
+    "strict",
+    "severities",
+    "unmanaged",
+    "order",
+];
+
+/// The members of a rule that says what is not shown; its pointer alone is one too.
+const REDACT: [&str; 3] = ["type", "id", "pointer"];
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -42,12 +54,36 @@ The file replaces the whole policy. Every member is optional:
   {
     \"ignore\":     [{\"type\": \"roles\", \"id\": \"bot-*\", \"pointer\": \"/color\"}],
     \"lists\":      [{\"pointer\": \"/permissions\", \"as\": \"set\"},
-                   {\"pointer\": \"/env\", \"as\": {\"keyedBy\": \"name\"}}],
+                   {\"pointer\": \"/env\", \"as\": {\"keyedBy\": \"name\"}},
+                   {\"pointer\": \"/ports\", \"as\": {\"keyedBy\": [\"port\", \"protocol\"]}}],
+    \"equality\":   [{\"pointer\": \"/resources/**\", \"as\": \"quantity\"}],
+    \"redact\":     [\"/**/password\", {\"type\": \"users\", \"pointer\": \"/token\"}],
+    \"strict\":     false,
     \"severities\": [{\"type\": \"channels\", \"verdict\": \"drifted\", \"severity\": \"error\"}],
     \"unmanaged\":  \"report\", or \"ignore\", or \"delete\",
     \"order\":      [\"roles\", \"channels\"]
   }
-Types and ids are globs (* and ?); so are the members of a pointer, where ** is any number.")]
+Types and ids are globs (* and ?); so are the members of a pointer, where ** is any number.
+
+An element of a list that has a key is addressed by it, as reports show it: \
+/ports/[port=80,protocol=TCP]/name. The members of the key stand in the order of the rule; a \
+text that could be something else, or holds a space or one of , = [ ] \" \\, is a JSON string: \
+[name=\"80\"]. A position there is refused: it would slide onto another element. Elements with \
+the same key are compared among themselves, and so are those without one, as /ports/[].
+
+The values of a field are the same under a rule in `equality`, however they are spelt:
+  integer-string    80 and \"80\", of any size (beyond 2^53 also without a rule)
+  quantity          1000M and 1G, 1000m and 1, 1024Ki and 1Mi
+  instant           2026-01-31T08:00:00Z and 2026-01-31T09:00:00.0+01:00
+  duration          1h30m, 90m and PT1H30M
+  case-insensitive  Web and web
+  ip                2001:DB8:0::1 and 2001:db8::1, also with a prefix length
+A value that is none of the kind is compared as it is.
+
+Of a field in `redact`, and all below it, nothing but a SHA-256 is shown or stored: in \
+reports, plans, acknowledgements and events. A short secret can be guessed from its digest.
+
+`strict` compares every live field, also in audits; {} and [] are then not the same as absent.")]
 pub struct Set {
     #[command(flatten)]
     tenant: Tenant,
@@ -113,11 +149,16 @@ fn summary(policy: &Policy) -> String {
     for (count, thing) in [
         (policy.ignore.len(), "ignore rule"),
         (policy.lists.len(), "list rule"),
+        (policy.equality.len(), "equality rule"),
+        (policy.redact.len(), "redaction"),
         (policy.severities.len(), "severity rule"),
     ] {
         if count > 0 {
             parts.push(ui::count(count as u64, thing));
         }
+    }
+    if policy.strict {
+        parts.push("every field is compared".to_owned());
     }
     match policy.unmanaged {
         Unmanaged::Report => {}
@@ -144,6 +185,13 @@ fn read(value: Value) -> Result<Policy, Wrong> {
     let policy = Policy {
         ignore: rules(take("ignore"), "/ignore", &["type", "id", "pointer"])?,
         lists: rules(take("lists"), "/lists", &["type", "pointer", "as"])?,
+        equality: rules(
+            take("equality"),
+            "/equality",
+            &["type", "id", "pointer", "as"],
+        )?,
+        redact: rules(take("redact"), "/redact", &REDACT)?,
+        strict: one::<Option<_>>(take("strict"), "/strict")?.unwrap_or_default(),
         severities: rules(
             take("severities"),
             "/severities",
@@ -172,6 +220,7 @@ fn rules<T: DeserializeOwned>(
         let pointer = format!("{pointer}/{at}");
         match &value {
             Value::Object(rule) => known(rule, &pointer, members)?,
+            Value::String(_) if members == REDACT => {}
             _ => return Err((pointer, "a rule is expected, which is an object".to_owned())),
         }
         one(value, &pointer)
@@ -206,13 +255,20 @@ mod tests {
     fn a_policy_is_read_as_it_is_printed() {
         let policy = read(json!({
             "ignore": [{"type": "roles", "id": "bot-*", "pointer": "/color"}],
-            "lists": [{"pointer": "/env", "as": {"keyedBy": "name"}}, {"pointer": "/x", "as": "set"}],
+            "lists": [
+                {"pointer": "/env", "as": {"keyedBy": "name"}},
+                {"pointer": "/x", "as": "set"},
+                {"pointer": "/ports", "as": {"keyedBy": ["port", "protocol"]}},
+            ],
+            "equality": [{"pointer": "/**/cpu", "as": "quantity"}, {"type": "jobs", "pointer": "/id", "as": "integer-string"}],
+            "redact": ["/password", {"type": "roles", "pointer": "/token"}, {"pointer": "/env/[name=KEY]/value"}],
+            "strict": true,
             "severities": [{"kind": "missing", "severity": "error"}],
             "unmanaged": "delete",
             "order": ["roles"],
         }))
         .unwrap();
-        assert_eq!(policy.lists[0].kind, ListKind::KeyedBy("name".to_owned()));
+        assert_eq!(policy.lists[0].kind, ListKind::KeyedBy("name".into()));
         assert_eq!(policy.unmanaged, Unmanaged::Delete);
         let printed = serde_json::to_value(&policy).unwrap();
         assert_eq!(read(printed), Ok(policy));
@@ -230,6 +286,15 @@ mod tests {
                 "/ignore/1/path",
             ),
             (json!({"ignore": [{"pointer": "x"}]}), "/ignore/0/pointer"),
+            (json!({"lists": [{"pointer": "/x", "as": {"keyedBy": []}}]}), "/lists/0"),
+            (json!({"lists": [{"pointer": "/x", "as": {"keyedBy": ["a", "a"]}}]}), "/lists/0"),
+            (json!({"lists": [{"pointer": "/x", "as": {"keyedBy": 1}}]}), "/lists/0"),
+            (json!({"equality": [{"pointer": "/x", "as": "alike"}]}), "/equality/0"),
+            (json!({"equality": [{"pointer": "x", "as": "ip"}]}), "/equality/0/pointer"),
+            (json!({"redact": [1]}), "/redact/0"),
+            (json!({"redact": ["x"]}), "/redact/0/pointer"),
+            (json!({"redact": [{"pointer": "/x", "as": "set"}]}), "/redact/0/as"),
+            (json!({"strict": "yes"}), "/strict"),
             (
                 json!({"lists": [{"pointer": "/x", "as": "bag"}]}),
                 "/lists/0",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -18,8 +19,8 @@ use crate::domain::Timestamp;
 pub struct ActualState {
     /// When it was seen; `None` when the observer does not say.
     pub observed_at: Option<Timestamp>,
-    /// Resource type → external id → attributes.
-    pub(super) resources: Types,
+    /// Resource type → external id → attributes. Shared, so that a comparison on another thread costs no copy.
+    pub(super) resources: Arc<Types>,
     /// What could not be seen.
     pub errors: Vec<ObservationError>,
 }
@@ -73,7 +74,7 @@ impl ActualState {
         }
         Ok(Self {
             observed_at: document.observed_at,
-            resources,
+            resources: Arc::new(resources),
             errors: document.errors,
         })
     }
@@ -92,7 +93,9 @@ impl ActualState {
 
     /// Lists a type, empty if nothing of it is inserted.
     pub fn list(&mut self, resource_type: &str) {
-        self.resources.entry(resource_type.to_owned()).or_default();
+        Arc::make_mut(&mut self.resources)
+            .entry(resource_type.to_owned())
+            .or_default();
     }
 
     /// Lists a resource. Its attributes may name its `manifestId`.
@@ -103,7 +106,7 @@ impl ActualState {
         attributes: &Value,
     ) -> serde_json::Result<()> {
         let raw = serde_json::value::to_raw_value(attributes)?;
-        self.resources
+        Arc::make_mut(&mut self.resources)
             .entry(resource_type.to_owned())
             .or_default()
             .insert(external_id.to_owned(), raw);
@@ -115,6 +118,12 @@ impl ActualState {
         self.resources.values().map(BTreeMap::len).sum()
     }
 
+    /// The bytes of all attributes.
+    pub(crate) fn bytes(&self) -> usize {
+        let all = self.resources.values().flat_map(BTreeMap::values);
+        all.map(|attributes| attributes.get().len()).sum()
+    }
+
     /// Whether no resource was seen.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -123,7 +132,7 @@ impl ActualState {
     /// The same as a document, as [`ActualState::parse`] reads it.
     pub fn to_value(&self) -> serde_json::Result<Value> {
         let mut resources = serde_json::Map::new();
-        for (resource_type, listed) in &self.resources {
+        for (resource_type, listed) in self.resources.iter() {
             let listed = listed
                 .iter()
                 .map(|(id, raw)| Ok((id.clone(), Value::deserialize(&**raw)?)));

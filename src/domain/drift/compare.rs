@@ -5,18 +5,18 @@ mod documents;
 mod renames;
 mod resource;
 
-use serde::Deserialize as _;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use self::bind::{Live, Seen};
 use self::documents::{Collections, Resource};
 use self::resource::{Found, Resolved};
-use super::fields::target;
+use super::fields::{Form, operations};
 use super::plan::{Action, Step};
 use super::policy::Scope;
 use super::{
     Acknowledgement, ActualState, DriftReport, Item, Kind, Policy, REPORT_SCHEMA, Status, Summary,
-    Unmanaged, Verdict,
+    Unmanaged, UnusedRule, Verdict, Withheld, shown,
 };
 use crate::domain::content::Content;
 use crate::domain::{Resources, Seq, TenantId, Timestamp};
@@ -94,6 +94,7 @@ pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
         items: Vec::new(),
         summary: Summary::default(),
         reason: None,
+        unused_rules: comparison.misplaced(),
         errors: comparison
             .actual
             .map_or_else(Vec::new, |actual| actual.errors.clone()),
@@ -124,6 +125,24 @@ pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
 }
 
 impl<'a> Comparison<'a> {
+    /// Every field counts: somebody asked for it, or the policy does.
+    fn is_strict(&self) -> bool {
+        self.strict || self.policy.strict
+    }
+
+    /// Rules that no resource can use. They are refused today; they were not always.
+    fn misplaced(&self) -> Vec<UnusedRule> {
+        let rules = self.policy.misplaced().into_iter();
+        let unused = rules.map(|(rule, reason)| UnusedRule {
+            rule: Some(rule),
+            pointer: None,
+            resource: None,
+            resources: 0,
+            reason: reason.to_owned(),
+        });
+        unused.collect()
+    }
+
     fn status(&self) -> Status {
         let unseen =
             |actual: &ActualState| actual.resources.is_empty() && !actual.errors.is_empty();
@@ -255,14 +274,20 @@ impl<'a> Findings<'a, '_> {
             match live(seen) {
                 Err(reason) => Resolved::without_comparison(Verdict::Unknown, reason),
                 Ok(live) => {
-                    let found =
-                        Found::read(resource, is_observed, live).map_err(|reason| Unreadable {
-                            version: self.report.desired_version,
-                            reason,
-                        })?;
-                    let resolved = found.resolve(comparison, &scope);
-                    self.plan(resource, &scope, &found, &resolved);
-                    resolved
+                    let strict = comparison.is_strict();
+                    let found = Found::read(resource, is_observed, live, &scope, strict);
+                    let found = found.map_err(|reason| Unreadable {
+                        version: self.report.desired_version,
+                        reason,
+                    })?;
+                    match found {
+                        Err(reason) => Resolved::without_comparison(Verdict::Unknown, reason),
+                        Ok(found) => {
+                            let resolved = found.resolve(comparison, &scope);
+                            self.plan(resource, &scope, &found, &resolved);
+                            resolved
+                        }
+                    }
                 }
             }
         };
@@ -273,6 +298,17 @@ impl<'a> Findings<'a, '_> {
     fn add(&mut self, resolved: &Resolved<'_>, resource: &Resource<'_>) {
         let Resolved { verdict, kind, .. } = *resolved;
         let (resource_type, id) = (resource.of_type, resource.id);
+        for unused in &resolved.unused {
+            let known = &mut self.report.unused_rules;
+            let is_same = |other: &&mut UnusedRule| {
+                unused.rule.is_some()
+                    && (&other.rule, &other.reason) == (&unused.rule, &unused.reason)
+            };
+            match known.iter_mut().find(is_same) {
+                Some(known) => known.resources += 1,
+                None => known.push(unused.clone()),
+            }
+        }
         let item = Item {
             verdict,
             kind,
@@ -317,6 +353,7 @@ impl<'a> Findings<'a, '_> {
                 external_id: Some(external_id.to_owned()),
                 renamed_from: None,
                 reason: None,
+                withheld: Vec::new(),
             });
         }
         self.count(Item {
@@ -373,7 +410,7 @@ impl<'a> Findings<'a, '_> {
         if !verdict.is_difference() {
             return;
         }
-        let mut push = |action: Action, external_id: Option<&str>| {
+        let mut withhold = |action: Action, external_id: Option<&str>, withheld: Vec<Withheld>| {
             self.steps.push(Step {
                 action,
                 resource_type: resource.of_type.to_owned(),
@@ -381,21 +418,20 @@ impl<'a> Findings<'a, '_> {
                 external_id: external_id.map(str::to_owned),
                 renamed_from: None,
                 reason: None,
+                withheld,
             });
         };
         let live_id = found.live_id(resource);
         if verdict == Verdict::Adopted {
-            return push(Action::Record, live_id);
+            return withhold(Action::Record, live_id, Vec::new());
         }
         match (found.desired(), found.live()) {
-            (Some(desired), None) => push(
-                Action::Create {
-                    attributes: without_id(desired),
-                },
-                None,
-            ),
+            (Some(desired), None) => {
+                let (attributes, withheld) = shown::attributes(scope, without_id(desired));
+                withhold(Action::Create { attributes }, None, withheld);
+            }
             (None, Some(_)) => {
-                push(Action::Delete, live_id);
+                withhold(Action::Delete, live_id, Vec::new());
                 if resource.applied.is_none() {
                     let reason = self.only_recorded();
                     if let Some(step) = self.steps.last_mut() {
@@ -403,19 +439,19 @@ impl<'a> Findings<'a, '_> {
                     }
                 }
             }
-            (Some(_), Some(live)) => {
-                let triple = found.triple_for_target();
-                let target = target(scope, self.comparison.strict, &resolved.accepted, triple);
-                let patch = json_patch::diff(live, &target);
-                if !patch.0.is_empty() {
-                    let patch = serde_json::to_value(&patch).unwrap_or_default();
-                    push(Action::Update { patch }, live_id);
+            (Some(_), Some(_)) => {
+                let (strict, triple) = (self.comparison.is_strict(), found.triple_for_target());
+                let operations = operations(scope, strict, &resolved.accepted, triple);
+                let is_done = operations.is_empty();
+                if !is_done {
+                    let (patch, withheld) = shown::patch(scope, operations);
+                    withhold(Action::Update { patch }, live_id, withheld);
                 }
-                if (patch.0.is_empty() && !is_accepted) || resolved.kind == Some(Kind::Mismatch) {
-                    push(Action::Record, live_id);
+                if (is_done && !is_accepted) || resolved.kind == Some(Kind::Mismatch) {
+                    withhold(Action::Record, live_id, Vec::new());
                 }
             }
-            (None, None) => push(Action::Record, None),
+            (None, None) => withhold(Action::Record, None, Vec::new()),
         }
     }
 
@@ -482,19 +518,14 @@ impl<'a> Findings<'a, '_> {
 }
 
 /// A live resource's external id and attributes; `None` when it is not there. An error says why it could not be seen.
-fn live(seen: Option<Seen<'_>>) -> Result<Option<(&str, Value)>, String> {
+fn live(seen: Option<Seen<'_>>) -> Result<Option<(&str, &RawValue)>, String> {
     match seen {
         None | Some(Seen::Absent) => Ok(None),
         Some(Seen::Unknown(reason)) => Err(reason),
         Some(Seen::There(external_id, raw)) if raw.get() == "null" => Err(format!(
             "`{external_id}` is there, but its attributes were not seen"
         )),
-        Some(Seen::There(external_id, raw)) => match Value::deserialize(raw) {
-            Ok(attributes) => Ok(Some((external_id, attributes))),
-            Err(error) => Err(format!(
-                "the live attributes of `{external_id}` cannot be read: {error}"
-            )),
-        },
+        Some(Seen::There(external_id, raw)) => Ok(Some((external_id, raw))),
     }
 }
 
@@ -520,5 +551,5 @@ pub fn value_digest(
     value: &Value,
 ) -> crate::domain::Digest {
     let scope = policy.scope(resource_type, id);
-    super::fields::digest(&scope, &mut pointer.to_owned(), value)
+    super::fields::digest(&scope, &mut pointer.to_owned(), value, Form::Current)
 }

@@ -1,20 +1,33 @@
 //! Field by field: which of three values are the same, and where they are not.
 //!
-//! Only fields that the desired or the recorded value names count (with `strict`, all). Absent is the same as null. An
-//! object that is there although nothing in it is named counts as absent: a live object has members of its own.
+//! Only fields that the desired or the recorded value names count (with `strict`, all). Absent is the same as null and, without
+//! `strict`, as what is empty: `{}`, `[]`, and an object of nothing else. An object that is there although nothing in it is named
+//! counts as absent: a live object has members of its own.
+//!
+//! A walk has bounds: what costs more than some hundred steps for each value in it is given up, and said to be.
 
+mod decimal;
 mod lists;
 mod matching;
 mod project;
+mod read;
 mod scalar;
+mod sketch;
+mod spelling;
 mod target;
+pub(super) mod token;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Change;
+use self::lists::Lists;
+pub(super) use self::lists::Unkeyed;
 use super::policy::Scope;
-pub(super) use project::{digest, project};
-pub(super) use target::target;
+use super::{Change, Equality};
+pub(super) use self::read::read;
+pub(super) use project::{Form, digest, find, goes_by_place, project, token_of};
+pub(super) use target::{Operation, operations};
 
 /// The same field in the three states.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,7 +66,21 @@ pub(super) struct Walk<'p> {
     pub(super) strict: bool,
     pub(super) sides: Sides,
     pub(super) differences: Vec<Difference>,
+    /// Rules that key a list and were not enough, and one of their lists.
+    pub(super) unkeyed: BTreeMap<(usize, Unkeyed), String>,
     path: String,
+    work: usize,
+    bound: usize,
+}
+
+/// Steps that a walk may take for each value in what it compares, and beside that.
+const STEPS: (usize, usize) = (128, 1_000_000);
+
+impl Sides {
+    pub(super) const ALL: Self = Self {
+        recorded: true,
+        actual: true,
+    };
 }
 
 impl Same {
@@ -68,6 +95,14 @@ impl Same {
             desired_recorded: self.desired_recorded && other.desired_recorded,
             desired_actual: self.desired_actual && other.desired_actual,
             recorded_actual: self.recorded_actual && other.recorded_actual,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            desired_recorded: self.desired_recorded || other.desired_recorded,
+            desired_actual: self.desired_actual || other.desired_actual,
+            recorded_actual: self.recorded_actual || other.recorded_actual,
         }
     }
 }
@@ -90,12 +125,34 @@ impl<'a> Triple<'a> {
 
     /// Which two are both there, or both not.
     pub(super) fn presence(self) -> Same {
-        let (desired, recorded) = (self.desired.is_some(), self.recorded.is_some());
-        let actual = self.actual.is_some();
+        presence(
+            self.desired.is_some(),
+            self.recorded.is_some(),
+            self.actual.is_some(),
+        )
+    }
+
+    /// Which two say nothing.
+    fn blank(self) -> Same {
+        let blank = |value: Option<&Value>| value.is_none_or(is_blank);
+        let (desired, recorded) = (blank(self.desired), blank(self.recorded));
+        // Where only what is empty is named, what others keep in an object is not ours.
+        let is_theirs = desired && recorded && self.is_theirs();
+        let actual = is_theirs || blank(self.actual);
         Same {
-            desired_recorded: desired == recorded,
-            desired_actual: desired == actual,
-            recorded_actual: recorded == actual,
+            desired_recorded: desired && recorded,
+            desired_actual: desired && actual,
+            recorded_actual: recorded && actual,
+        }
+    }
+
+    /// Whether the actual value says nothing of what the others name.
+    fn is_theirs(self) -> bool {
+        match self.actual {
+            Some(Value::Object(_)) => {
+                names(self, false).all(|name| self.member(name).is_theirs())
+            }
+            value => value.is_none_or(is_blank),
         }
     }
 
@@ -109,10 +166,55 @@ impl<'a> Triple<'a> {
     }
 }
 
+fn presence(desired: bool, recorded: bool, actual: bool) -> Same {
+    Same {
+        desired_recorded: desired == recorded,
+        desired_actual: desired == actual,
+        recorded_actual: recorded == actual,
+    }
+}
+
+/// Whether a value says nothing: null, an empty list, an object of nothing else.
+pub(super) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.values().all(is_blank),
+        _ => false,
+    }
+}
+
+/// How many values there are in a value.
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(list) => list.iter().map(size).sum(),
+        Value::Object(object) => object.values().map(size).sum(),
+        _ => 0,
+    }
+}
+
 /// The members of an object, none for anything else.
 fn members(value: Option<&Value>) -> impl Iterator<Item = &str> {
     let object = value.and_then(Value::as_object);
     object.into_iter().flat_map(Map::keys).map(String::as_str)
+}
+
+/// The names that count: those of the desired and the recorded value, with `strict` also the actual one's.
+fn names<'a>(triple: Triple<'a>, strict: bool) -> impl Iterator<Item = &'a str> + use<'a> {
+    let Triple {
+        desired,
+        recorded,
+        actual,
+    } = triple;
+    let in_desired = move |name: &str| desired.is_some_and(|value| value.get(name).is_some());
+    let in_recorded = move |name: &str| recorded.is_some_and(|value| value.get(name).is_some());
+    // In the usual case the two are one value.
+    let recorded_too = recorded
+        .filter(|recorded| !desired.is_some_and(|desired| std::ptr::eq(desired, *recorded)));
+    let actual = if strict { actual } else { None };
+    members(desired)
+        .chain(members(recorded_too).filter(move |name| !in_desired(name)))
+        .chain(members(actual).filter(move |name| !in_desired(name) && !in_recorded(name)))
 }
 
 impl<'p> Walk<'p> {
@@ -122,8 +224,47 @@ impl<'p> Walk<'p> {
             strict,
             sides,
             differences: Vec::new(),
+            unkeyed: BTreeMap::new(),
             path: String::new(),
+            work: 0,
+            bound: STEPS.1,
         }
+    }
+
+    /// The same with the bounds of these values.
+    pub(super) fn bounded(mut self, triple: Triple<'_>) -> Self {
+        self.bound += STEPS.0 * triple.present().map(size).sum::<usize>();
+        self
+    }
+
+    fn bounded_by(mut self, lists: &Lists<'_>) -> Self {
+        let all = [&lists.desired, &lists.recorded, &lists.actual];
+        let all = all.into_iter().flatten().flatten();
+        self.bound += STEPS.0 * all.map(|value| size(value)).sum::<usize>();
+        self
+    }
+
+    /// Takes a step, and tells whether that was one too many.
+    fn spend(&mut self) -> bool {
+        self.work += 1;
+        self.is_exhausted()
+    }
+
+    /// Whether it was given up: what it says then means nothing.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.work > self.bound
+    }
+
+    /// In what sense the values of the field are the same.
+    fn equality(&self) -> Option<Equality> {
+        self.equality_at(&self.path)
+    }
+
+    fn equality_at(&self, path: &str) -> Option<Equality> {
+        if self.scope.equates_nothing() {
+            return None;
+        }
+        self.scope.equality(path)
     }
 
     /// The same for a field below the resource.
@@ -134,22 +275,8 @@ impl<'p> Walk<'p> {
 
     /// The names that count: those of the desired and the recorded value, with `strict` also the actual one's.
     fn names<'a>(&self, triple: Triple<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
-        let Triple {
-            desired,
-            recorded,
-            actual,
-        } = triple;
-        let in_desired = move |name: &str| desired.is_some_and(|value| value.get(name).is_some());
-        let in_recorded = move |name: &str| recorded.is_some_and(|value| value.get(name).is_some());
-        // In the usual case the two are one value.
-        let recorded_too = recorded
-            .filter(|recorded| !desired.is_some_and(|desired| std::ptr::eq(desired, *recorded)));
-        let actual = if self.strict { actual } else { None };
-        members(desired)
-            .chain(members(recorded_too).filter(move |name| !in_desired(name)))
-            .chain(members(actual).filter(move |name| !in_desired(name) && !in_recorded(name)))
+        names(triple, self.strict)
     }
-
     /// Compares the members of a resource, without those that name it.
     pub(super) fn resource(&mut self, triple: Triple<'_>) -> Same {
         let mut same = Same::ALL;
@@ -187,21 +314,24 @@ impl<'p> Walk<'p> {
         let Some(first) = kinds.next() else {
             return Same::ALL;
         };
-        if self.scope.ignores(&self.path) {
+        if self.spend() || self.scope.ignores(&self.path) {
             return Same::ALL;
         }
         let everywhere = triple.desired.is_some()
             && (triple.recorded.is_some() || !self.sides.recorded)
             && (triple.actual.is_some() || !self.sides.actual);
-        let (same, reported) = if kinds.all(|kind| kind == first) {
+        let (mut same, reported) = if kinds.all(|kind| kind == first) {
             match first {
                 Shape::Object => (self.object(triple, report && everywhere), everywhere),
                 Shape::List => self.list(triple, report && everywhere),
-                Shape::Scalar => (scalar::same(triple), false),
+                Shape::Scalar => (scalar::same(triple, self.equality()), false),
             }
         } else {
             (self.mixed(triple), false)
         };
+        if !self.strict && same != Same::ALL {
+            same = same.or(triple.blank());
+        }
         if report && !reported && !self.agree(same) {
             self.report(triple, same);
         }
@@ -212,9 +342,8 @@ impl<'p> Walk<'p> {
         let mut same = triple.presence();
         // An object of which nothing is left that somebody named is no difference to an absent one.
         if !self.strict && triple.actual.is_some() {
-            let names_some = |value: Option<&Value>| members(value).next().is_some();
-            same.desired_actual |= triple.desired.is_none() && names_some(triple.recorded);
-            same.recorded_actual |= triple.recorded.is_none() && names_some(triple.desired);
+            same.desired_actual |= triple.desired.is_none() && triple.recorded.is_some();
+            same.recorded_actual |= triple.recorded.is_none() && triple.desired.is_some();
         }
         for name in self.names(triple) {
             same = same.and(self.member(triple, name, report));
@@ -266,8 +395,13 @@ impl<'p> Walk<'p> {
     }
 
     fn report(&mut self, triple: Triple<'_>, same: Same) {
-        let shown = |value: Option<&Value>| value.cloned().unwrap_or_default();
         let actual = project(self.scope, self.strict, &self.path, triple);
+        let values = [triple.desired.cloned(), triple.recorded.cloned(), actual];
+        self.found(values, same);
+    }
+
+    /// Lists a difference between these values.
+    fn found(&mut self, [desired, recorded, actual]: [Option<Value>; 3], same: Same) {
         let outside = if self.sides.recorded {
             !same.recorded_actual
         } else {
@@ -276,9 +410,10 @@ impl<'p> Walk<'p> {
         self.differences.push(Difference {
             change: Change {
                 pointer: self.path.clone(),
-                desired: shown(triple.desired),
-                recorded: shown(triple.recorded),
+                desired: desired.unwrap_or_default(),
+                recorded: recorded.unwrap_or_default(),
                 actual: actual.unwrap_or_default(),
+                actual_digest: None,
             },
             outside: self.sides.actual && outside,
         });

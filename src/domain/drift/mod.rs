@@ -13,6 +13,7 @@ mod plan;
 mod policy;
 mod report;
 mod rules;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -24,9 +25,13 @@ pub use audit::{
 };
 pub use compare::{Comparison, Desired, Recorded, Unreadable, compare, value_digest};
 pub use plan::{Action, Named, Step};
-pub use policy::{IgnoreRule, ListKind, ListRule, Policy, SeverityRule, Unmanaged};
+pub use policy::{
+    Equality, EqualityRule, IgnoreRule, Keys, ListKind, ListRule, Policy, RedactRule, SeverityRule,
+    Unmanaged,
+};
 pub use report::{
     Acknowledged, Change, DriftReport, Item, Kind, Onset, REPORT_SCHEMA, Severity, Status, Summary,
-    Verdict,
+    UnusedRule, Verdict,
 };
 pub use rules::DriftRules;
+pub use shown::{KEPT, Placeholder, Withheld};

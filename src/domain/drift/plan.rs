@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Withheld;
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "camelCase")]
@@ -14,7 +16,8 @@ pub enum Action {
     },
     /// Changes the live resource.
     Update {
-        /// An RFC 6902 patch of the live attributes.
+        /// An RFC 6902 patch of the live attributes. An operation on an element of a keyed list also has a `pointer`, which
+        /// names the element by its key. One without the `value` that it needs is about a value that is withheld.
         patch: Value,
     },
     /// Deletes the live resource.
@@ -52,4 +55,7 @@ pub struct Step {
     /// What should be known before it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Values that the step needs and that the policy hides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Withheld>,
 }

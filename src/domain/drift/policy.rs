@@ -1,8 +1,17 @@
-//! What a tenant's operators decided about its drift: what does not matter, what matters how much, and how lists compare.
+//! What a tenant's operators decided about its drift: what does not matter, what matters how much, and how lists and values compare.
+
+mod check;
+mod globs;
+mod keys;
+mod redact;
+mod scope;
 
 use serde::{Deserialize, Serialize};
-use wildmatch::WildMatch;
 
+use self::globs::fits;
+pub use self::keys::Keys;
+pub use self::redact::RedactRule;
+pub(super) use self::scope::Scope;
 use super::report::{Kind, Severity, Verdict};
 
 /// A tenant's drift policy. The default compares everything, lists by position, and only reports what is unmanaged.
@@ -15,6 +24,15 @@ pub struct Policy {
     /// Lists that do not compare by position.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ListRule>,
+    /// Fields whose values are the same though they are spelt otherwise; the first rule that fits wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub equality: Vec<EqualityRule>,
+    /// Fields of which nothing but a digest is ever shown or stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redact: Vec<RedactRule>,
+    /// Compare every live field in audits too, also those that neither the desired nor the recorded state names.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
     /// How much it matters; the first rule that fits wins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub severities: Vec<SeverityRule>,
@@ -47,8 +65,43 @@ pub struct IgnoreRule {
 pub enum ListKind {
     /// The order does not matter.
     Set,
-    /// By the value of this member, which is unique in the list.
-    KeyedBy(String),
+    /// By the values of these members. Elements with equal keys are compared among themselves, and so are those without one.
+    KeyedBy(Keys),
+}
+
+/// In what sense two values are the same. A value that is none of the kind is compared as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Equality {
+    /// `80` and `"80"`: whole numbers and their decimal texts, of any size.
+    IntegerString,
+    /// `1000M` and `1G`, `1000m` and `1`, `1024Ki` and `1Mi`: Kubernetes quantities.
+    Quantity,
+    /// `2026-01-31T08:00:00Z` and `2026-01-31T09:00:00.0+01:00`: RFC 3339 times.
+    Instant,
+    /// `1h30m`, `90m` and `PT1H30M`: durations as Go writes them, or ISO 8601.
+    Duration,
+    /// `Web` and `web`.
+    CaseInsensitive,
+    /// `2001:DB8:0::1` and `2001:db8::1`, also before a prefix length: addresses and CIDR blocks.
+    Ip,
+}
+
+/// A field whose values are the same though they are spelt otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EqualityRule {
+    /// The resource type, as a glob; absent for every type.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+    /// The manifest id, as a glob; absent for every id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The field, as a JSON pointer whose members are globs.
+    pub pointer: String,
+    /// How it compares.
+    #[serde(rename = "as")]
+    pub kind: Equality,
 }
 
 /// A list that does not compare by position.
@@ -98,59 +151,7 @@ pub enum Unmanaged {
     Delete,
 }
 
-/// One resource's view of a policy: only the rules that can concern it, so that most resources ask none.
-pub(super) struct Scope<'a> {
-    ignored: Vec<&'a str>,
-    lists: Vec<&'a ListRule>,
-    pub(super) ignores_all: bool,
-}
-
 impl Policy {
-    /// The first thing that makes no sense in the policy, as a JSON pointer and the reason.
-    pub fn check(&self) -> Result<(), (String, &'static str)> {
-        let bad = |pointer: &str| !(pointer.is_empty() || pointer.starts_with('/'));
-        for (at, rule) in self.ignore.iter().enumerate() {
-            if rule.pointer.as_deref().is_some_and(bad) {
-                let reason = "a JSON pointer is expected: empty, or starting with `/`";
-                return Err((format!("/ignore/{at}/pointer"), reason));
-            }
-            if rule.resource_type.is_none() && rule.id.is_none() && rule.pointer.is_none() {
-                return Err((
-                    format!("/ignore/{at}"),
-                    "a type, an id or a pointer is expected: this rule would ignore everything",
-                ));
-            }
-        }
-        for (at, rule) in self.lists.iter().enumerate() {
-            if !rule.pointer.starts_with('/') {
-                let reason = "a JSON pointer to a list is expected, starting with `/`";
-                return Err((format!("/lists/{at}/pointer"), reason));
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn scope(&self, resource_type: &str, id: &str) -> Scope<'_> {
-        let mut scope = Scope {
-            ignored: Vec::new(),
-            lists: Vec::new(),
-            ignores_all: false,
-        };
-        for rule in &self.ignore {
-            if fits(rule.resource_type.as_deref(), resource_type) && fits(rule.id.as_deref(), id) {
-                match rule.pointer.as_deref() {
-                    None | Some("") => scope.ignores_all = true,
-                    Some(pointer) => scope.ignored.push(pointer),
-                }
-            }
-        }
-        let lists = self.lists.iter();
-        scope
-            .lists
-            .extend(lists.filter(|rule| fits(rule.resource_type.as_deref(), resource_type)));
-        scope
-    }
-
     pub(super) fn severity(
         &self,
         resource_type: &str,
@@ -181,59 +182,5 @@ impl Policy {
     pub(super) fn rank(&self, resource_type: &str) -> usize {
         let place = self.order.iter().position(|name| name == resource_type);
         place.unwrap_or(self.order.len())
-    }
-}
-
-impl Scope<'_> {
-    /// Whether the field does not matter.
-    pub(super) fn ignores(&self, pointer: &str) -> bool {
-        self.ignored.iter().any(|glob| matches(glob, pointer))
-    }
-
-    /// Whether the pointer goes through no list that does not compare by position.
-    pub(super) fn is_by_position(&self, pointer: &str) -> bool {
-        let ends = pointer.match_indices('/').map(|(end, _)| &pointer[..end]);
-        self.lists.is_empty()
-            || ends
-                .filter(|path| !path.is_empty())
-                .all(|path| self.list(path).is_none())
-    }
-
-    /// Whether every field matters.
-    pub(super) fn ignores_nothing(&self) -> bool {
-        self.ignored.is_empty()
-    }
-
-    /// How the list compares; `None` for by position.
-    pub(super) fn list(&self, pointer: &str) -> Option<&ListKind> {
-        let rule = self
-            .lists
-            .iter()
-            .find(|rule| matches(&rule.pointer, pointer));
-        rule.map(|rule| &rule.kind)
-    }
-}
-
-fn fits(glob: Option<&str>, text: &str) -> bool {
-    glob.is_none_or(|glob| glob == text || WildMatch::new(glob).matches(text))
-}
-
-/// Whether a pointer glob matches a whole pointer. Escapes (`~0`, `~1`) are matched as they stand.
-fn matches(glob: &str, pointer: &str) -> bool {
-    let glob: Vec<&str> = glob.split('/').skip(1).collect();
-    let pointer: Vec<&str> = pointer.split('/').skip(1).collect();
-    members_match(&glob, &pointer)
-}
-
-fn members_match(glob: &[&str], pointer: &[&str]) -> bool {
-    match (glob.split_first(), pointer.split_first()) {
-        (None, None) => true,
-        (Some((&"**", rest)), _) => {
-            (0..=pointer.len()).any(|skipped| members_match(rest, &pointer[skipped..]))
-        }
-        (Some((first, glob)), Some((member, pointer))) => {
-            fits(Some(first), member) && members_match(glob, pointer)
-        }
-        _ => false,
     }
 }

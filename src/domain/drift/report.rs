@@ -150,10 +150,12 @@ impl Status {
     }
 }
 
-/// A field that is not the same in all states. An absent value is null.
+/// A field that is not the same in all states. An absent value is null. A value that is not shown as it is has a
+/// [`super::Placeholder`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// The field, as a JSON pointer.
+    /// The field, as a JSON pointer. An element of a keyed list is named by its key: `/ports/[port=80,protocol=TCP]/name`.
     pub pointer: String,
     /// Its desired value.
     pub desired: Value,
@@ -161,6 +163,28 @@ pub struct Change {
     pub recorded: Value,
     /// Its actual value, as far as the desired or the recorded state names it; null without an actual state.
     pub actual: Value,
+    /// The SHA-256 that an acknowledgement of the actual value names, where that is not shown as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual_digest: Option<Digest>,
+}
+
+/// A rule of the policy, or an acknowledgement, that could not be used as it is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnusedRule {
+    /// The rule, as a JSON pointer into the policy; `None` for an acknowledgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Where in the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The first resource that it concerns, as `type/id`; `None` for a rule that no resource can use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// How many resources it concerns.
+    pub resources: u64,
+    /// Why, and what was done instead.
+    pub reason: String,
 }
 
 /// Since when a drift is there, as far as audits can tell.
@@ -279,6 +303,9 @@ pub struct DriftReport {
     pub items: Vec<Item>,
     /// In numbers.
     pub summary: Summary,
+    /// Rules that could not be used as they are meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unused_rules: Vec<UnusedRule>,
     /// What the observer could not see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ObservationError>,

@@ -145,6 +145,7 @@ impl Auditor {
             }
             None => Memory::default(),
         };
+        drift.cut(&inspected.rules.policy);
         let finished_at = self.clock.now();
         // Onsets go by when the live system was seen, which the end of the audit may be long after.
         let seen_at = drift.observed_at.unwrap_or(started_at).min(finished_at);

@@ -7,15 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::read_only::ReadOnly;
+use super::blocking::off_thread;
 use super::bucket::Bucket;
 use super::fallback;
 use super::proven::{DamagedReads, Guard, Proven};
 use crate::domain::content::Content;
 use crate::domain::drift::{
-    ActualState, Comparison, Desired, DriftReport, DriftRules, Recorded, compare,
+    ActualState, Comparison, Desired, DriftReport, DriftRules, Recorded, Unreadable, compare,
 };
 use crate::domain::integrity::RowDamage;
-use crate::domain::{Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, VersionRef};
+use crate::domain::{
+    Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, Timestamp, VersionRef,
+};
 use crate::ports::{
     ActualStateSource, Clock, Error, ErrorKind, Fault, Hint, ObserveRequest, ReadSession, Result,
     SnapshotStore, StateReader, TenantDocuments,
@@ -52,7 +55,7 @@ pub struct Inspected {
     tenant: TenantId,
     /// The version that is desired, and its content; `None` when the tenant has no manifest.
     desired: Option<Entry>,
-    recorded: Option<Ledger>,
+    recorded: Option<Arc<Ledger>>,
     /// What its decisions say.
     pub rules: DriftRules,
     /// A decision ended the tenant.
@@ -191,14 +194,14 @@ impl Inspector {
                 }
                 let versions = (applied, desired);
                 let ledger = self.ledger(&tenant, apply, versions, &moved, &mut damaged);
-                Some(ledger.await?)
+                Some(Arc::new(ledger.await?))
             }
             None if newest == Seq::default() => None,
-            _ => Some(Ledger {
+            _ => Some(Arc::new(Ledger {
                 version: Seq::default(),
                 resources: Resources::new(),
                 content: Err(format!("the row of applies/{newest} is lost")),
-            }),
+            })),
         };
         let rules = DriftRules::fold(&decisions);
         for seq in &rules.unread {
@@ -368,26 +371,17 @@ impl Inspector {
             _ => None,
         };
         let desired = other.as_ref().or(desired.as_ref());
-        let comparison = Comparison {
-            tenant,
-            desired: desired.map(|entry| Desired {
-                version: entry.meta.seq,
-                content: &entry.content,
-            }),
-            recorded: recorded.as_ref().map(|ledger| Recorded {
-                version: ledger.version,
-                resources: &ledger.resources,
-                content: ledger.content.as_ref().map_err(String::as_str),
-            }),
-            actual,
-            policy: &rules.policy,
-            acknowledgements: &rules.acknowledgements,
+        let all = Together {
+            tenant: tenant.clone(),
+            desired: desired.cloned(),
+            recorded: recorded.clone(),
+            actual: actual.cloned(),
+            rules: rules.clone(),
             now: self.clock.now(),
-            strict: question.strict,
-            all: question.all,
-            plan: question.plan,
+            question,
         };
-        let report = compare(&comparison).map_err(|error| {
+        let compared = off_thread(all.len(), move || all.compare()).await;
+        let report = compared.map_err(|error| {
             Error::new(ErrorKind::Damaged, format!("compare {tenant}: {error}"))
                 .hint(look_into(tenant))
         })?;
@@ -417,6 +411,50 @@ impl Inspector {
             })
         })?;
         self.proven(entry, damaged).await
+    }
+}
+
+/// All that a comparison needs, so that another thread can make it.
+struct Together {
+    tenant: TenantId,
+    desired: Option<Entry>,
+    recorded: Option<Arc<Ledger>>,
+    actual: Option<ActualState>,
+    rules: DriftRules,
+    now: Timestamp,
+    question: Question,
+}
+
+impl Together {
+    /// The bytes that are read.
+    fn len(&self) -> usize {
+        let desired = self.desired.as_ref().map_or(0, |entry| entry.content.len());
+        let applied = self.recorded.as_ref().map(|ledger| &ledger.content);
+        let applied = applied.map_or(0, |content| content.as_ref().map_or(0, Content::len));
+        let actual = self.actual.as_ref().map_or(0, ActualState::bytes);
+        desired + applied + actual
+    }
+
+    fn compare(&self) -> std::result::Result<DriftReport, Unreadable> {
+        compare(&Comparison {
+            tenant: &self.tenant,
+            desired: self.desired.as_ref().map(|entry| Desired {
+                version: entry.meta.seq,
+                content: &entry.content,
+            }),
+            recorded: self.recorded.as_ref().map(|ledger| Recorded {
+                version: ledger.version,
+                resources: &ledger.resources,
+                content: ledger.content.as_ref().map_err(String::as_str),
+            }),
+            actual: self.actual.as_ref(),
+            policy: &self.rules.policy,
+            acknowledgements: &self.rules.acknowledgements,
+            now: self.now,
+            strict: self.question.strict,
+            all: self.question.all,
+            plan: self.question.plan,
+        })
     }
 }
 

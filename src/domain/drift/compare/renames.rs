@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::documents::Collections;
 use super::{Findings, without_id};
 use crate::domain::Resources;
-use crate::domain::drift::fields::{Triple, target};
+use crate::domain::drift::fields::{Triple, operations, read as read_live};
 use crate::domain::drift::plan::{Action, Named, Step};
-use crate::domain::drift::{Status, Verdict};
+use crate::domain::drift::{Status, Verdict, shown};
 
 /// A recorded resource that is not desired any more.
 struct Old<'a> {
@@ -91,6 +91,7 @@ impl<'a> Findings<'a, '_> {
                 taken.insert((of_type.clone(), old.external_id.to_owned()));
                 self.change(new, old, wanted, &mut steps);
                 step.action = Action::Record;
+                step.withheld.clear();
                 step.external_id = Some(old.external_id.to_owned());
             }
             steps.push(step);
@@ -111,6 +112,7 @@ impl<'a> Findings<'a, '_> {
                     external_id: Some(old.external_id.to_owned()),
                     renamed_from: Some(named((old.of_type, old.id))),
                     reason: None,
+                    withheld: Vec::new(),
                 });
             }
         }
@@ -136,6 +138,7 @@ impl<'a> Findings<'a, '_> {
                     "it is {}/{} now, and live as {}",
                     new.resource_type, new.manifest_id, old.external_id
                 )),
+                withheld: Vec::new(),
             });
         }
         steps.retain(|step| {
@@ -204,35 +207,38 @@ impl<'a> Findings<'a, '_> {
         let raw = comparison
             .actual
             .and_then(|actual| actual.resources.get(of_type)?.get(old.external_id));
-        let (Some(desired), Some(Ok(live))) = (
-            read(wanted, of_type, id),
-            raw.map(|raw| Value::deserialize(&**raw)),
-        ) else {
+        let (Some(desired), Some(raw)) = (read(wanted, of_type, id), raw) else {
+            return;
+        };
+        let (scope, strict) = (
+            comparison.policy.scope(of_type, id),
+            comparison.is_strict(),
+        );
+        let named = [Some(&desired), old.applied.as_ref()];
+        let Ok(live) = read_live(raw, &scope, strict, named) else {
             return;
         };
         if live.is_null() {
             return;
         }
-        let scope = comparison.policy.scope(of_type, id);
         let triple = Triple {
             desired: Some(&desired),
             recorded: old.applied.as_ref(),
             actual: Some(&live),
         };
-        let target = target(&scope, comparison.strict, &[], triple);
-        let patch = json_patch::diff(&live, &target);
-        if patch.0.is_empty() {
+        let operations = operations(&scope, strict, &[], triple);
+        if operations.is_empty() {
             return;
         }
+        let (patch, withheld) = shown::patch(&scope, operations);
         steps.push(Step {
-            action: Action::Update {
-                patch: serde_json::to_value(&patch).unwrap_or_default(),
-            },
+            action: Action::Update { patch },
             resource_type: of_type.to_owned(),
             manifest_id: Some(id.to_owned()),
             external_id: Some(old.external_id.to_owned()),
             renamed_from: Some(named((old.of_type, old.id))),
             reason: None,
+            withheld,
         });
     }
 }

@@ -7,9 +7,13 @@ use serde_json::{Value, json};
 use super::documents::Resource;
 use super::{Comparison, is_name};
 use crate::domain::Digest;
-use crate::domain::drift::fields::{Difference, Same, Sides, Triple, Walk, digest, project};
+use crate::domain::drift::fields::{
+    Difference, Form, Same, Sides, Triple, Unkeyed, Walk, digest, find, goes_by_place, project, read,
+};
 use crate::domain::drift::policy::Scope;
-use crate::domain::drift::{Acknowledged, Acknowledgement, Change, Kind, Verdict};
+use crate::domain::drift::{
+    Acknowledged, Acknowledgement, Change, Kind, ListKind, UnusedRule, Verdict, shown,
+};
 
 /// A resource's attributes in the three states, as far as it is there.
 pub(super) struct Found<'a> {
@@ -38,6 +42,8 @@ pub(super) struct Resolved<'a> {
     /// Who accepted them, when others were not.
     pub(super) accepted_fields: Vec<Acknowledged>,
     pub(super) reason: Option<String>,
+    /// Rules and acknowledgements that could not be used.
+    pub(super) unused: Vec<UnusedRule>,
 }
 
 impl Resolved<'_> {
@@ -52,17 +58,21 @@ impl Resolved<'_> {
             accepted: Vec::new(),
             accepted_fields: Vec::new(),
             reason: Some(reason),
+            unused: Vec::new(),
         }
     }
 }
 
 impl<'a> Found<'a> {
-    /// Reads the desired and the recorded attributes; the live ones were read.
+    /// Reads the attributes, those that are live as far as somebody names them. Fails when the desired or the recorded ones
+    /// cannot be read; the inner error says why those that are live cannot.
     pub(super) fn read(
         resource: &Resource<'a>,
         is_observed: bool,
-        live: Option<(&'a str, Value)>,
-    ) -> Result<Self, String> {
+        live: Option<(&'a str, &RawValue)>,
+        scope: &Scope<'_>,
+        strict: bool,
+    ) -> Result<Result<Self, String>, String> {
         let value = |raw: &RawValue| Value::deserialize(raw).map_err(|error| error.to_string());
         let desired = resource.desired.map(value).transpose()?;
         let is_recorded = resource.external_id.is_some();
@@ -86,13 +96,22 @@ impl<'a> Found<'a> {
             live: None,
             is_elsewhere: false,
         };
-        if let Some((external_id, attributes)) = live {
+        if let Some((external_id, raw)) = live {
             found.is_elsewhere = resource
                 .external_id
                 .is_some_and(|recorded| recorded != external_id);
-            found.live = Some((external_id, attributes));
+            let named = [found.desired(), found.recorded()];
+            match read(raw, scope, strict, named) {
+                Ok(attributes) => found.live = Some((external_id, attributes)),
+                Err((pointer, why)) => {
+                    let message = format!(
+                        "the live attributes of `{external_id}` cannot be read at {pointer}: {why}"
+                    );
+                    return Ok(Err(message));
+                }
+            }
         }
-        Ok(found)
+        Ok(Ok(found))
     }
 
     pub(super) fn desired(&self) -> Option<&Value> {
@@ -144,11 +163,16 @@ impl<'a> Found<'a> {
             recorded: triple.recorded.is_some(),
             actual: actual.is_some(),
         };
-        let mut walk = Walk::new(scope, comparison.strict, sides);
+        let strict = comparison.is_strict();
+        let mut walk = Walk::new(scope, strict, sides).bounded(triple);
         let mut same = match triple.present().count() {
             0 | 1 => Same::ALL,
             _ => walk.resource(triple),
         };
+        if walk.is_exhausted() {
+            let reason = "comparing it takes too much work: its lists have too many elements that nothing tells apart; a key for them (`lists` in the policy) does";
+            return Resolved::without_comparison(Verdict::Unknown, reason.to_owned());
+        }
         // A missing resource is a value of its own.
         let there = triple.presence();
         same = same.and(there);
@@ -179,12 +203,64 @@ impl<'a> Found<'a> {
             accepted: Vec::new(),
             accepted_fields: Vec::new(),
             reason: None,
+            unused: self.unused(comparison, scope, &walk),
         };
         if verdict.is_drift() {
             self.accept(&mut resolved, comparison, scope, triple, &differences);
         }
-        resolved.changes = differences.into_iter().map(|found| found.change).collect();
+        let changes = differences.into_iter().map(|found| found.change);
+        resolved.changes = changes.map(|change| shown::change(scope, change)).collect();
         resolved
+    }
+
+    /// Rules that key a list whose elements have not that key, and acknowledgements of a place that is none.
+    fn unused(
+        &self,
+        comparison: &Comparison<'_>,
+        scope: &Scope<'_>,
+        walk: &Walk<'_>,
+    ) -> Vec<UnusedRule> {
+        let resource = format!("{}/{}", self.resource_type, self.id);
+        let mut unused = Vec::new();
+        for ((rule, unkeyed), list) in &walk.unkeyed {
+            let Some(ListKind::KeyedBy(keys)) =
+                comparison.policy.lists.get(*rule).map(|rule| &rule.kind)
+            else {
+                continue;
+            };
+            let reason = match unkeyed {
+                Unkeyed::All => format!(
+                    "no element of the list has {keys}, which would be their key: they are compared as a set"
+                ),
+                Unkeyed::Some => format!(
+                    "some elements of the list lack {keys}, which would be their key: those are compared among themselves"
+                ),
+                Unkeyed::Alike => format!(
+                    "some elements of the list have the same {keys}: those are compared among themselves"
+                ),
+            };
+            unused.push(UnusedRule {
+                rule: Some(format!("/lists/{rule}")),
+                pointer: Some(list.clone()),
+                resource: Some(resource.clone()),
+                resources: 1,
+                reason,
+            });
+        }
+        let in_force = comparison.acknowledgements.iter().filter(|accepted| {
+            (accepted.resource_type.as_str(), accepted.id.as_str()) == (self.resource_type, self.id)
+                && comparison.now < accepted.until
+        });
+        for accepted in in_force.filter(|accepted| goes_by_place(scope, &accepted.pointer)) {
+            unused.push(UnusedRule {
+                rule: None,
+                pointer: Some(accepted.pointer.clone()),
+                resource: Some(resource.clone()),
+                resources: 1,
+                reason: "an acknowledgement names a place in a list whose elements have none: it has no effect".to_owned(),
+            });
+        }
+        unused
     }
 
     fn kind(&self, verdict: Verdict) -> Option<Kind> {
@@ -214,41 +290,39 @@ impl<'a> Found<'a> {
         triple: Triple<'_>,
         differences: &[Difference],
     ) {
-        let mut path = String::new();
-        let mut live = project(scope, comparison.strict, "", triple).unwrap_or_default();
+        let mut live = project(scope, comparison.is_strict(), "", triple).unwrap_or_default();
         if let Some(object) = live.as_object_mut() {
             object.retain(|name, _| !is_name(name));
         }
-        let whole = match resolved.external_id {
+        let whole = |form: Form| match resolved.external_id {
             Some(external_id) => {
-                let attributes = digest(scope, &mut path, &live);
+                let attributes = digest(scope, &mut String::new(), &live, form);
                 Digest::of(format!("{external_id}\n{attributes}").as_bytes())
             }
             None => Digest::of(b"null"),
         };
-        resolved.actual_digest = Some(whole);
+        let whole = [whole(Form::Current), whole(Form::Older)];
+        resolved.actual_digest = Some(whole[0]);
         let in_force = comparison.acknowledgements.iter().filter(|accepted| {
             (accepted.resource_type.as_str(), accepted.id.as_str()) == (self.resource_type, self.id)
                 && comparison.now < accepted.until
         });
         let holds = |accepted: &&Acknowledgement| {
             if accepted.pointer.is_empty() {
-                return accepted.value == whole;
+                return whole.contains(&accepted.value);
             }
             // What a report showed under this pointer is what was accepted.
             let shown = differences
                 .iter()
                 .find(|found| found.change.pointer == accepted.pointer);
             let value = match shown {
-                Some(found) => Some(&found.change.actual),
-                // Places in lists that do not go by position mean something else in the live list.
-                None if scope.is_by_position(&accepted.pointer) => {
-                    Some(live.pointer(&accepted.pointer).unwrap_or(&Value::Null))
-                }
-                None => None,
+                Some(found) => Some(found.change.actual.clone()),
+                None => find(scope, &live, &accepted.pointer),
             };
             value.is_some_and(|value| {
-                accepted.value == digest(scope, &mut accepted.pointer.clone(), value)
+                [Form::Current, Form::Older].into_iter().any(|form| {
+                    accepted.value == digest(scope, &mut accepted.pointer.clone(), &value, form)
+                })
             })
         };
         let holding: Vec<&Acknowledgement> = in_force.filter(holds).collect();

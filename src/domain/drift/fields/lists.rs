@@ -1,4 +1,4 @@
-//! Lists: by position, as sets, or keyed by a member.
+//! Lists: by position, as sets, or keyed by members.
 //!
 //! Elements are aligned when it is known which is which: by their keys, or by position when all lists are equally long.
 //! Otherwise they are matched: two elements belong together when they say the same.
@@ -7,42 +7,111 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::matching::{Matched, matching};
-use super::{Same, Triple, Walk, scalar};
+use super::matching::{Matched, Names, matching};
+use super::{Same, Triple, Walk, token};
 use crate::domain::drift::ListKind;
-use crate::domain::drift::policy::Scope;
+use crate::domain::drift::policy::{Keys, Scope};
 
-/// An element and its counterparts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Element<'a> {
-    /// Its place in pointers: that in the desired list; those that only others have come after it.
-    pub(super) place: usize,
-    /// Its place in the live list.
-    pub(super) live_place: Option<usize>,
-    pub(super) triple: Triple<'a>,
+/// Elements in the three states.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lists<'a> {
+    pub(super) desired: Option<Vec<&'a Value>>,
+    pub(super) recorded: Option<Vec<&'a Value>>,
+    pub(super) actual: Option<Vec<&'a Value>>,
 }
 
-/// Which element is which, if that is known.
+/// Elements that belong together.
+#[derive(Debug)]
+pub(super) enum Part<'a> {
+    /// One, and its counterparts.
+    One {
+        /// The member that names it in pointers.
+        token: String,
+        /// Its place in the live list.
+        live_place: Option<usize>,
+        triple: Triple<'a>,
+    },
+    /// Several that have the same key, or none: which is which is found out by what they say.
+    Several {
+        token: String,
+        /// Their places in the live list.
+        live_places: Vec<usize>,
+        lists: Lists<'a>,
+    },
+}
+
+/// How the elements of a list find their counterparts.
+pub(super) enum Alignment<'a> {
+    /// It is known which is which.
+    Parts(Vec<Part<'a>>),
+    /// By what they say, in this order.
+    Sequence,
+    /// By what they say, in any order.
+    Set,
+}
+
+/// Why a rule that keys a list is not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::domain::drift) enum Unkeyed {
+    /// No element has the key.
+    All,
+    /// Some have not.
+    Some,
+    /// Some have the same.
+    Alike,
+}
+
+impl<'a> Lists<'a> {
+    pub(super) fn of(triple: Triple<'a>) -> Self {
+        let list = |value: Option<&'a Value>| value.map(|list| elements(list).iter().collect());
+        Self {
+            desired: list(triple.desired),
+            recorded: list(triple.recorded),
+            actual: list(triple.actual),
+        }
+    }
+
+    pub(super) fn presence(&self) -> Same {
+        super::presence(
+            self.desired.is_some(),
+            self.recorded.is_some(),
+            self.actual.is_some(),
+        )
+    }
+
+    /// The lists as values of their own.
+    pub(super) fn to_values(&self) -> [Option<Value>; 3] {
+        [&self.desired, &self.recorded, &self.actual].map(|list| {
+            let list = list.as_ref()?.iter().copied().cloned();
+            Some(Value::Array(list.collect()))
+        })
+    }
+}
+
+/// Which element is which, if that is known. A rule that names a key which the elements have not takes them as a set.
 pub(super) fn aligned<'a>(
     scope: &Scope<'_>,
     path: &str,
     triple: Triple<'a>,
-) -> Option<Vec<Element<'a>>> {
+) -> (Alignment<'a>, Option<(usize, Unkeyed)>) {
     match scope.list(path) {
-        Some(ListKind::Set) => None,
-        Some(ListKind::KeyedBy(key)) => by_key(key, triple).or_else(|| by_position(triple)),
-        None => by_position(triple),
+        Some((_, ListKind::Set)) => (Alignment::Set, None),
+        Some((rule, ListKind::KeyedBy(keys))) => {
+            let (alignment, unkeyed) = by_key(scope, path, keys, triple);
+            (alignment, unkeyed.map(|unkeyed| (rule, unkeyed)))
+        }
+        None => (by_position(triple), None),
     }
 }
 
-fn by_position(triple: Triple<'_>) -> Option<Vec<Element<'_>>> {
+fn by_position(triple: Triple<'_>) -> Alignment<'_> {
     let mut lengths = triple.present().map(|list| elements(list).len());
     let length = lengths.next().unwrap_or_default();
     if !lengths.all(|other| other == length) {
-        return None;
+        return Alignment::Sequence;
     }
-    let all = (0..length).map(|place| Element {
-        place,
+    let all = (0..length).map(|place| Part::One {
+        token: place.to_string(),
         live_place: triple.actual.map(|_| place),
         triple: Triple {
             desired: triple.desired.and_then(|list| list.get(place)),
@@ -50,61 +119,123 @@ fn by_position(triple: Triple<'_>) -> Option<Vec<Element<'_>>> {
             actual: triple.actual.and_then(|list| list.get(place)),
         },
     });
-    Some(all.collect())
+    Alignment::Parts(all.collect())
 }
 
-fn by_key<'a>(key: &str, triple: Triple<'a>) -> Option<Vec<Element<'a>>> {
-    let of = |list: Option<&'a Value>| list.map_or(Some(Keyed::new()), |list| keyed(list, key));
-    let (desired, recorded, actual) = (
-        of(triple.desired)?,
-        of(triple.recorded)?,
-        of(triple.actual)?,
-    );
-    let in_order = |list: &Keyed<'a>| {
-        let mut keys: Vec<(usize, String)> = list
-            .iter()
-            .map(|(key, (place, _))| (*place, key.clone()))
-            .collect();
-        keys.sort_unstable();
-        keys.into_iter().map(|(_, key)| key)
-    };
-    let mut keys: Vec<String> = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for list in [&desired, &recorded, &actual] {
-        keys.extend(in_order(list).filter(|key| seen.insert(key.clone())));
-    }
-    let all = keys.into_iter().enumerate().map(|(place, key)| Element {
-        place,
-        live_place: actual.get(&key).map(|(place, _)| *place),
-        triple: Triple {
-            desired: desired.get(&key).map(|(_, element)| *element),
-            recorded: recorded.get(&key).map(|(_, element)| *element),
-            actual: actual.get(&key).map(|(_, element)| *element),
-        },
-    });
-    Some(all.collect())
+/// The places of elements with one key, in the three states.
+struct Group<'a> {
+    first: &'a Value,
+    places: [Places; 3],
 }
 
-/// The elements of a list by the value of their key, with their places.
-pub(super) type Keyed<'a> = BTreeMap<String, (usize, &'a Value)>;
+/// Mostly one.
+#[derive(Default)]
+struct Places {
+    first: Option<usize>,
+    more: Vec<usize>,
+}
 
-/// The elements by key; `None` when an element has none, or two have the same.
-pub(super) fn keyed<'a>(list: &'a Value, key: &str) -> Option<Keyed<'a>> {
-    let mut keyed = Keyed::new();
-    for (place, element) in elements(list).iter().enumerate() {
-        let name = match element.get(key)? {
-            Value::String(name) => format!("s{name}"),
-            Value::Number(number) => match scalar::whole(number) {
-                Some(number) => format!("n{number}"),
-                None => format!("n{number}"),
-            },
-            _ => return None,
-        };
-        if keyed.insert(name, (place, element)).is_some() {
-            return None;
+impl Places {
+    fn push(&mut self, place: usize) {
+        match self.first {
+            None => self.first = Some(place),
+            Some(_) => self.more.push(place),
         }
     }
-    Some(keyed)
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+}
+
+fn by_key<'a>(
+    scope: &Scope<'_>,
+    path: &str,
+    keys: &Keys,
+    triple: Triple<'a>,
+) -> (Alignment<'a>, Option<Unkeyed>) {
+    let states = [triple.desired, triple.recorded, triple.actual];
+    let states = states.map(|list| list.map(elements).unwrap_or_default());
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut without: [Vec<usize>; 3] = Default::default();
+    for (state, list) in states.iter().enumerate() {
+        for (place, element) in list.iter().enumerate() {
+            let Some(key) = token::key(scope, path, keys, element) else {
+                if !element.is_null() {
+                    without[state].push(place);
+                }
+                continue;
+            };
+            let group = *known.entry(key).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Group {
+                    first: element,
+                    places: Default::default(),
+                });
+            }
+            groups[group].places[state].push(place);
+        }
+    }
+    drop(known);
+    let lacks = without.iter().any(|places| !places.is_empty());
+    if lacks && groups.is_empty() {
+        return (Alignment::Set, Some(Unkeyed::All));
+    }
+    // What the live system gave a key is compared with what has none.
+    let is_open = !without[0].is_empty() || !without[1].is_empty();
+    let of = |state: usize, place: Option<usize>| place.and_then(|place| states[state].get(place));
+    let (mut parts, mut is_alike) = (Vec::with_capacity(groups.len()), false);
+    for group in groups {
+        let [desired, recorded, actual] = &group.places;
+        if is_open && desired.first.is_none() && recorded.first.is_none() {
+            without[2].extend(actual.all());
+            continue;
+        }
+        let token = token::of(keys, group.first);
+        if group.places.iter().all(|places| places.more.is_empty()) {
+            parts.push(Part::One {
+                token,
+                live_place: actual.first,
+                triple: Triple {
+                    desired: of(0, desired.first),
+                    recorded: of(1, recorded.first),
+                    actual: of(2, actual.first),
+                },
+            });
+        } else {
+            is_alike = true;
+            let all = group.places.each_ref().map(|places| places.all().collect());
+            parts.push(several(token, &states, &all));
+        }
+    }
+    if lacks {
+        without[2].sort_unstable();
+        parts.push(several(token::WITHOUT_KEY.to_owned(), &states, &without));
+    }
+    let unkeyed = match (lacks, is_alike) {
+        (true, _) => Some(Unkeyed::Some),
+        (false, true) => Some(Unkeyed::Alike),
+        (false, false) => None,
+    };
+    (Alignment::Parts(parts), unkeyed)
+}
+
+fn several<'a>(token: String, states: &[&'a [Value]; 3], places: &[Vec<usize>; 3]) -> Part<'a> {
+    let of = |state: usize| {
+        let all = places[state].iter().filter_map(|place| states[state].get(*place));
+        let all: Vec<&'a Value> = all.collect();
+        (!all.is_empty()).then_some(all)
+    };
+    Part::Several {
+        token,
+        live_places: places[2].clone(),
+        lists: Lists {
+            desired: of(0),
+            recorded: of(1),
+            actual: of(2),
+        },
+    }
 }
 
 pub(super) fn elements(list: &Value) -> &[Value] {
@@ -114,106 +245,124 @@ pub(super) fn elements(list: &Value) -> &[Value] {
 impl Walk<'_> {
     /// Compares lists. The second answer tells whether their differences were listed, if `report` asked for it.
     pub(super) fn list(&mut self, triple: Triple<'_>, report: bool) -> (Same, bool) {
-        let Some(elements) = aligned(self.scope, &self.path, triple) else {
-            return (self.unaligned(triple), false);
+        let (alignment, unkeyed) = aligned(self.scope, &self.path, triple);
+        if let Some(unkeyed) = unkeyed {
+            self.unkeyed
+                .entry(unkeyed)
+                .or_insert_with(|| self.path.clone());
+        }
+        let parts = match alignment {
+            Alignment::Parts(parts) => parts,
+            Alignment::Sequence => return (self.unaligned(&Lists::of(triple), false), false),
+            Alignment::Set => return (self.unaligned(&Lists::of(triple), true), false),
         };
         let mut same = triple.presence();
-        for element in elements {
-            same = same.and(self.element(element, report));
+        for part in parts {
+            same = same.and(match part {
+                Part::One { token, triple, .. } => self.element(&token, triple, report),
+                Part::Several { token, lists, .. } => self.several(&token, &lists, report),
+            });
         }
         (same, report)
     }
 
-    fn element(&mut self, element: Element<'_>, report: bool) -> Same {
-        self.at(&element.place.to_string(), |walk| {
+    fn element(&mut self, token: &str, element: Triple<'_>, report: bool) -> Same {
+        self.at(token, |walk| {
             if walk.scope.ignores(&walk.path) {
                 return Same::ALL;
             }
             // An element that is there although nothing names it is a difference: the list itself is named.
-            let presence = element.triple.without_nulls().presence();
+            let presence = element.without_nulls().presence();
             let is_whole = walk.agree(presence);
-            let same = presence.and(walk.value(element.triple, report && is_whole));
+            let same = presence.and(walk.value(element, report && is_whole));
             if report && !is_whole {
-                walk.report(element.triple, same);
+                walk.report(element, same);
+            }
+            same
+        })
+    }
+
+    /// Compares elements that have the same key, or none, and lists them together.
+    fn several(&mut self, token: &str, lists: &Lists<'_>, report: bool) -> Same {
+        self.at(token, |walk| {
+            if walk.scope.ignores(&walk.path) {
+                return Same::ALL;
+            }
+            let same = walk.unaligned(lists, true);
+            if report && !walk.agree(same) {
+                let [desired, recorded, actual] = lists.to_values();
+                let actual = actual.map(|_| {
+                    let live = super::project::several(walk.scope, walk.strict, &walk.path, lists);
+                    Value::Array(live.into_iter().map(|(_, value)| value).collect())
+                });
+                walk.found([desired, recorded, actual], same);
             }
             same
         })
     }
 
     /// Compares sets, and lists of different lengths.
-    fn unaligned(&mut self, triple: Triple<'_>) -> Same {
-        let is_set = matches!(self.scope.list(&self.path), Some(ListKind::Set));
-        let mut same = triple.presence();
-        if let (Some(desired), Some(recorded)) = (triple.desired, triple.recorded) {
-            let (left, right) = (elements(desired), elements(recorded));
-            let mut fits = |walk: &mut Self, one: usize, other: usize| {
+    fn unaligned(&mut self, lists: &Lists<'_>, is_set: bool) -> Same {
+        let mut same = lists.presence();
+        if let (Some(left), Some(right)) = (&lists.desired, &lists.recorded) {
+            let fits = |walk: &mut Self, one: usize, other: usize, token: &str| {
                 let pair = Triple {
-                    desired: Some(&left[one]),
-                    recorded: Some(&right[other]),
+                    desired: Some(left[one]),
+                    recorded: Some(right[other]),
                     actual: None,
                 };
-                walk.inside(one, pair).desired_recorded
+                walk.inside(token, pair).desired_recorded
             };
             same.desired_recorded = left.len() == right.len()
                 && if is_set {
-                    matching(self, left, right, &mut fits)
+                    let mut fits = |walk: &mut Self, one, other| fits(walk, one, other, token::ANY);
+                    matching(self, left, right, &Names::Both, &mut fits)
                         .iter()
                         .all(Option::is_some)
                 } else {
-                    (0..left.len()).all(|place| fits(self, place, place))
+                    (0..left.len()).all(|place| fits(self, place, place, &place.to_string()))
                 };
         }
-        let Some(actual) = triple.actual else {
+        let Some(live) = &lists.actual else {
             return same;
         };
-        let live = elements(actual);
-        let matched = self.matched(triple, live);
-        if let Some(recorded) = triple.recorded {
-            let recorded = elements(recorded);
+        let matched = self.matched(lists);
+        if let Some(recorded) = &lists.recorded {
             same.recorded_actual = recorded.len() == live.len()
                 && if is_set {
                     matched.recorded.iter().all(Option::is_some)
                 } else {
-                    recorded
-                        .iter()
-                        .zip(live)
-                        .enumerate()
-                        .all(|(place, (recorded, live))| {
-                            let pair = Triple {
-                                desired: None,
-                                recorded: Some(recorded),
-                                actual: Some(live),
-                            };
-                            self.inside(place, pair).recorded_actual
-                        })
+                    (0..live.len()).all(|place| {
+                        let pair = Triple {
+                            desired: None,
+                            recorded: Some(recorded[place]),
+                            actual: Some(live[place]),
+                        };
+                        self.inside(&place.to_string(), pair).recorded_actual
+                    })
                 };
         }
-        if let Some(desired) = triple.desired {
-            let desired = elements(desired);
+        if let Some(desired) = &lists.desired {
             same.desired_actual = desired.len() == live.len()
                 && if is_set {
                     matched.live.iter().all(Option::is_some)
                 } else {
-                    desired
-                        .iter()
-                        .zip(live)
-                        .enumerate()
-                        .all(|(place, (desired, live))| {
-                            let pair = Triple {
-                                desired: Some(desired),
-                                recorded: matched.named_by(place),
-                                actual: Some(live),
-                            };
-                            self.inside(place, pair).desired_actual
-                        })
+                    (0..live.len()).all(|place| {
+                        let pair = Triple {
+                            desired: Some(desired[place]),
+                            recorded: matched.named_by(place),
+                            actual: Some(live[place]),
+                        };
+                        self.inside(&place.to_string(), pair).desired_actual
+                    })
                 };
         }
         same
     }
 
     /// Compares an element of the list, and lists nothing.
-    pub(super) fn inside(&mut self, place: usize, element: Triple<'_>) -> Same {
-        self.at(&place.to_string(), |walk| {
+    pub(super) fn inside(&mut self, token: &str, element: Triple<'_>) -> Same {
+        self.at(token, |walk| {
             let presence = element.without_nulls().presence();
             let same = walk.value(element, false);
             Same {
@@ -224,29 +373,32 @@ impl Walk<'_> {
     }
 
     /// Which elements of lists that are not aligned belong together.
-    pub(super) fn matched<'a>(&mut self, triple: Triple<'a>, live: &'a [Value]) -> Matched<'a> {
-        let list = |value: Option<&'a Value>| value.map(elements).unwrap_or_default();
-        let (desired, recorded) = (list(triple.desired), list(triple.recorded));
+    pub(super) fn matched<'a>(&mut self, lists: &Lists<'a>) -> Matched<'a> {
+        let list = |list: &Option<Vec<&'a Value>>| list.clone().unwrap_or_default();
+        let (desired, recorded) = (list(&lists.desired), list(&lists.recorded));
+        let live = list(&lists.actual);
         let mut is_unchanged = |walk: &mut Self, one: usize, other: usize| {
             let pair = Triple {
                 desired: None,
-                recorded: Some(&recorded[one]),
-                actual: Some(&live[other]),
+                recorded: Some(recorded[one]),
+                actual: Some(live[other]),
             };
-            walk.inside(one, pair).recorded_actual
+            walk.inside(token::ANY, pair).recorded_actual
         };
-        let found = matching(self, recorded, live, &mut is_unchanged);
-        let mut matched = Matched::new(recorded, live, &found);
+        let found = matching(self, &recorded, &live, &Names::Left, &mut is_unchanged);
+        let mut matched = Matched::new(&recorded, &live, &found);
+        let named_by = |other: usize| matched.named_by(other);
         let mut is_desired = |walk: &mut Self, one: usize, other: usize| {
             let pair = Triple {
-                desired: Some(&desired[one]),
+                desired: Some(desired[one]),
                 recorded: matched.named_by(other),
-                actual: Some(&live[other]),
+                actual: Some(live[other]),
             };
-            walk.inside(one, pair).desired_actual
+            walk.inside(token::ANY, pair).desired_actual
         };
-        let found = matching(self, desired, live, &mut is_desired);
-        matched.desire(desired, found);
+        let names = Names::LeftAnd(&named_by);
+        let found = matching(self, &desired, &live, &names, &mut is_desired);
+        matched.desire(&desired, found);
         matched
     }
 }

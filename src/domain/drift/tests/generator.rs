@@ -207,7 +207,8 @@ impl Generator {
                     return String::new();
                 };
                 let path = deeper(path, name);
-                if self.below(5) == 0 {
+                // What is empty is absent already.
+                if self.below(5) == 0 && !super::super::fields::is_blank(&object[name]) {
                     object.remove(name);
                     return path;
                 }
@@ -218,12 +219,21 @@ impl Generator {
                 self.change(&mut object[name], &path)
             }
             Value::Array(elements) => {
-                if elements.is_empty() || self.below(4) == 0 {
+                let is_keyed = path.ends_with("/keyed");
+                if is_keyed && (elements.is_empty() || self.below(4) == 0) {
+                    elements.push(json!({ "k": "injected" }));
+                    return deeper(path, "[k=injected]");
+                }
+                if elements.is_empty() || (!is_keyed && self.below(4) == 0) {
                     elements.push(json!("injected"));
                     return path.to_owned();
                 }
                 let place = usize::try_from(self.below(elements.len() as u64)).unwrap();
-                let path = deeper(path, &place.to_string());
+                let token = match &elements[place]["k"] {
+                    key if is_keyed => format!("[k={key}]").replace('"', ""),
+                    _ => place.to_string(),
+                };
+                let path = deeper(path, &token);
                 self.change(&mut elements[place], &path)
             }
             other => {
