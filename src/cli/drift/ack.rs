@@ -99,6 +99,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         let (accepted, reason) = subject.withdrawn(&rules, now)?;
         (accepted, arguments.reason.unwrap_or(reason))
     } else {
+        subject.check_path(&rules)?;
         let accepted = match &arguments.value {
             Some(value) => {
                 subject.check_known(context).await?;

@@ -21,7 +21,9 @@ Examples:
   driftline drift plan --tenant acme --actual live.json -o json | jq '.steps[]'
 
 The steps are in an order that is safe to run; nothing is run here. A patch is RFC 6902, to \
-be applied to the live attributes. `record` changes nothing live: `driftline apply record` \
+be applied to the live attributes: elements of lists by their place, beside which \
+`pointer` names those of keyed lists by their key. Values that the policy redacts are left \
+out, and named in `withheld`; an operation without its value cannot be run. `record` changes nothing live: `driftline apply record` \
 tells driftline what is there. Exit code 2 when there are steps, 3 when there are none but \
 something could not be seen.")]
 pub struct Arguments {
@@ -116,10 +118,18 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
             Action::Update { patch } => operations(&mut page, patch),
             Action::Delete | Action::Record => {}
         }
+        for withheld in &step.withheld {
+            let text = format!(
+                "{} is not shown (sha256 {})",
+                withheld.pointer, withheld.sha256
+            );
+            page.paragraph(4, anstyle::Style::new(), &words::plain(&text));
+        }
         if let Some(reason) = &step.reason {
             page.paragraph(4, anstyle::Style::new(), &words::plain(reason));
         }
     }
+    text::unused(&mut page, report);
     text::errors(&mut page, report, |_| false);
     let seen = if is_incomplete(report) {
         " for what could be seen"
@@ -174,7 +184,12 @@ fn operations(page: &mut Page, patch: &Value) {
         let member = |name: &str| operation.get(name).and_then(Value::as_str);
         let (verb, pointer) = (member("op").unwrap_or("?"), member("path").unwrap_or("?"));
         let from = member("from").map(|from| format!(" from {from}"));
-        let head = words::plain(&format!("{verb} {pointer}{}", from.unwrap_or_default()));
+        // An element of a keyed list is told by its key; where it is now stands behind.
+        let place = match member("pointer") {
+            Some(by_key) => format!("{by_key} (at {pointer})"),
+            None => pointer.to_owned(),
+        };
+        let head = words::plain(&format!("{verb} {place}{}", from.unwrap_or_default()));
         match operation.get("value") {
             Some(value) => {
                 let value = short(value, page.columns(6));

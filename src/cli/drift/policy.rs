@@ -286,14 +286,32 @@ mod tests {
                 "/ignore/1/path",
             ),
             (json!({"ignore": [{"pointer": "x"}]}), "/ignore/0/pointer"),
-            (json!({"lists": [{"pointer": "/x", "as": {"keyedBy": []}}]}), "/lists/0"),
-            (json!({"lists": [{"pointer": "/x", "as": {"keyedBy": ["a", "a"]}}]}), "/lists/0"),
-            (json!({"lists": [{"pointer": "/x", "as": {"keyedBy": 1}}]}), "/lists/0"),
-            (json!({"equality": [{"pointer": "/x", "as": "alike"}]}), "/equality/0"),
-            (json!({"equality": [{"pointer": "x", "as": "ip"}]}), "/equality/0/pointer"),
+            (
+                json!({"lists": [{"pointer": "/x", "as": {"keyedBy": []}}]}),
+                "/lists/0",
+            ),
+            (
+                json!({"lists": [{"pointer": "/x", "as": {"keyedBy": ["a", "a"]}}]}),
+                "/lists/0",
+            ),
+            (
+                json!({"lists": [{"pointer": "/x", "as": {"keyedBy": 1}}]}),
+                "/lists/0",
+            ),
+            (
+                json!({"equality": [{"pointer": "/x", "as": "alike"}]}),
+                "/equality/0",
+            ),
+            (
+                json!({"equality": [{"pointer": "x", "as": "ip"}]}),
+                "/equality/0/pointer",
+            ),
             (json!({"redact": [1]}), "/redact/0"),
             (json!({"redact": ["x"]}), "/redact/0/pointer"),
-            (json!({"redact": [{"pointer": "/x", "as": "set"}]}), "/redact/0/as"),
+            (
+                json!({"redact": [{"pointer": "/x", "as": "set"}]}),
+                "/redact/0/as",
+            ),
             (json!({"strict": "yes"}), "/strict"),
             (
                 json!({"lists": [{"pointer": "/x", "as": "bag"}]}),

@@ -1,6 +1,7 @@
 //! A drift report for somebody who reads it on a phone at night: the worst first, one line a resource, what changed below it,
 //! and all of it in one line at the end.
 
+mod alike;
 pub mod page;
 mod values;
 
@@ -67,6 +68,7 @@ pub fn lines(report: &DriftReport, layout: Layout) -> Vec<String> {
     {
         page.paragraph(0, ui::RED, &words::plain(reason));
     }
+    unused(&mut page, report);
     errors(&mut page, report, |message| reasons.contains(message));
     let style = if report.has_drift {
         ui::BOLD
@@ -102,6 +104,29 @@ pub fn conclude(page: &mut Page, report: &DriftReport, style: Style) {
     }
     page.paragraph(0, Style::new(), &compared(report));
     page.paragraph(0, style, &found(report));
+}
+
+/// Rules that could not be used as they are meant.
+pub fn unused(page: &mut Page, report: &DriftReport) {
+    for rule in &report.unused_rules {
+        let what = match &rule.rule {
+            Some(place) => format!("policy {place}"),
+            None => "accepted".to_owned(),
+        };
+        let at = rule.pointer.as_deref().unwrap_or_default();
+        let of = match (rule.resource.as_deref(), rule.resources) {
+            (Some(resource), 0 | 1) => {
+                format!(" of {resource}{}{at}", if at.is_empty() { "" } else { " " })
+            }
+            (Some(resource), count) => {
+                let more = ui::count(count - 1, "other");
+                format!(" of {resource} {at} and {more}")
+            }
+            (None, _) => String::new(),
+        };
+        let text = format!("{what}{of}: {}", rule.reason);
+        page.paragraph(0, ui::YELLOW, &words::plain(&text));
+    }
 }
 
 /// What the observer said that it could not see, as far as that is no resource's reason.

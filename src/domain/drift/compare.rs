@@ -553,3 +553,14 @@ pub fn value_digest(
     let scope = policy.scope(resource_type, id);
     super::fields::digest(&scope, &mut pointer.to_owned(), value, Form::Current)
 }
+
+/// A value of one field as it may be shown.
+pub fn shown_value(
+    policy: &Policy,
+    resource_type: &str,
+    id: &str,
+    pointer: &str,
+    value: &Value,
+) -> Value {
+    shown::redacted(&policy.scope(resource_type, id), pointer, value)
+}

@@ -23,9 +23,9 @@ use serde_json::{Map, Value};
 
 use self::lists::Lists;
 pub(super) use self::lists::Unkeyed;
+pub(super) use self::read::read;
 use super::policy::Scope;
 use super::{Change, Equality};
-pub(super) use self::read::read;
 pub(super) use project::{Form, digest, find, goes_by_place, project, token_of};
 pub(super) use target::{Operation, operations};
 
@@ -149,9 +149,7 @@ impl<'a> Triple<'a> {
     /// Whether the actual value says nothing of what the others name.
     fn is_theirs(self) -> bool {
         match self.actual {
-            Some(Value::Object(_)) => {
-                names(self, false).all(|name| self.member(name).is_theirs())
-            }
+            Some(Value::Object(_)) => names(self, false).all(|name| self.member(name).is_theirs()),
             value => value.is_none_or(is_blank),
         }
     }

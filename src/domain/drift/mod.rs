@@ -23,7 +23,7 @@ pub use audit::{
     AUDIT_SCHEMA, Alarm, AuditReport, Changes, EVENT_SCHEMA, Event, EventKind, Memory, Proof,
     Subject, ToTell, Track, Unseen,
 };
-pub use compare::{Comparison, Desired, Recorded, Unreadable, compare, value_digest};
+pub use compare::{Comparison, Desired, Recorded, Unreadable, compare, shown_value, value_digest};
 pub use plan::{Action, Named, Step};
 pub use policy::{
     Equality, EqualityRule, IgnoreRule, Keys, ListKind, ListRule, Policy, RedactRule, SeverityRule,

@@ -47,7 +47,9 @@ impl<'v> Placeholder<'v> {
         let text = |value: &'v Value, name: &str| value.get(name).and_then(Value::as_str);
         if let Some(redacted) = object.get("redacted") {
             let sha256 = text(redacted, "sha256").filter(|sha256| is_digest(sha256))?;
-            let is_alone = redacted.as_object().is_some_and(|members| members.len() == 1);
+            let is_alone = redacted
+                .as_object()
+                .is_some_and(|members| members.len() == 1);
             return is_alone.then_some(Self::Redacted { sha256 });
         }
         let cut = object.get("cut")?;
@@ -65,7 +67,10 @@ fn is_digest(text: &str) -> bool {
 
 /// A value as it may be shown.
 pub(super) fn redacted(scope: &Scope<'_>, path: &str, value: &Value) -> Value {
-    if scope.redacts_nothing() || value.is_null() {
+    if scope.redacts_nothing()
+        || value.is_null()
+        || matches!(Placeholder::of(value), Some(Placeholder::Redacted { .. }))
+    {
         return value.clone();
     }
     if scope.redacts_around(path) {

@@ -1,7 +1,9 @@
 mod acknowledging;
 mod generator;
+mod keyed;
 mod properties;
 mod renames;
+mod values;
 mod vectors;
 mod verdicts;
 

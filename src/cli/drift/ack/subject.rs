@@ -1,6 +1,6 @@
 //! What an acknowledgement is about, and whether there is something to accept.
 
-use driftline::domain::drift::{DriftRules, Item, Verdict, value_digest};
+use driftline::domain::drift::{DriftRules, Item, Verdict, shown_value, value_digest};
 use driftline::domain::{Digest, ShortText, TenantId, Timestamp};
 use driftline::hybrid::inspection::Question;
 use serde_json::Value;
@@ -81,11 +81,12 @@ impl Subject<'_> {
     pub fn value(&self, rules: &DriftRules, value: &Value) -> Accepted {
         let path = self.path.unwrap_or_default();
         let digest = value_digest(&rules.policy, self.resource_type, self.id, path, value);
+        let shown = shown_value(&rules.policy, self.resource_type, self.id, path, value);
         let told = format!(
             "{}{} = {}",
             self.name(),
             field(self.path),
-            short(value, SHOWN)
+            short(&shown, SHOWN)
         );
         Accepted {
             digest,
@@ -128,6 +129,24 @@ impl Subject<'_> {
         };
         let place = format!("the audit of {}", words::time(report.finished_at));
         Ok(self.seen(rules, &report.drift.items, &place)?)
+    }
+
+    /// Refuses a place in a list whose elements have none: it would slide onto another element.
+    pub fn check_path(&self, rules: &DriftRules) -> Result<(), Failure> {
+        let path = self.path.unwrap_or_default();
+        let Some(reason) = rules.policy.misses(Some(self.resource_type), path) else {
+            return Ok(());
+        };
+        let message = format!(
+            "accept {} of {}: {path}: {reason}",
+            self.name(),
+            self.tenant
+        );
+        let failure = Failure::new(Exit::Refused, "refused", words::plain(&message));
+        Err(failure.hint(format!(
+            "`driftline drift check --tenant {}` shows the fields that differ",
+            self.tenant
+        )))
     }
 
     fn find<'i>(&self, items: &'i [Item]) -> Option<&'i Item> {
@@ -194,7 +213,9 @@ impl Subject<'_> {
             let why = format!("{path} did not drift, it is not applied yet, says {place}");
             return Err(self.refuse(&words::plain(&why)));
         }
-        Ok(self.value(rules, &change.actual))
+        let accepted = self.value(rules, &change.actual);
+        let digest = change.actual_digest.unwrap_or(accepted.digest);
+        Ok(Accepted { digest, ..accepted })
     }
 }
 

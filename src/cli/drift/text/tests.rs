@@ -39,6 +39,7 @@ fn report(items: Vec<Item>) -> DriftReport {
         has_drift: items.iter().any(Item::alarms),
         items,
         summary,
+        unused_rules: Vec::new(),
         errors: Vec::new(),
         damaged_rows: Vec::new(),
         plan: None,
@@ -57,12 +58,14 @@ fn full() -> DriftReport {
             desired: json!((0..62).collect::<Vec<_>>()),
             recorded: json!((0..61).collect::<Vec<_>>()),
             actual: json!((3..62).map(|n| n * 2).collect::<Vec<_>>()),
+            actual_digest: None,
         },
         Change {
             pointer: "/spec/template/spec/containers/0/image".to_owned(),
             desired: json!("registry.example/team/application:1.20.3-alpine"),
             recorded: json!("registry.example/team/application:1.20.3-alpine"),
             actual: json!("registry.example/team/application:latest"),
+            actual_digest: None,
         },
     ];
     changed.onset = Some(Onset {

@@ -1,17 +1,31 @@
 //! Values of a field, as short as the line is.
 
+use std::collections::BTreeSet;
+
+use driftline::domain::drift::Placeholder;
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::alike::{apart, seen};
 use crate::cli::drift::words::plain;
 
 /// Elements of a list that are shown one a line, of those removed and of those added.
 const SHOWN: usize = 3;
 /// What stands before the difference when two long texts begin the same.
 const LEAD: usize = 8;
+/// Characters of a value that was cut.
+const BEGINS: usize = 24;
 
 /// From one value to another: the first line, and lines below it where one is not enough. Each has at most `columns`.
 pub fn pair(from: &Value, to: &Value, columns: usize) -> Vec<String> {
+    if let Some((from, to)) = told_apart(from, to) {
+        let whole = format!("{from} → {to}");
+        if whole.width() <= columns {
+            return vec![whole];
+        }
+        let (from, to) = without_common(&from, &to);
+        return vec![sides(&from, &to, columns)];
+    }
     let whole = format!("{} → {}", text(from), text(to));
     let list = |value: &Value| matches!(value, Value::Array(list) if !list.is_empty());
     let either_list = (list(from) || list(to)) && (from.is_array() && to.is_array());
@@ -24,8 +38,41 @@ pub fn pair(from: &Value, to: &Value, columns: usize) -> Vec<String> {
             let (from, to) = without_lead(from, to);
             vec![sides(&from, &to, columns)]
         }
-        _ => vec![sides(&text(from), &text(to), columns)],
+        _ => {
+            let (from, to) = (text(from), text(to));
+            let both = sides(&from, &to, columns);
+            // Excerpts that are the same say nothing: then what differs is shown.
+            match both.split_once(" → ") {
+                Some((one, other)) if one == other => {
+                    let (from, to) = without_common(&from, &to);
+                    vec![sides(&from, &to, columns)]
+                }
+                _ => vec![both],
+            }
+        }
     }
+}
+
+/// Two values that look the same, with what tells them apart written out.
+fn told_apart(from: &Value, to: &Value) -> Option<(String, String)> {
+    let is_shown = |value: &Value| !value.is_null() && Placeholder::of(value).is_none();
+    if !is_shown(from) || !is_shown(to) {
+        return None;
+    }
+    let (from, to) = apart(&from.to_string(), &to.to_string())?;
+    Some((plain(&from), plain(&to)))
+}
+
+/// Two texts without what they begin with in common.
+fn without_common(from: &str, to: &str) -> (String, String) {
+    let pairs = from.chars().zip(to.chars());
+    let common = pairs.take_while(|(one, other)| one == other).count();
+    let skipped = common.saturating_sub(LEAD);
+    let rest = |text: &str| match skipped {
+        0 => text.to_owned(),
+        _ => format!("…{}", text.chars().skip(skipped).collect::<String>()),
+    };
+    (rest(from), rest(to))
 }
 
 /// One value in at most so many columns. What is absent is null.
@@ -43,7 +90,21 @@ pub fn short(value: &Value, columns: usize) -> String {
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "absent".to_owned(),
-        other => plain(&other.to_string()),
+        other => match Placeholder::of(other) {
+            Some(Placeholder::Redacted { sha256 }) => {
+                format!("redacted (sha256 {})", &sha256[..12])
+            }
+            Some(Placeholder::Cut {
+                sha256,
+                bytes,
+                begins,
+            }) => {
+                let begins: String = begins.chars().take(BEGINS).collect();
+                let sha256 = &sha256[..12];
+                plain(&format!("{begins}… ({bytes} bytes, sha256 {sha256})"))
+            }
+            None => plain(&other.to_string()),
+        },
     }
 }
 
@@ -66,7 +127,27 @@ fn lists(from: &[Value], to: &[Value], whole: &str, columns: usize) -> Vec<Strin
     if whole.width() <= columns.min(40) {
         return vec![whole.to_owned()];
     }
-    let texts = |list: &[&Value]| -> Vec<String> { list.iter().map(|value| text(value)).collect() };
+    let looks = |list: &[&Value]| -> BTreeSet<String> {
+        list.iter().map(|value| seen(&value.to_string())).collect()
+    };
+    let alike: BTreeSet<String> = looks(&removed)
+        .intersection(&looks(&added))
+        .cloned()
+        .collect();
+    let texts = |list: &[&Value]| -> Vec<String> {
+        let text = |value: &&Value| {
+            let whole = value.to_string();
+            if alike.contains(&seen(&whole)) {
+                let written = whole.chars().map(|c| match c {
+                    c if c.is_ascii() => c.to_string(),
+                    c => c.escape_unicode().to_string(),
+                });
+                return plain(&written.collect::<String>());
+            }
+            text(value)
+        };
+        list.iter().map(text).collect()
+    };
     let (removed, added) = (texts(&removed), texts(&added));
     let signed = |sign: char, texts: &[String]| -> Vec<String> {
         texts.iter().map(|text| format!("{sign} {text}")).collect()
@@ -222,6 +303,44 @@ mod tests {
         );
         let lines = pair(&json!("a".repeat(90)), &json!("b".repeat(90)), 40);
         assert_eq!(lines, ["\"aaaaaaaaaaaaaaa…\" → \"bbbbbbbbbbbbbbbb…\""]);
+    }
+
+    #[test]
+    fn what_looks_the_same_is_shown_where_it_differs() {
+        assert_eq!(
+            pair(&json!("caf\u{e9}"), &json!("cafe\u{301}"), 60),
+            [r#""caf\u{e9}" → "cafe\u{301}""#]
+        );
+        let long = |end: &str| json!(format!("{}{end}", "registry.example/team/".repeat(4)));
+        assert_eq!(
+            pair(&long("a\u{34f}b"), &long("ab"), 40),
+            [r#"…le/team/a\u{34f}b" → …le/team/ab""#]
+        );
+        let object = |last: u32| json!({ "a": "x".repeat(90), "b": last });
+        assert_eq!(
+            pair(&object(1), &object(2), 40),
+            [r#"…xxx","b":1} → …xxx","b":2}"#]
+        );
+        assert_eq!(
+            pair(
+                &json!(["\u{e9}", "x", "long enough for a line"]),
+                &json!(["e\u{301}", "y", "long enough for a line"]),
+                76
+            ),
+            [r#"3 items → 3 items: − "\u{e9}", − "x", + "e\u{301}", + "y""#]
+        );
+    }
+
+    #[test]
+    fn what_is_not_kept_is_told_by_its_digest() {
+        let sha256 = "ab".repeat(32);
+        let redacted = json!({ "redacted": { "sha256": sha256 } });
+        assert_eq!(short(&redacted, 60), "redacted (sha256 abababababab)");
+        let cut = json!({ "cut": { "sha256": sha256, "bytes": 99_999, "begins": "\"".to_owned() + &"x".repeat(4095) } });
+        assert_eq!(
+            short(&cut, 90),
+            "\"xxxxxxxxxxxxxxxxxxxxxxx… (99999 bytes, sha256 abababababab)"
+        );
     }
 
     #[test]

@@ -210,12 +210,9 @@ impl<'a> Findings<'a, '_> {
         let (Some(desired), Some(raw)) = (read(wanted, of_type, id), raw) else {
             return;
         };
-        let (scope, strict) = (
-            comparison.policy.scope(of_type, id),
-            comparison.is_strict(),
-        );
-        let named = [Some(&desired), old.applied.as_ref()];
-        let Ok(live) = read_live(raw, &scope, strict, named) else {
+        let (scope, strict) = (comparison.policy.scope(of_type, id), comparison.is_strict());
+        let by = [Some(&desired), old.applied.as_ref()];
+        let Ok(live) = read_live(raw, &scope, strict, by) else {
             return;
         };
         if live.is_null() {

@@ -8,7 +8,8 @@ use super::documents::Resource;
 use super::{Comparison, is_name};
 use crate::domain::Digest;
 use crate::domain::drift::fields::{
-    Difference, Form, Same, Sides, Triple, Unkeyed, Walk, digest, find, goes_by_place, project, read,
+    Difference, Form, Same, Sides, Triple, Unkeyed, Walk, digest, find, goes_by_place, project,
+    read,
 };
 use crate::domain::drift::policy::Scope;
 use crate::domain::drift::{

@@ -22,8 +22,15 @@ impl Decimal {
                     return None;
                 }
                 // A power beyond any is still one for nothing: zero.
-                let limit = if exponent.starts_with('-') { i64::MIN / 4 } else { i64::MAX / 4 };
-                let exponent = exponent.parse::<i64>().unwrap_or(limit).clamp(i64::MIN / 4, i64::MAX / 4);
+                let limit = if exponent.starts_with('-') {
+                    i64::MIN / 4
+                } else {
+                    i64::MAX / 4
+                };
+                let exponent = exponent
+                    .parse::<i64>()
+                    .unwrap_or(limit)
+                    .clamp(i64::MIN / 4, i64::MAX / 4);
                 (number, exponent)
             }
             None => (text, 0),
@@ -45,12 +52,23 @@ impl Decimal {
             digits.pop();
             exponent += 1;
         }
-        let first = digits.iter().position(|digit| *digit != 0).unwrap_or(digits.len());
+        let first = digits
+            .iter()
+            .position(|digit| *digit != 0)
+            .unwrap_or(digits.len());
         digits.drain(..first);
         if digits.is_empty() {
-            return Self { negative: false, digits, exponent: 0 };
+            return Self {
+                negative: false,
+                digits,
+                exponent: 0,
+            };
         }
-        Self { negative, digits, exponent }
+        Self {
+            negative,
+            digits,
+            exponent,
+        }
     }
 
     /// The number times a power of ten.
@@ -80,7 +98,11 @@ impl Decimal {
 
     /// The only text of this number.
     pub(super) fn text(&self) -> String {
-        let digits: String = self.digits.iter().map(|digit| char::from(digit + b'0')).collect();
+        let digits: String = self
+            .digits
+            .iter()
+            .map(|digit| char::from(digit + b'0'))
+            .collect();
         if digits.is_empty() {
             return "0".to_owned();
         }

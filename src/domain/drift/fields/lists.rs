@@ -223,7 +223,9 @@ fn by_key<'a>(
 
 fn several<'a>(token: String, states: &[&'a [Value]; 3], places: &[Vec<usize>; 3]) -> Part<'a> {
     let of = |state: usize| {
-        let all = places[state].iter().filter_map(|place| states[state].get(*place));
+        let all = places[state]
+            .iter()
+            .filter_map(|place| states[state].get(*place));
         let all: Vec<&'a Value> = all.collect();
         (!all.is_empty()).then_some(all)
     };

@@ -127,7 +127,10 @@ pub(super) fn matching<'p>(
             continue;
         };
         let rights = &buckets.rights[bucket];
-        while rights.get(next[bucket]).is_some_and(|other| pairs.of_right[*other].is_some()) {
+        while rights
+            .get(next[bucket])
+            .is_some_and(|other| pairs.of_right[*other].is_some())
+        {
             next[bucket] += 1;
         }
         let free = rights[next[bucket]..].iter().copied();
@@ -203,7 +206,10 @@ impl Buckets {
         let mut common = None;
         if shapes.len() > MOST_SHAPES {
             common = Some(common_names(left));
-            let all = std::mem::take(&mut shapes).into_values().flatten().collect();
+            let all = std::mem::take(&mut shapes)
+                .into_values()
+                .flatten()
+                .collect();
             shapes.insert(String::new(), all);
         }
         let mut buckets = Self {
@@ -285,7 +291,9 @@ impl Search<'_> {
         let mut queue = VecDeque::from([one]);
         let mut looked_through = Vec::new();
         while let Some(one) = queue.pop_front() {
-            let Some(bucket) = self.of_left[one] else { continue };
+            let Some(bucket) = self.of_left[one] else {
+                continue;
+            };
             if self.seen[bucket] >= self.round {
                 continue;
             }

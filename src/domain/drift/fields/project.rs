@@ -59,7 +59,9 @@ pub(in crate::domain::drift) fn project(
         Value::Array(_) => {
             let Alignment::Parts(parts) = aligned(scope, path, triple).0 else {
                 let live = several(scope, strict, path, &Lists::of(triple));
-                return Some(Value::Array(live.into_iter().map(|(_, value)| value).collect()));
+                return Some(Value::Array(
+                    live.into_iter().map(|(_, value)| value).collect(),
+                ));
             };
             let mut live: Vec<(usize, Value)> = Vec::new();
             for part in parts {
@@ -188,7 +190,11 @@ fn plain(scope: &Scope<'_>, path: &mut String, value: &Value, form: Form) -> Val
                 Some((_, ListKind::KeyedBy(keys))) => plain.sort_by_key(|(token, value)| {
                     let values = keys.names().iter().map(|key| value.get(key));
                     let key = values.map(|value| value.map(Value::to_string));
-                    (token == token::WITHOUT_KEY, key.collect::<Vec<_>>(), value.to_string())
+                    (
+                        token == token::WITHOUT_KEY,
+                        key.collect::<Vec<_>>(),
+                        value.to_string(),
+                    )
                 }),
                 None => {}
             }
@@ -218,7 +224,11 @@ pub(in crate::domain::drift) fn token_of(
 
 /// What a pointer names in a value: an element of a keyed list by its key, or all that have it. What is not there is null; `None`
 /// for what has no place of its own.
-pub(in crate::domain::drift) fn find(scope: &Scope<'_>, value: &Value, pointer: &str) -> Option<Value> {
+pub(in crate::domain::drift) fn find(
+    scope: &Scope<'_>,
+    value: &Value,
+    pointer: &str,
+) -> Option<Value> {
     if goes_by_place(scope, pointer) {
         return None;
     }

@@ -73,7 +73,11 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn byte(&self) -> u8 {
-        self.text.as_bytes().get(self.at).copied().unwrap_or_default()
+        self.text
+            .as_bytes()
+            .get(self.at)
+            .copied()
+            .unwrap_or_default()
     }
 
     fn space(&mut self) {
@@ -131,10 +135,7 @@ impl Reader<'_> {
         }
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "the others can fail"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "the others can fail")]
     fn word(&mut self, word: &str, value: Value) -> Option<Value> {
         self.at += word.len();
         Some(value)
@@ -149,7 +150,8 @@ impl Reader<'_> {
             let name = self.string();
             self.space();
             self.at += 1;
-            let below = named.map(|named| named.map(|value| value.and_then(|value| value.get(name.as_ref()?))));
+            let below = named
+                .map(|named| named.map(|value| value.and_then(|value| value.get(name.as_ref()?))));
             match name {
                 Some(name) if below.is_none_or(|below| below.iter().any(Option::is_some)) => {
                     self.inside(&name, |reader| {
@@ -293,18 +295,31 @@ mod tests {
 
     fn read(text: &str, desired: &Value) -> Result<Value, (String, &'static str)> {
         let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
-        let policy: Policy = serde_json::from_value(json!({"ignore": [{"pointer": "/ignored"}]})).unwrap();
+        let policy: Policy =
+            serde_json::from_value(json!({"ignore": [{"pointer": "/ignored"}]})).unwrap();
         super::read(&raw, &policy.scope("t", "i"), false, [Some(desired), None])
     }
 
     #[test]
     fn what_nobody_names_is_passed_over() {
         let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
-        for odd in ["1e999", r#""\ud800""#, r#"{"\udc00":1}"#, &deep, r#"{"a":1,"a":2}"#] {
-            let text = format!(r#" {{ "n" : 1 , "odd" : {odd} , "x":{{"y":[{odd}], "z":2}}, "ignored":{odd}, "\ud800":1 }} "#);
+        for odd in [
+            "1e999",
+            r#""\ud800""#,
+            r#"{"\udc00":1}"#,
+            &deep,
+            r#"{"a":1,"a":2}"#,
+        ] {
+            let text = format!(
+                r#" {{ "n" : 1 , "odd" : {odd} , "x":{{"y":[{odd}], "z":2}}, "ignored":{odd}, "\ud800":1 }} "#
+            );
             let named = json!({"n": 1, "x": {"z": 1}, "ignored": 1});
             let value = read(&text, &named).unwrap();
-            assert_eq!((&value["n"], &value["x"]), (&json!(1), &json!({"z": 2})), "{odd}");
+            assert_eq!(
+                (&value["n"], &value["x"]),
+                (&json!(1), &json!({"z": 2})),
+                "{odd}"
+            );
             assert!(value.get("odd").is_none());
         }
     }
@@ -325,7 +340,10 @@ mod tests {
             assert_eq!(at, pointer, "{text}");
             assert!(because.contains(why), "{text}: {because}");
         }
-        assert!(read(&format!(r#"{{"odd":{deep}}}"#), &named).is_ok(), "a list is no number, however deep");
+        assert!(
+            read(&format!(r#"{{"odd":{deep}}}"#), &named).is_ok(),
+            "a list is no number, however deep"
+        );
         assert!(read(r#"{"l":[{"c":1e999,"a":1}]}"#, &named).is_ok());
         assert!(read(r#"{"odd":{"a":1e999}}"#, &named).is_ok());
     }
@@ -343,17 +361,28 @@ mod tests {
             ("9007199254740993.0", json!(9_007_199_254_740_993_u64)),
             ("1e21", json!(1e21)),
             ("1e308", json!(1e308)),
-            ("1000000000000000000000000000001", json!("1000000000000000000000000000001")),
-            ("100000000000000000000000000000.1e1", json!("1000000000000000000000000000001")),
+            (
+                "1000000000000000000000000000001",
+                json!("1000000000000000000000000000001"),
+            ),
+            (
+                "100000000000000000000000000000.1e1",
+                json!("1000000000000000000000000000001"),
+            ),
             ("0.1", json!(0.1)),
         ] {
-            assert_eq!(read(&format!("{{\"n\":{text}}}"), &named).unwrap()["n"], value, "{text}");
+            assert_eq!(
+                read(&format!("{{\"n\":{text}}}"), &named).unwrap()["n"],
+                value,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn all_else_is_read_as_it_stands() {
-        let text = r#"{"a":{"b":[true,false,null,"x\"\\\u00e9\ud83d\ude00",{"c":[]},[]],"d":{}},"e":""}"#;
+        let text =
+            r#"{"a":{"b":[true,false,null,"x\"\\\u00e9\ud83d\ude00",{"c":[]},[]],"d":{}},"e":""}"#;
         let whole: Value = serde_json::from_str(text).unwrap();
         assert_eq!(read(text, &whole).unwrap(), whole);
     }

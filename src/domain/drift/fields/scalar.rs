@@ -125,14 +125,32 @@ mod tests {
     #[test]
     fn a_number_beyond_2_to_the_53_is_its_decimal_text() {
         let same = |one: Value, other: Value| is_same(&one, &other, None);
-        assert!(same(json!(8_389_765_929_445_198_309_u64), json!("8389765929445198309")));
-        assert!(same(json!(-9_007_199_254_740_993_i64), json!("-9007199254740993")));
+        assert!(same(
+            json!(8_389_765_929_445_198_309_u64),
+            json!("8389765929445198309")
+        ));
+        assert!(same(
+            json!(-9_007_199_254_740_993_i64),
+            json!("-9007199254740993")
+        ));
         assert!(same(json!(1e21), json!("1000000000000000000000")));
-        assert!(!same(json!(9_007_199_254_740_993_u64), json!("9007199254740992")));
-        assert!(!same(json!(9_007_199_254_740_993_u64), json!("09007199254740993")));
-        assert!(!same(json!(9_007_199_254_740_993_u64), json!(9_007_199_254_740_992_u64)));
+        assert!(!same(
+            json!(9_007_199_254_740_993_u64),
+            json!("9007199254740992")
+        ));
+        assert!(!same(
+            json!(9_007_199_254_740_993_u64),
+            json!("09007199254740993")
+        ));
+        assert!(!same(
+            json!(9_007_199_254_740_993_u64),
+            json!(9_007_199_254_740_992_u64)
+        ));
         assert!(!same(json!(80), json!("80")));
-        assert!(!same(json!(9_007_199_254_740_992_u64), json!("9007199254740992")));
+        assert!(!same(
+            json!(9_007_199_254_740_992_u64),
+            json!("9007199254740992")
+        ));
         assert!(same(json!(1), json!(1.0)));
         assert!(!same(json!(true), json!("true")));
     }

@@ -23,7 +23,9 @@ impl Walk<'_> {
         more: Option<&Value>,
     ) -> String {
         let mut sketch = String::new();
-        self.at(token::ANY, |walk| walk.sketch(Some(element), model, more, &mut sketch));
+        self.at(token::ANY, |walk| {
+            walk.sketch(Some(element), model, more, &mut sketch)
+        });
         sketch
     }
 
@@ -47,7 +49,9 @@ impl Walk<'_> {
                 self.sketch_object(value, models, sketch);
             }
             Value::Array(list) => match model {
-                Some(Value::Array(model)) if !list.is_empty() => self.sketch_list(list, model, sketch),
+                Some(Value::Array(model)) if !list.is_empty() => {
+                    self.sketch_list(list, model, sketch)
+                }
                 _ => self.something(value, 'l', sketch),
             },
             scalar => {
@@ -71,7 +75,9 @@ impl Walk<'_> {
     fn sketch_object(&mut self, value: &Value, models: [Option<&Value>; 2], sketch: &mut String) {
         let start = sketch.len();
         let named = models.into_iter().flatten();
-        let mut names: BTreeSet<&str> = named.flat_map(|model| super::members(Some(model))).collect();
+        let mut names: BTreeSet<&str> = named
+            .flat_map(|model| super::members(Some(model)))
+            .collect();
         if self.strict {
             names.extend(super::members(Some(value)));
         }
@@ -82,7 +88,9 @@ impl Walk<'_> {
             let _ = write!(sketch, "{}:{name}", name.len());
             let written = sketch.len();
             let [model, more] = models.map(|model| model.and_then(|model| model.get(name)));
-            self.at(name, |walk| walk.sketch(value.get(name), model, more, sketch));
+            self.at(name, |walk| {
+                walk.sketch(value.get(name), model, more, sketch)
+            });
             if sketch[written..].starts_with(NOTHING) {
                 sketch.truncate(before);
             }
@@ -165,7 +173,9 @@ impl Walk<'_> {
                 let mut shapes: Vec<String> = Vec::new();
                 for (place, element) in list.iter().enumerate() {
                     let mut shape = String::new();
-                    self.at(&place.to_string(), |walk| walk.shape_of(element, &mut shape));
+                    self.at(&place.to_string(), |walk| {
+                        walk.shape_of(element, &mut shape)
+                    });
                     shapes.push(shape);
                 }
                 shapes.dedup();

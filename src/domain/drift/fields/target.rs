@@ -92,7 +92,9 @@ impl Target<'_> {
         }
         match (desired, actual) {
             (Some(Value::Object(_)), Some(Value::Object(_))) => self.members(path, pointer, whole),
-            (None, Some(Value::Object(_))) if !self.strict && recorded.is_some_and(Value::is_object) => {
+            (None, Some(Value::Object(_)))
+                if !self.strict && recorded.is_some_and(Value::is_object) =>
+            {
                 // Only what was recorded goes; the rest was never ours.
                 match self.value(pointer, whole) {
                     Some(_) => self.members(path, pointer, whole),
@@ -163,7 +165,12 @@ impl Target<'_> {
                 } => {
                     let pointer = push(pointer, &token);
                     if !self.is_left_alone(&pointer) {
-                        self.several(path, &pointer, (&live_places, &lists), (&mut gone, &mut new));
+                        self.several(
+                            path,
+                            &pointer,
+                            (&live_places, &lists),
+                            (&mut gone, &mut new),
+                        );
                     }
                 }
             }
@@ -194,7 +201,9 @@ impl Target<'_> {
             is_taken[*live] = true;
         }
         let free = live_places.iter().zip(&is_taken);
-        let mut free = free.filter(|(_, is_taken)| !**is_taken).map(|(place, _)| *place);
+        let mut free = free
+            .filter(|(_, is_taken)| !**is_taken)
+            .map(|(place, _)| *place);
         let desired = lists.desired.iter().flatten().zip(&matched.live);
         for (desired, _) in desired.filter(|(_, live)| live.is_none()) {
             match free.next() {
@@ -222,7 +231,9 @@ impl Target<'_> {
                 _ => continue,
             };
             // Which element it is changes from one operation to the next.
-            let deeper = below.split_once('/').and_then(|(_, rest)| rest.split_once('/'));
+            let deeper = below
+                .split_once('/')
+                .and_then(|(_, rest)| rest.split_once('/'));
             let name = match deeper {
                 Some((_, rest)) => format!("{pointer}/{}/{rest}", token::ANY),
                 None if below.is_empty() => pointer.to_owned(),

@@ -161,8 +161,17 @@ mod tests {
     fn a_token_that_names_another_key_is_none() {
         let keys = keys(&["a", "b"]);
         for token in [
-            "[a=1]", "[b=1,a=1]", "[a=1,b=1", "a=1,b=1", "[a=1,b=1]x", "[a=1,,b=1]", "0", "", "[a]",
-            "[a=\"x\",b=1]", "[a=1,b=null]",
+            "[a=1]",
+            "[b=1,a=1]",
+            "[a=1,b=1",
+            "a=1,b=1",
+            "[a=1,b=1]x",
+            "[a=1,,b=1]",
+            "0",
+            "",
+            "[a]",
+            "[a=\"x\",b=1]",
+            "[a=1,b=null]",
         ] {
             assert!(!is_of(token, &keys), "{token}");
         }

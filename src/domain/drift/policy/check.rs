@@ -8,7 +8,8 @@ use crate::domain::drift::fields::token;
 type Wrong = (String, &'static str);
 
 const BY_KEY: &str = "the elements of a keyed list are addressed by all of its key, as reports show it, like /ports/[port=80,protocol=TCP]/name: a position would slide onto another element";
-const IN_A_SET: &str = "the elements of a set have no position: a rule for one of them would slide onto another";
+const IN_A_SET: &str =
+    "the elements of a set have no position: a rule for one of them would slide onto another";
 
 impl Policy {
     /// The first thing that makes no sense in the policy, as a JSON pointer and the reason.
@@ -27,12 +28,30 @@ impl Policy {
             }
         }
         let fields = [
-            ("lists", self.lists.iter().map(|rule| &rule.pointer).collect::<Vec<_>>(), "a JSON pointer to a list is expected, starting with `/`"),
-            ("equality", self.equality.iter().map(|rule| &rule.pointer).collect(), "a JSON pointer to a field is expected, starting with `/`"),
-            ("redact", self.redact.iter().map(|rule| &rule.pointer).collect(), "a JSON pointer to a field is expected, starting with `/`"),
+            (
+                "lists",
+                self.lists
+                    .iter()
+                    .map(|rule| &rule.pointer)
+                    .collect::<Vec<_>>(),
+                "a JSON pointer to a list is expected, starting with `/`",
+            ),
+            (
+                "equality",
+                self.equality.iter().map(|rule| &rule.pointer).collect(),
+                "a JSON pointer to a field is expected, starting with `/`",
+            ),
+            (
+                "redact",
+                self.redact.iter().map(|rule| &rule.pointer).collect(),
+                "a JSON pointer to a field is expected, starting with `/`",
+            ),
         ];
         for (member, pointers, reason) in fields {
-            if let Some(at) = pointers.iter().position(|pointer| !pointer.starts_with('/')) {
+            if let Some(at) = pointers
+                .iter()
+                .position(|pointer| !pointer.starts_with('/'))
+            {
                 return Err((format!("/{member}/{at}/pointer"), reason));
             }
         }
@@ -44,12 +63,31 @@ impl Policy {
 
     /// Rules that address an element of a list as the list has none.
     pub(in crate::domain::drift) fn misplaced(&self) -> Vec<Wrong> {
-        let ignored = self.ignore.iter().map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_deref().unwrap_or_default()));
-        let lists = self.lists.iter().map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_str()));
-        let equality = self.equality.iter().map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_str()));
-        let redacted = self.redact.iter().map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_str()));
+        let ignored = self.ignore.iter().map(|rule| {
+            (
+                rule.resource_type.as_deref(),
+                rule.pointer.as_deref().unwrap_or_default(),
+            )
+        });
+        let lists = self
+            .lists
+            .iter()
+            .map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_str()));
+        let equality = self
+            .equality
+            .iter()
+            .map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_str()));
+        let redacted = self
+            .redact
+            .iter()
+            .map(|rule| (rule.resource_type.as_deref(), rule.pointer.as_str()));
         let mut wrong = Vec::new();
-        for (member, rules) in [("ignore", ignored.collect::<Vec<_>>()), ("lists", lists.collect()), ("equality", equality.collect()), ("redact", redacted.collect())] {
+        for (member, rules) in [
+            ("ignore", ignored.collect::<Vec<_>>()),
+            ("lists", lists.collect()),
+            ("equality", equality.collect()),
+            ("redact", redacted.collect()),
+        ] {
             for (at, (of_type, pointer)) in rules.into_iter().enumerate() {
                 if let Some(reason) = self.misses(of_type, pointer) {
                     wrong.push((format!("/{member}/{at}/pointer"), reason));
@@ -61,7 +99,10 @@ impl Policy {
 
     /// Why a pointer into resources of this type addresses no element of a list that it goes through; `None` when it may.
     pub fn misses(&self, resource_type: Option<&str>, pointer: &str) -> Option<&'static str> {
-        let rules = self.lists.iter().filter(|rule| overlap(rule.resource_type.as_deref(), resource_type));
+        let rules = self
+            .lists
+            .iter()
+            .filter(|rule| overlap(rule.resource_type.as_deref(), resource_type));
         let ends: Vec<usize> = pointer.match_indices('/').map(|(end, _)| end).collect();
         for rule in rules {
             for (place, end) in ends.iter().enumerate() {

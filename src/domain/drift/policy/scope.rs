@@ -99,6 +99,7 @@ impl Scope<'_> {
     /// Whether the field, or one that it is part of, is not to be shown.
     pub(in crate::domain::drift) fn redacts_around(&self, pointer: &str) -> bool {
         let ends = pointer.match_indices('/').map(|(end, _)| &pointer[..end]);
-        !self.redacted.is_empty() && (self.redacts(pointer) || ends.into_iter().any(|above| self.redacts(above)))
+        !self.redacted.is_empty()
+            && (self.redacts(pointer) || ends.into_iter().any(|above| self.redacts(above)))
     }
 }

@@ -271,7 +271,9 @@ fn whatever_else_changes_after_an_acknowledgement_alarms() {
             // What is empty is absent: that is no change.
             let said = |item: &Item| {
                 let changes = item.changes.iter().map(|change| {
-                    let Change { pointer, actual, .. } = change;
+                    let Change {
+                        pointer, actual, ..
+                    } = change;
                     let id = item.manifest_id.as_deref().unwrap();
                     let policy = &case.policy;
                     (

@@ -189,7 +189,12 @@ fn lists_compare_as_the_policy_says() {
     let other = json!({ "verbs": ["list", "list"], "box": { "env": [{ "name": "C" }, { "name": "B", "v": 3 }] } });
     assert_eq!(
         case(other).pointers(),
-        ["/box/env/[name=A]", "/box/env/[name=B]/v", "/box/env/[name=C]", "/verbs"]
+        [
+            "/box/env/[name=A]",
+            "/box/env/[name=B]/v",
+            "/box/env/[name=C]",
+            "/verbs"
+        ]
     );
 }
 
