@@ -22,4 +22,5 @@ pub mod relay;
 pub mod service;
 #[cfg(all(feature = "postgres", feature = "http"))]
 pub mod tls;
+pub mod vectors;
 pub mod world;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use driftline::domain::content::Content;
+use driftline::domain::drift::Verdict;
 use driftline::domain::format::{index_key, snapshot_key};
 use driftline::domain::{Digest, Epoch, Resources, Seq, ShortText, Stream, TenantId};
 use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
@@ -20,8 +22,62 @@ use crate::support::pairs::{Kind, Pair, keys, overwrite, settings, unreachable_d
 
 /// The tenant that the scripts' object keys name.
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+/// Another one.
+const OTHER: &str = "22222222-2222-4222-8222-222222222222";
 /// The prefix that they show.
 const PREFIX: &str = "manifests/";
+
+/// Words with a result.
+pub const RESULTS: [&str; 20] = [
+    "create",
+    "apply",
+    "recover",
+    "rebuild",
+    "current",
+    "by_version",
+    "history",
+    "history_full",
+    "validate",
+    "rows",
+    "current_shadow",
+    "shadow_by_version",
+    "drift",
+    "stats",
+    "health",
+    "checksum_of",
+    "synthesized_by",
+    "s3_keys",
+    "s3_version_objects",
+    "s3_tag",
+];
+
+/// Words without.
+pub const SILENT: [&str; 13] = [
+    "settle",
+    "pg_delete",
+    "pg_wipe",
+    "pg_tamper",
+    "pg_down",
+    "s3_tamper",
+    "s3_tamper_with_checksum",
+    "s3_foreign",
+    "s3_drop_index",
+    "s3_fail_put",
+    "s3_fail_index",
+    "s3_down",
+    "s3_write_again",
+];
+
+/// The codes of errors that driftline has a kind for. The others are suggestions.
+pub fn is_code(text: &str) -> bool {
+    let known = [
+        "CHECKSUM_MISMATCH",
+        "MANIFEST_NOT_FOUND",
+        "INVALID_INPUT",
+        "INVALID_LIMIT",
+    ];
+    known.contains(&text)
+}
 
 /// One script under way.
 pub struct Run {
@@ -34,9 +90,14 @@ pub struct Run {
 }
 
 impl Run {
-    pub async fn new(kind: Kind) -> Self {
+    /// A script on fresh backends; each call of the bucket takes `latency`.
+    pub async fn new(kind: Kind, latency: Option<Duration>) -> Self {
         let pair = Pair::new(kind).await;
-        let bucket = FaultyStore::new(Arc::clone(&pair.snapshots));
+        let slow = FaultyStore::new(Arc::clone(&pair.snapshots));
+        if let Some(latency) = latency {
+            slow.fail(On::any(), Flaw::Slow(latency));
+        }
+        let bucket = FaultyStore::new(Arc::new(slow));
         let repository = repository(&pair, &bucket);
         repository.check_ownership().await.unwrap();
         Self {
@@ -58,7 +119,10 @@ impl Run {
             "recover" => Some(self.recover(argument).await),
             "current" | "by_version" | "history" | "history_full" | "validate" | "rows"
             | "current_shadow" | "shadow_by_version" | "stats" | "health" | "checksum_of"
-            | "synthesized_by" | "s3_keys" | "s3_tag" => Some(self.look(word, argument).await),
+            | "synthesized_by" | "s3_keys" | "s3_version_objects" | "s3_tag" => {
+                Some(self.look(word, argument).await)
+            }
+            "drift" => Some(self.drift().await),
             "rebuild" => {
                 self.rebuild().await;
                 Some(self.look("history", &Value::Null).await)
@@ -72,15 +136,11 @@ impl Run {
 
     async fn create(&self, tag: &Value, options: Option<&Value>) -> Value {
         let option = |name: &str| options.and_then(|options| options[name].as_str());
-        let content = json!({
-            "schemaVersion": tag, "theme": {"themeId": "t"},
-            "roles": [{"id": "r1", "name": "R1", "color": "#FFF"}], "channels": [], "categories": [],
-        });
         let request = CreateManifest {
-            content: content.to_string().into_bytes(),
+            content: content(tag),
             created_by: option("synthesizedBy").map(|by| by.parse().unwrap()),
-            // What the script gives is no digest at all, and so cannot even be said.
-            checksum: option("checksum").map(|text| Digest::of(text.as_bytes())),
+            // What is no digest at all cannot even be said.
+            checksum: option("checksum").map(digest),
             ..CreateManifest::default()
         };
         match self.repository.create_manifest(&self.tenant, request).await {
@@ -239,6 +299,12 @@ impl Run {
                     .map(|key| json!(format!("{PREFIX}{key}")))
                     .collect()
             }
+            "s3_version_objects" => {
+                let keys = keys(&self.bucket, &format!("{tenant}/versions/")).await;
+                keys.iter()
+                    .map(|key| json!(format!("{PREFIX}{key}")))
+                    .collect()
+            }
             "s3_tag" => {
                 let object = self.bucket.get(&self.snapshot(argument), u64::MAX).await;
                 let snapshot: Value =
@@ -247,6 +313,38 @@ impl Run {
             }
             _ => panic!("there is no word {word}"),
         }
+    }
+
+    /// What differs, without an actual state: kind, type and id. The versions are an item there, and a status here; what is no
+    /// collection of the scripts' manifests is none of theirs.
+    async fn drift(&self) -> Value {
+        let report = match self.repository.detect_drift(&self.tenant, None).await {
+            Ok(report) => report,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return json!({"hasDrift": false, "items": []});
+            }
+            Err(error) => return failed(&error),
+        };
+        let mut items = Vec::new();
+        for item in &report.items {
+            let reference = match item.resource_type.as_str() {
+                "roles" => "role",
+                "channels" => "channel",
+                "categories" => "category",
+                _ => continue,
+            };
+            if let (Some(kind), Some(id)) = (item.kind, &item.manifest_id)
+                && item.verdict != Verdict::InSync
+            {
+                items.push(format!("{}:{reference}:{id}", kind.name()));
+            }
+        }
+        let recorded = report.recorded_version;
+        if recorded.is_some_and(|recorded| recorded != report.desired_version) {
+            items.push("mismatch:role:version".to_owned());
+        }
+        items.sort();
+        json!({"hasDrift": !items.is_empty(), "items": items})
     }
 
     async fn history(&self, limit: &Value) -> Value {
@@ -304,6 +402,14 @@ impl Run {
             }
             "s3_tamper" => self.change(argument, false).await,
             "s3_tamper_with_checksum" => self.change(argument, true).await,
+            "s3_foreign" => {
+                let key = self.snapshot(argument);
+                let object = self.bucket.get(&key, u64::MAX).await.unwrap().unwrap();
+                let before = String::from_utf8(object.bytes.to_vec()).unwrap();
+                let after = before.replace(TENANT, OTHER);
+                assert_ne!(before, after);
+                overwrite(self.pair.snapshots.as_ref(), &key, after.into_bytes()).await;
+            }
             "s3_drop_index" => {
                 let key = index_key(&tenant, Stream::Manifests);
                 self.pair.snapshots.delete(&key).await.unwrap();
@@ -422,9 +528,29 @@ fn failed(error: &Error) -> Value {
         ErrorKind::Damaged => "CHECKSUM_MISMATCH",
         ErrorKind::NotFound => "MANIFEST_NOT_FOUND",
         ErrorKind::InvalidInput => "INVALID_INPUT",
-        _ => panic!("{error}"),
+        _ => error.code(),
     };
     json!({ "error": code })
+}
+
+/// The content that a script creates.
+fn content(tag: &Value) -> Vec<u8> {
+    let content = json!({
+        "schemaVersion": tag, "theme": {"themeId": "t"},
+        "roles": [{"id": "r1", "name": "R1", "color": "#FFF"}], "channels": [], "categories": [],
+    });
+    content.to_string().into_bytes()
+}
+
+fn digest(text: &str) -> Digest {
+    text.parse().unwrap_or_else(|_| Digest::of(text.as_bytes()))
+}
+
+/// Whether the checksum that a step gives is that of what it creates.
+pub fn is_checksum_right(step: &[Value]) -> bool {
+    let content = Content::parse_manifest(&content(&step[1]), 1 << 20).unwrap();
+    let given = step[2]["checksum"].as_str().map(digest);
+    given == Some(content.checksum())
 }
 
 fn seq(number: &Value) -> Seq {
