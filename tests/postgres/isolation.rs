@@ -250,3 +250,33 @@ async fn tenants_that_share_a_pool_never_meet() {
         [("one", 80), ("three", 80), ("two", 80)]
     );
 }
+
+/// What a dump by a role contains of tenants' rows; `None` when it fails.
+fn dump(url: &str, more: &[&str]) -> Option<usize> {
+    let program = crate::support::postgres::programs().join("pg_dump");
+    let done = std::process::Command::new(program)
+        .args(["--data-only", "--schema=driftline", "--inserts"])
+        .args(more)
+        .arg(url)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    done.status
+        .success()
+        .then(|| text.matches("INSERT INTO driftline.tenant").count())
+}
+
+#[tokio::test]
+async fn a_dump_needs_a_role_that_sees_everything() {
+    let (database, store) = claimed().await;
+    committed(store.append(&tenant("acme"), &manifest("1")).await.unwrap());
+    let (owner, admin) = (database.url(&database.owner()), database.url("postgres"));
+    assert_eq!(
+        dump(&owner, &[]),
+        None,
+        "it does not leave out rows in silence"
+    );
+    // As the documents say.
+    assert_eq!(dump(&owner, &["--enable-row-security"]), Some(0));
+    assert_eq!(dump(&admin, &[]), Some(1));
+}

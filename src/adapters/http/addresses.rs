@@ -206,7 +206,7 @@ mod tests {
             inner: Arc::new(Answers(vec!["169.254.169.254"])),
         };
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(super::super::tls().unwrap())
+            .tls_backend_preconfigured(super::super::tls(None).unwrap())
             .no_proxy()
             .dns_resolver(guard)
             .build()
