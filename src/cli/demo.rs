@@ -36,7 +36,8 @@ pub async fn run(context: &Context, _: &Arguments) -> anyhow::Result<Exit> {
     story.end().await;
     let (green, bold) = (ui::GREEN, ui::BOLD);
     if context.ui.is_text() {
-        context.ui.line(format_args!("\n{green}{bold}Everything held.{bold:#}{green:#} Next: `driftline manifest create --help`"))?;
+        context.ui.line("")?;
+        context.ui.line(format_args!("{green}{bold}Everything held.{bold:#}{green:#} Next: `driftline manifest create --help`"))?;
     } else {
         context
             .ui

@@ -6,7 +6,7 @@ use driftline::ports::{Error, ErrorKind, Hint};
 use serde_json::Value;
 
 use super::hints;
-use super::ui::Format;
+use super::ui::{self, Format, safe};
 
 /// The exit codes. They are frozen: scripts depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,10 +146,13 @@ impl Report {
     /// Prints it to stderr: two lines for people, one JSON object for programs.
     pub fn print(&self, format: Format) {
         if !format.is_json() {
-            let (red, bold, plain) = (super::ui::RED, super::ui::BOLD, anstyle::Reset);
-            anstream::eprintln!("{red}error:{plain} {}", self.message);
+            let (red, bold) = (ui::RED, ui::BOLD);
+            ui::say(&safe::lines(&format!(
+                "{red}error:{red:#} {}",
+                self.message
+            )));
             if let Some(hint) = &self.hint {
-                anstream::eprintln!("{bold}hint:{plain} {hint}");
+                ui::say(&safe::lines(&format!("{bold}hint:{bold:#} {hint}")));
             }
             return;
         }
@@ -161,8 +164,8 @@ impl Report {
             let data = data.map_or_else(String::new, |data| format!(r#","hintData":{data}"#));
             format!(r#","hintCode":{code}{data}"#)
         });
-        anstream::eprintln!(
+        ui::say(&safe::json(&format!(
             r#"{{"error":{{"code":{code},"message":{message},"hint":{hint},"retryable":{retryable}{advised}}}}}"#
-        );
+        )));
     }
 }

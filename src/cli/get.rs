@@ -53,7 +53,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         return Err(args::missing(repository, tenant, &what).await.into());
     };
     if !arguments.meta {
-        ui.raw(manifest.content().as_bytes())?;
+        ui.content(manifest.content().as_bytes())?;
         if manifest.retired == Some(true) {
             ui.note(format_args!("{tenant} is retired"));
         }

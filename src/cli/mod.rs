@@ -47,6 +47,7 @@ use crate::config::Config;
 
 pub use self::exit::{Exit, Failure};
 pub use self::run::main;
+pub use self::ui::safe;
 
 /// Keeps a control plane's desired state: committed to a database, shadowed to a bucket, recovered from it
 #[derive(Debug, Parser)]

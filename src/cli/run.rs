@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::exit::Report;
 use super::signals::Signals;
-use super::ui::Format;
+use super::ui::{self, Format, safe};
 use super::{Cli, Command, Context, Exit, Failure, Global, Ui};
 use crate::config::Config;
 use crate::telemetry::{self, Logging};
@@ -99,7 +99,12 @@ fn misused(error: &clap::Error, asked: Format) -> Exit {
             Exit::Done
         }
         _ if !asked.is_json() => {
-            let _ = error.print();
+            // What was typed may be a tenant's: it is shown like everything else.
+            let text = error.render().to_string();
+            let text = safe::paragraphs(text.trim_end());
+            let (red, told) = (ui::RED, text.strip_prefix("error:"));
+            let head = safe::line(&format!("{red}error:{red:#}"));
+            ui::say(&told.map_or_else(|| text.clone(), |told| format!("{head}{told}")));
             Exit::Misuse
         }
         _ => {

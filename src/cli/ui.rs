@@ -1,20 +1,26 @@
 //! What a person or a program sees: data on stdout, everything else on stderr.
+//!
+//! Nothing that comes from outside makes a terminal do anything: see [`safe`].
+
+pub mod safe;
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
-pub const BOLD: Style = Style::new().bold();
-pub const RED: Style = AnsiColor::Red.on_default().bold();
-pub const GREEN: Style = AnsiColor::Green.on_default();
-pub const YELLOW: Style = AnsiColor::Yellow.on_default();
+pub use self::safe::Style;
+
+pub const BOLD: Style = Style::of(anstyle::Style::new().bold());
+pub const RED: Style = Style::of(AnsiColor::Red.on_default().bold());
+pub const GREEN: Style = Style::of(AnsiColor::Green.on_default());
+pub const YELLOW: Style = Style::of(AnsiColor::Yellow.on_default());
 
 /// In which form data is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -78,9 +84,28 @@ impl Ui {
         size.map_or(80, |(width, _)| usize::from(width.0))
     }
 
-    /// Prints a line to stdout.
+    /// Prints a line to stdout. What a terminal would act on is shown as its number.
     pub fn line(&self, text: impl Display) -> io::Result<()> {
+        let text = safe::line(&text.to_string());
         self.written(writeln!(anstream::stdout().lock(), "{text}"))
+    }
+
+    /// Prints a whole document.
+    fn document(&self, text: &str) -> io::Result<()> {
+        self.written(writeln!(io::stdout().lock(), "{text}"))
+    }
+
+    /// Prints an XML document.
+    pub fn xml(&self, text: &str) -> io::Result<()> {
+        self.document(&safe::xml(text))
+    }
+
+    /// Prints canonical JSON: the very bytes, or on a terminal a text that says the same and ends with a line break.
+    pub fn content(&self, bytes: &[u8]) -> io::Result<()> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if io::stdout().is_terminal() => self.document(&safe::json(text)),
+            _ => self.raw(bytes),
+        }
     }
 
     /// Prints bytes as they are; a terminal gets a line break after them.
@@ -101,7 +126,7 @@ impl Ui {
             Format::Ndjson => serde_json::to_string(document)?,
             Format::Text | Format::Json | Format::Junit => serde_json::to_string_pretty(document)?,
         };
-        Ok(self.line(text)?)
+        Ok(self.document(&safe::json(&text))?)
     }
 
     /// Prints a document with its items: whole, or only the items, one a line, with `-o ndjson`.
@@ -126,7 +151,8 @@ impl Ui {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(header);
-        table.add_rows(rows);
+        let cells = |row: Vec<String>| row.into_iter().map(|cell| safe::plain(&cell));
+        table.add_rows(rows.into_iter().map(cells));
         for (number, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
             if right.contains(&number) {
@@ -147,7 +173,7 @@ impl Ui {
     /// Tells a person on stderr how it went.
     pub fn note(&self, text: impl Display) {
         if !self.quiet && self.is_text() {
-            anstream::eprintln!("{text}");
+            say(&safe::lines(&text.to_string()));
         }
     }
 
@@ -157,9 +183,10 @@ impl Ui {
             return;
         }
         if self.format.is_json() {
-            anstream::eprintln!("{}", json!({ "warning": { "message": text.to_string() } }));
+            let document = json!({ "warning": { "message": text.to_string() } }).to_string();
+            say(&safe::json(&document));
         } else {
-            anstream::eprintln!("{YELLOW}warning:{YELLOW:#} {text}");
+            say(&safe::lines(&format!("{YELLOW}warning:{YELLOW:#} {text}")));
         }
     }
 
@@ -191,6 +218,11 @@ impl Ui {
             other => other,
         }
     }
+}
+
+/// Writes a line to stderr that is safe already. That nobody reads it is no failure.
+pub fn say(line: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
 /// A size for people.

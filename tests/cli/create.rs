@@ -141,3 +141,32 @@ fn applies_are_recorded_and_shown() {
     session.run("status --tenant acme -o json");
     session.assert("apply");
 }
+
+#[test]
+fn versions_are_compared_by_what_resources_are() {
+    let mut session = Session::new();
+    let long = "0123456789".repeat(40);
+    for content in [
+        r#"{"schemaVersion":"1","roles":[{"id":"a","n":1},{"id":"b","n":2}]}"#.to_owned(),
+        r#"{"schemaVersion":"1","roles":[{"id":"new","n":0},{"id":"a","n":1},{"id":"b","n":2}]}"#
+            .to_owned(),
+        r#"{"schemaVersion":"1","roles":[{"id":"b","n":2},{"id":"a","n":1},{"id":"new","n":0}]}"#
+            .to_owned(),
+        format!(
+            r#"{{"schemaVersion":"1","roles":[{{"id":"a","n":1,"text":"{long}"}},{{"id":"b","n":3}}]}}"#
+        ),
+    ] {
+        session.write("m.json", content);
+        session.must("manifest create --tenant acme --file m.json");
+    }
+    session.run("manifest diff --tenant acme 1 2");
+    session.run("manifest diff --tenant acme 1 2 -o json");
+    session.run("manifest diff --tenant acme 2 3");
+    session.run("manifest diff --tenant acme 2 3 -o ndjson");
+    session.run("manifest diff --tenant acme 2 3 --ignore-order");
+    session.run("manifest diff --tenant acme 2 3 --ignore-order -o json");
+    session.run("manifest diff --tenant acme 3 4");
+    let whole = session.quietly("manifest diff --tenant acme 3 4 -o json");
+    assert!(whole.text().contains(&long));
+    session.assert("compared");
+}

@@ -9,6 +9,7 @@ mod demo;
 mod drift;
 mod drill;
 mod help;
+mod hostile;
 mod import;
 mod integrity;
 mod legacy;

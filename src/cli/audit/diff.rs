@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use driftline::domain::drift::{AuditReport, Item, Verdict};
+use driftline::domain::drift::{AuditReport, Change, Item, Verdict};
 use driftline::domain::{ReportId, TenantId};
 use serde::Serialize;
 
@@ -118,18 +118,13 @@ fn compare<'a>(from: &'a AuditReport, to: &'a AuditReport) -> Vec<Line<'a>> {
     let verdict = |item: Option<&&'a Item>| item.map_or(Verdict::InSync, |item| item.verdict);
     let lines = keys.into_iter().filter_map(|key| {
         let (old, new) = (before.get(&key), after.get(&key));
-        let mut pointers: Vec<&str> = Vec::new();
-        let changes = |item: Option<&&'a Item>| item.map_or(&[][..], |item| &item.changes);
-        for change in changes(old) {
-            if !changes(new).contains(change) {
-                pointers.push(&change.pointer);
-            }
-        }
-        for change in changes(new) {
-            if !changes(old).contains(change) {
-                pointers.push(&change.pointer);
-            }
-        }
+        let changes = |item: Option<&&'a Item>| -> BTreeMap<&'a str, &'a Change> {
+            let changes = item.map_or(&[][..], |item| &item.changes).iter();
+            changes.map(|it| (&*it.pointer, it)).collect()
+        };
+        let (then, now) = (changes(old), changes(new));
+        let mut pointers: Vec<&str> = then.keys().chain(now.keys()).copied().collect();
+        pointers.retain(|pointer| then.get(pointer) != now.get(pointer));
         pointers.sort_unstable();
         pointers.dedup();
         let line = Line {

@@ -154,9 +154,12 @@ impl<'a> Story<'a> {
     pub fn step(&mut self, what: &str) -> anyhow::Result<()> {
         self.step += 1;
         if self.ui.is_text() {
-            let (bold, gap) = (ui::BOLD, if self.step > 1 { "\n" } else { "" });
+            let bold = ui::BOLD;
+            if self.step > 1 {
+                self.ui.line("")?;
+            }
             self.ui
-                .line(format_args!("{gap}{bold}{}. {what}{bold:#}", self.step))?;
+                .line(format_args!("{bold}{}. {what}{bold:#}", self.step))?;
         }
         Ok(())
     }

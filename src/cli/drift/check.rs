@@ -245,7 +245,7 @@ impl<'a> Output<'a> {
                 let message = words::plain(&error.to_string());
                 page.paragraph(0, ui::RED, &format!("{tenant}: failed: {message}"));
                 if let Some(hint) = error.hinted().map(hints::words) {
-                    page.paragraph(2, anstyle::Style::new(), &hint);
+                    page.paragraph(2, ui::Style::new(), &hint);
                 }
                 for line in page.lines {
                     self.ui.line(line)?;
@@ -298,6 +298,6 @@ impl<'a> Output<'a> {
 
     fn end_junit(&mut self) -> anyhow::Result<()> {
         let text = junit::document(std::mem::take(&mut self.suites))?;
-        Ok(self.ui.line(text.trim_end())?)
+        Ok(self.ui.xml(text.trim_end())?)
     }
 }

@@ -149,7 +149,7 @@ fn show(
         page.item(ui::GREEN, "resolved", 0, &name, &words);
         let was = words::verdict(subject.verdict);
         let since = format!("{was} {}", words::since(&subject.onset, None));
-        page.paragraph(2, anstyle::Style::new().dimmed(), &since);
+        page.paragraph(2, ui::Style::new().dimmed(), &since);
     }
     page.lines.iter().try_for_each(|line| ui.line(line))?;
     let audits = ui::count(summaries.len() as u64, "audit");

@@ -8,7 +8,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use super::check::ExitOn;
 use super::text::{self, Layout};
 use super::words;
-use crate::cli::hints;
+use crate::cli::{hints, ui};
 
 /// The columns of what is said about a failure.
 const WIDTH: usize = 120;
@@ -69,10 +69,7 @@ fn status(report: &DriftReport, item: &Item, counts: ExitOn) -> TestCaseStatus {
     };
     let is_observed = report.observed_at.is_some();
     let lines = text::item(item, is_observed, layout);
-    let lines: Vec<String> = lines
-        .iter()
-        .map(|line| anstream::adapter::strip_str(line).to_string())
-        .collect();
+    let lines: Vec<String> = lines.iter().map(|line| ui::safe::unstyled(line)).collect();
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
     status
         .set_type(item.verdict.name())

@@ -18,7 +18,7 @@ use driftline::domain::Timestamp;
 
 pub use self::check::ExitOn;
 pub use self::decision::Document as DecisionDocument;
-pub use self::text::summary;
+pub use self::text::{cut, summary};
 pub use self::words::{plain, since, time};
 use super::{Context, Exit, Ui};
 

@@ -113,7 +113,7 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
         match &step.action {
             Action::Create { attributes } => {
                 let line = short(attributes, page.columns(4));
-                page.paragraph(4, anstyle::Style::new(), &line);
+                page.paragraph(4, ui::Style::new(), &line);
             }
             Action::Update { patch } => operations(&mut page, patch),
             Action::Delete | Action::Record => {}
@@ -126,7 +126,7 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
             page.paragraph(4, anstyle::Style::new(), &words::plain(&text));
         }
         if let Some(reason) = &step.reason {
-            page.paragraph(4, anstyle::Style::new(), &words::plain(reason));
+            page.paragraph(4, ui::Style::new(), &words::plain(reason));
         }
     }
     text::unused(&mut page, report);
@@ -140,7 +140,7 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
         0 => "nothing to do".to_owned(),
         count => ui::count(count.try_into()?, "step"),
     };
-    page.paragraph(0, anstyle::Style::new(), &format!("{steps}{seen}"));
+    page.paragraph(0, ui::Style::new(), &format!("{steps}{seen}"));
     if report
         .plan
         .iter()
@@ -151,7 +151,7 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
             "what was renamed stays live as it is: `driftline apply record --tenant {} --version {} --file …` records it under its new name",
             report.tenant, report.desired_version
         );
-        page.paragraph(0, anstyle::Style::new(), &offer);
+        page.paragraph(0, ui::Style::new(), &offer);
     }
     text::conclude(&mut page, report, ui::BOLD);
     page.lines.iter().try_for_each(|line| ui.line(line))?;
@@ -195,7 +195,7 @@ fn operations(page: &mut Page, patch: &Value) {
                 let value = short(value, page.columns(6));
                 page.pair(4, &head, &value);
             }
-            None => page.paragraph(4, anstyle::Style::new(), &head),
+            None => page.paragraph(4, ui::Style::new(), &head),
         }
     }
 }

@@ -7,16 +7,16 @@ mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anstyle::Style;
 use driftline::domain::drift::{Change, DriftReport, Item, Kind, Onset, Severity, Status, Verdict};
 use driftline::domain::{Seq, Timestamp};
 use unicode_width::UnicodeWidthStr as _;
 
 use self::page::Page;
 use super::words;
-use crate::cli::{Ui, ui};
+use crate::cli::Ui;
+use crate::cli::ui::{self, Style};
 
-pub use self::values::short;
+pub use self::values::{cut, short};
 
 /// From how many resources on with the same verdict for the same reason they become one line.
 const CROWD: usize = 4;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use driftline::domain::Timestamp;
 use driftline::domain::drift::{Acknowledged, Item, Kind, Onset, Verdict};
 
+pub use crate::cli::ui::safe::plain;
+
 /// A verdict as a person reads it.
 pub fn verdict(verdict: Verdict) -> String {
     verdict.name().replace('_', " ")
@@ -109,26 +111,6 @@ fn ordinal(number: u32) -> String {
         _ => "th",
     };
     format!("{number}{suffix}")
-}
-
-/// Text of the live system, with nothing in it that a terminal would act on: control characters and those that reorder or
-/// hide text are shown as their numbers.
-pub fn plain(text: &str) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c,
-                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if acts(c) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

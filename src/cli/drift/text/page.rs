@@ -1,9 +1,8 @@
 //! Lines that are never wider than they may be. Colours are laid on after a text was broken, and take no columns.
 
-use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::cli::ui::BOLD;
+use crate::cli::ui::{BOLD, Style};
 
 /// The narrowest page: on less, nothing can be told.
 const NARROWEST: usize = 24;

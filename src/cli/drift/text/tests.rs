@@ -98,8 +98,8 @@ fn full() -> DriftReport {
 
 /// Without the colours.
 fn plain(lines: &[String]) -> Vec<String> {
-    let stripped = lines.iter().map(|line| anstream::adapter::strip_str(line));
-    stripped.map(|line| line.to_string()).collect()
+    let stripped = lines.iter().map(|line| ui::safe::unstyled(line));
+    stripped.collect()
 }
 
 #[test]
@@ -132,7 +132,9 @@ fn a_terminal_shows_it_in_colour() {
     };
     let mut small = full();
     small.items.truncate(2);
-    let text = lines(&small, layout).join("\n");
+    let text = lines(&small, layout);
+    let text: Vec<_> = text.iter().map(|line| ui::safe::line(line)).collect();
+    let text = text.join("\n");
     insta::assert_snapshot!(text.replace('\u{1b}', "ESC"));
 }
 
