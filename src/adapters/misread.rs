@@ -12,7 +12,8 @@ pub enum Form {
 
 /// What a URL has that makes it ambiguous. Nothing of the URL is in the answer.
 pub fn misread(url: &str, form: Form) -> Option<&'static str> {
-    const CUT: &str = "it holds ?, # or / where a user or a password may be; write them as %3F, %23 and %2F";
+    const CUT: &str =
+        "it holds ?, # or / where a user or a password may be; write them as %3F, %23 and %2F";
     let (_, rest) = url.split_once("://")?;
     let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
     let (server, behind) = rest.split_at(end);

@@ -8,6 +8,7 @@ pub mod filesystem;
 #[cfg(feature = "http")]
 mod http;
 pub mod memory;
+pub mod misread;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "s3")]

@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use driftline::adapters::misread::{Form, misread};
+
 use crate::cli::Failure;
 
 /// Where the database is.
@@ -40,6 +42,9 @@ impl FromStr for DatabaseUrl {
         };
         if text == "memory:" {
             return Ok(Self::Memory);
+        }
+        if let Some(why) = misread(text, Form::Database) {
+            return Err(bad(why));
         }
         match scheme(text) {
             Some("sqlite") => path(text).map(Self::Sqlite).map_err(|what| bad(&what)),
@@ -76,6 +81,15 @@ impl FromStr for SnapshotsUrl {
                 Ok(url) if !url.username().is_empty() || url.password().is_some() => Err(bad(
                     "the URL holds credentials; they belong in the AWS_* variables",
                 )),
+                Ok(url)
+                    if url.port().is_some()
+                        || url.query().is_some()
+                        || url.fragment().is_some() =>
+                {
+                    Err(bad(
+                        "the URL takes neither a port nor the characters ? and #",
+                    ))
+                }
                 Ok(url) if url.host_str().is_some() => Ok(Self::S3(text.to_owned())),
                 _ => Err(bad("the URL names no bucket")),
             },
@@ -100,6 +114,10 @@ fn path(text: &str) -> Result<PathBuf, String> {
     let path = text.split_once("://").map_or("", |(_, path)| path);
     if path.is_empty() || path.ends_with("..") {
         return Err("the URL names no file".to_owned());
+    }
+    let first = path.split('/').next().unwrap_or_default();
+    if first.contains('@') && first.contains(':') {
+        return Err("a path has neither a user nor a password".to_owned());
     }
     if path.contains(['?', '#', '\0']) {
         return Err("the path takes neither options nor the characters ? and #".to_owned());

@@ -37,6 +37,78 @@ fn a_bad_url_is_refused_without_its_password() {
     }
 }
 
+/// URLs in which a password ends early for whoever parses them.
+const CUT: &[&str] = &[
+    "postgres://ops:hun?ter2@host/db",
+    "postgres://ops:12?hunter2@host/db",
+    "postgres://ops:12#hunter2@host/db",
+    "postgres://ops:12/hunter2@host/db",
+    "postgres://ops:x@127.0.0.1?hunter2@host/db",
+    "postgres://ops:x@127.0.0.1/hunter2@host/db",
+    "postgres://ops:x@127.0.0.1:1/db#hunter2",
+    "postgresql://ops:x@127.0.0.1:1/db?pasword=hunter2&connect_timeout=1&acquire-timeout=1",
+    "postgres://ops:hunter2@127.0.0.1:1/db?acquire-timeout=1",
+    "sqlite://ops:hunter2@host/db",
+    "sqlite://db?hunter2",
+    "mysql://ops:12?hunter2@host/db",
+];
+
+#[test]
+fn no_piece_of_a_password_is_shown() {
+    let session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json");
+    let check = |line: &str| {
+        let run = session.quietly(line);
+        assert_ne!(run.code, 0, "{line}");
+        let shown = format!("{}{}", String::from_utf8_lossy(&run.stdout), run.stderr);
+        assert!(!shown.contains("ter2"), "{line}: {shown}");
+    };
+    for url in CUT {
+        for command in [
+            "status",
+            "doctor",
+            "-o json status",
+            "-vv drift check --all-tenants",
+        ] {
+            check(&format!("--database '{url}' {command}"));
+        }
+        check(&format!("drill --all-tenants --into '{url}'"));
+        session.write(
+            "c.toml",
+            format!("database = '{url}'\n[audit]\nread-database = '{url}'\n"),
+        );
+        check("--config c.toml -vv status");
+    }
+    for url in [
+        "s3://ops:hun?ter2@bucket/p",
+        "s3://ops:12#hunter2@bucket/p",
+        "s3://ops:12/hunter2@bucket/p",
+        "s3://bucket/p?hunter2",
+        "file://ops:hunter2@host/p",
+    ] {
+        check(&format!("--snapshots '{url}' -vv verify"));
+    }
+    for url in [
+        "https://ops:hun?ter2@host/x",
+        "https://ops:12?hunter2@127.0.0.1/x",
+        "https://ops:12#hunter2@127.0.0.1/x",
+        "https://ops:hunter2@127.0.0.1:1/x?key=hunter2",
+        "ftp://ops:hunter2@host/x",
+    ] {
+        check(&format!(
+            "-vv drift check --tenant acme --actual '{url}' --exit-code any"
+        ));
+    }
+    session.write("url", "https://ops:12?hunter2@127.0.0.1/x");
+    session.write(
+        "driftline.toml",
+        "endpoint = 'https://ops:12?hunter2@127.0.0.1'\n[audit]\nnotify = ['a']\n[audit.receivers.a]\nurl-file = 'url'\n",
+    );
+    check("-vv audit run");
+    check("-vv --snapshots s3://bucket/p verify");
+}
+
 #[test]
 fn flags_stand_before_the_environment_before_the_file() {
     let mut session = Session::new();

@@ -8,6 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 use super::error;
+use crate::adapters::misread::{Form, misread};
 use crate::adapters::tls;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
 
@@ -72,9 +73,12 @@ const FILES: [(&str, &[&str]); 3] = [
 impl PostgresOptions {
     /// Takes from the URL what is ours in it; the rest is the driver's. Nothing of the URL is shown.
     pub(super) fn read(mut self, text: &str) -> StoreResult<(Self, PgConnectOptions)> {
+        if let Some(why) = misread(text, Form::Database) {
+            return Err(refused(format!("cannot read the database URL: {why}")));
+        }
         let mut url = url::Url::parse(text).map_err(|_| error::invalid_url(text))?;
         let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-        let mut theirs = Vec::new();
+        let (mut theirs, mut strangers) = (Vec::new(), 0);
         for (key, value) in pairs {
             let ours = match key.replace('_', "-").as_str() {
                 "acquire-timeout" => Some((&mut self.acquire_timeout, "acquire-timeout")),
@@ -89,8 +93,16 @@ impl PostgresOptions {
             };
             match ours {
                 Some((limit, name)) => *limit = seconds(name, &value)?,
+                // The driver would log it with its value.
+                None if !is_known(&key) => strangers += 1,
                 None => theirs.push((key, value)),
             }
+        }
+        if strangers > 0 {
+            tracing::warn!(
+                options = strangers,
+                "the database URL has options that are not known here; they are ignored"
+            );
         }
         if theirs.is_empty() {
             url.set_query(None);
@@ -123,6 +135,25 @@ impl PostgresOptions {
         let connect = connect.extra_float_digits(None).disable_statement_logging();
         Ok((self, connect))
     }
+}
+
+/// Whether the driver knows an option. A misspelt `password` is not shown.
+fn is_known(key: &str) -> bool {
+    let files = FILES.iter().flat_map(|(_, names)| names.iter());
+    let others = [
+        "sslmode",
+        "ssl-mode",
+        "statement-cache-capacity",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+    ];
+    others.iter().chain(files).any(|name| *name == key) || key.starts_with("options[")
 }
 
 fn seconds(name: &str, value: &str) -> StoreResult<Duration> {

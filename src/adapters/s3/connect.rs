@@ -16,6 +16,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
 use super::options::{S3Options, wants_path_style};
+use crate::adapters::misread::{Form, misread};
 use crate::adapters::tls::certificates;
 use crate::ports::{Fault, Side, StoreError, StoreResult};
 
@@ -42,8 +43,10 @@ pub(super) async fn client(options: &S3Options) -> StoreResult<Client> {
         // Every byte that is read is checked against a digest from elsewhere.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     if let Some(endpoint) = &endpoint {
+        let is_plain = misread(endpoint, Form::Web).is_none();
         let valid = url::Url::parse(endpoint).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https")
+            is_plain
+                && matches!(url.scheme(), "http" | "https")
                 && url.username().is_empty()
                 && url.password().is_none()
         });

@@ -15,6 +15,7 @@ use url::Url;
 
 use super::{DEFAULT_LIMIT, document, lasting, template};
 use crate::adapters::http::{self as web, Failure};
+use crate::adapters::misread::{Form, misread};
 use crate::adapters::text::{EXCERPT, harmless};
 use crate::domain::TenantId;
 use crate::domain::drift::ActualState;
@@ -90,6 +91,9 @@ impl HttpSource {
             return Err(bad("the tenant may stand in its path or query only"));
         }
         // The parser's error holds nothing of the text.
+        if let Some(why) = misread(url, Form::Web) {
+            return Err(bad(why));
+        }
         let parsed = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(bad("http or https is expected"));

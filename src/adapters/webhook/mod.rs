@@ -22,6 +22,7 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::adapters::http::{self as web, Failure};
+use crate::adapters::misread::{Form, misread};
 use crate::ports::{Clock, DeliveryError, NewEvent, Notifier};
 
 pub use signature::{Secret, verify};
@@ -86,6 +87,9 @@ impl WebhookNotifier {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DeliveryError> {
         let bad = |what: &str| lasting(format!("cannot use the URL of a webhook: {what}"));
+        if let Some(why) = misread(url, Form::Web) {
+            return Err(bad(why));
+        }
         let url = Url::parse(url.trim()).map_err(|error| bad(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("http or https is expected"));
