@@ -123,7 +123,7 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
                 "{} is not shown (sha256 {})",
                 withheld.pointer, withheld.sha256
             );
-            page.paragraph(4, anstyle::Style::new(), &words::plain(&text));
+            page.paragraph(4, ui::Style::new(), &words::plain(&text));
         }
         if let Some(reason) = &step.reason {
             page.paragraph(4, ui::Style::new(), &words::plain(reason));
