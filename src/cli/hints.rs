@@ -117,6 +117,9 @@ fn about(hint: &Hint) -> String {
         Hint::ResolveDivergence { tenant } => format!(
             "nothing was changed; to keep both histories run `driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
         ),
+        Hint::RepairOrGiveUp { tenant, object } => format!(
+            "nothing was changed; `driftline repair --tenant {tenant} --plan FILE` shows what the rows bring back; to give up what cannot be reached, move {object} away"
+        ),
         Hint::RestoreBackup { nothing_changed } => {
             let what = if *nothing_changed {
                 "nothing was changed"

@@ -78,6 +78,15 @@ impl EntryMeta {
             && self.checksum == other.checksum
             && self.chain == other.chain
     }
+
+    /// The same entry, of which a member may be damaged: its chain, or everything that the chain is made of but for the entry
+    /// before, agrees. Two histories never share either.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        let same_place = (self.seq, self.epoch) == (other.seq, other.epoch);
+        let same_members =
+            self.committed_at == other.committed_at && self.identity() == other.identity();
+        same_place && (self.chain == other.chain || same_members)
+    }
 }
 
 /// The chain before a stream's first entry.

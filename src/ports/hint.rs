@@ -101,6 +101,14 @@ pub enum Hint {
         /// The object's key.
         object: String,
     },
+    /// An entry is valid, and nothing leads to it any more: a repair brings back what the rows still hold; or move it away to
+    /// give it up.
+    RepairOrGiveUp {
+        /// The tenant.
+        tenant: TenantId,
+        /// The object's key.
+        object: String,
+    },
     /// Rows are lost or damaged that only a backup of the database has.
     RestoreBackup {
         /// The bucket was not changed either.

@@ -8,7 +8,7 @@ use driftline::domain::{EntryId, EntryMeta, Seq, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
 use driftline::ports::{
-    CreateManifest, ManifestProvider as _, RecordApply, RecoveryRequest, TenantStatus,
+    CreateManifest, Hint, ManifestProvider as _, RecordApply, RecoveryRequest, TenantStatus,
 };
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
@@ -102,13 +102,13 @@ async fn look_after(
                     .filter(of)
                     .any(|it| it.verdict == Verdict::Divergent)
         };
-        // An index is not made up anew while one of its entries is lost, and two histories of which one lost something stay two.
+        // An index or a page is not made up anew while one of its entries is lost, and two histories of which one lost something stay two.
         let is_left = |finding: &Finding| {
             let place = |it: &Finding| (it.tenant.clone(), it.stream);
             let mut losses = losses();
             finding.repair == Mend::Lost
                 || (round > 3 && is_both(&finding.tenant))
-                || (finding.repair == Mend::RebuildIndex
+                || (matches!(finding.repair, Mend::RebuildIndex | Mend::RebuildPage)
                     && losses.any(|it| place(it) == place(finding)))
         };
         if damage().all(is_left) && report.unseen.is_empty() {
@@ -147,7 +147,7 @@ async fn look_after(
             let is_told = |it: &Finding| it.tenant == *tenant && it.verdict == Verdict::Divergent;
             let is_halted = state(&node, tenant).is_some_and(|it| it.halted.is_some());
             if (is_halted || report.findings.iter().any(is_told))
-                && resolve(world, process, repository, tenant).await
+                && resolve(world, process, repository, tenant, round > 2).await
             {
                 ends.resolved += 1;
             }
@@ -165,7 +165,7 @@ fn told(model: &Model, world: &World, node: &Node, report: &VerifyReport) -> Che
     for tenant in &world.tenants {
         let is_halted = state(node, tenant).is_some_and(|it| it.halted.is_some());
         let mut findings = report.findings.iter().filter(|it| it.tenant == *tenant);
-        if let Some(what) = model.two_histories(node, tenant)
+        if let Some(what) = model.two_histories(&world.bucket, node, tenant)
             && !is_halted
             && !findings.any(|it| it.verdict == Verdict::Divergent)
             && !report.unseen.iter().any(|(of, _)| of == tenant)
@@ -176,19 +176,23 @@ fn told(model: &Model, world: &World, node: &Node, report: &VerifyReport) -> Che
     Ok(())
 }
 
-/// Makes one history of two: nothing that either side holds is lost, and each entry is there once.
+/// Makes one history of two: nothing that either side holds is lost, and each entry is there once. What nothing ties to either
+/// history is moved away in the end, as the refusal says.
 async fn resolve(
     world: &Arc<World>,
     process: &Process,
     repository: &HybridManifestRepository,
     tenant: &TenantId,
+    gives_up: bool,
 ) -> bool {
     let node = world.current();
     let mut held = BTreeMap::new();
     world.watch(|model| {
         for stream in Stream::ALL {
             let rows = all_rows(&node, tenant, stream).into_iter();
+            // What neither side holds any more cannot come back.
             let named = model.named(tenant, stream).entries.into_iter();
+            let named = named.filter(|(id, _)| model.has_object(&world.bucket, *id));
             let ids = rows.map(|row| row.meta.id).chain(named.map(|(id, _)| id));
             held.extend(ids.map(|id| (id, stream)));
         }
@@ -198,11 +202,30 @@ async fn resolve(
         resolve_divergence: true,
         ..RecoveryRequest::default()
     };
-    let outcome = repository.recover_from_s3(tenant, &request).await;
-    process.say(&format!("resolves {tenant}: {outcome:?}"));
-    let Ok(recovery) = outcome else {
-        return false;
+    let recovery = loop {
+        let outcome = repository.recover_from_s3(tenant, &request).await;
+        process.say(&format!("resolves {tenant}: {outcome:?}"));
+        let error = match outcome {
+            Ok(recovery) => break recovery,
+            Err(error) => error,
+        };
+        let Some(key) = unreachable(&error).filter(|_| gives_up) else {
+            return false;
+        };
+        world.bucket.remove(&key);
+        process.say(&format!("moves {key} away"));
+        world.watch(|model| {
+            model.object_rotten(&world.bucket, &node, &key);
+            held.retain(|id, _| model.is_held(&world.bucket, &node, *id));
+            Ok(())
+        });
     };
+    if recovery.state != driftline::ports::RecoveryState::Diverged {
+        held.retain(|id, stream| {
+            let mut rows = all_rows(&node, tenant, *stream).into_iter();
+            rows.any(|row| row.meta.id == *id)
+        });
+    }
     world.watch(|_| {
         let mut after = BTreeMap::<EntryId, u32>::new();
         for stream in Stream::ALL {
@@ -220,6 +243,16 @@ async fn resolve(
         }
     });
     recovery.state == driftline::ports::RecoveryState::Diverged
+}
+
+/// The object that a resolution asks to move away.
+fn unreachable(error: &driftline::ports::Error) -> Option<String> {
+    match error.hinted()? {
+        Hint::RepairOrGiveUp { object, .. } | Hint::PutBackOrGiveUp { object } => {
+            Some(object.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Appends to every stream. `false` when the tenant takes no writes.

@@ -85,14 +85,20 @@ async fn live(world: &std::sync::Arc<World>) -> Ends {
     ending::settle(world).await
 }
 
-/// A test's share: a hundred seeds, and more of them when there is time.
+/// A test's share: a hundred seeds, and more of them when there is time: as many as `DRIFTLINE_SEEDS` says over all tests.
 fn run_all(seeds: Range<u64>) {
     check(seeds.clone());
-    if std::env::var_os("DRIFTLINE_SOAK").is_some() {
-        let (share, first) = (seeds.end - seeds.start, seeds.start);
-        let more = 10_000 / TESTS;
+    let (share, first) = (seeds.end - seeds.start, seeds.start);
+    let more = more() / TESTS;
+    if more > 0 {
         check(300 + first / share * more..300 + (first / share + 1) * more);
     }
+}
+
+fn more() -> u64 {
+    let soak = std::env::var_os("DRIFTLINE_SOAK").map_or(0, |_| 10_000);
+    let seeds = std::env::var("DRIFTLINE_SEEDS");
+    seeds.map_or(soak, |seeds| seeds.parse().expect("how many seeds"))
 }
 
 /// How many tests share the seeds.

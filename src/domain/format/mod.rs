@@ -23,8 +23,8 @@ pub(crate) use limits::most_bytes_of;
 pub use limits::{MAX_CONTENT_BYTES, most_bytes};
 pub use snapshot::Snapshot;
 
-use super::Digest;
 use super::content::ContentError;
+use super::{Digest, Seq};
 
 /// Bytes in the bucket that are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,16 @@ pub enum Problem {
     Diverged {
         /// The database's chain.
         database: Digest,
+        /// The bucket's chain.
+        bucket: Digest,
+    },
+    /// A valid object where the database's entry is lost, and was another one.
+    #[error(
+        "its chain is {bucket}, and the database's {next} does not follow it: two histories disagree"
+    )]
+    Unfollowed {
+        /// The number of the database's next entry.
+        next: Seq,
         /// The bucket's chain.
         bucket: Digest,
     },

@@ -1,5 +1,10 @@
 //! The verdict on each entry of a stream: its row, what the index says, and its object, compared.
 
+mod beyond;
+mod lost;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
@@ -8,7 +13,7 @@ use super::rows::Rows;
 use super::stock::Stock;
 use crate::domain::format::{Damage, Index, Problem, Snapshot, index_key, page_key, snapshot_key};
 use crate::domain::integrity::{Finding, Mend, Verdict, VerifySummary};
-use crate::domain::{Digest, EntryMeta, Epoch, Seq, Stream, TenantId, genesis};
+use crate::domain::{Digest, Epoch, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{BucketError, BucketResult};
 
 /// One stream, read and judged.
@@ -41,6 +46,8 @@ impl Judge<'_> {
         }
         self.named(end).await?;
         self.unnamed(end).await?;
+        self.lost_rows(end).await?;
+        self.without_object();
         self.orphans(divergent.is_some()).await
     }
 
@@ -123,15 +130,26 @@ impl Judge<'_> {
         }
     }
 
-    /// The first number at which both sides hold a valid entry, and not the same one.
+    /// The first number at which both sides hold a valid entry, and not the same one. Where the database's is lost, the row
+    /// after it tells.
     fn divergence(&mut self) -> Option<Seq> {
         let (rows, named) = (self.rows, &self.stock.named);
+        let unfollowed = |seq: &&Seq| rows.lacks(**seq, named[*seq].meta.chain);
         let differ = |seq: &&Seq| {
             let ours = rows.chain_at(self.tenant, self.stream, **seq);
             ours.is_some_and(|ours| ours != named[*seq].meta.chain)
         };
-        let seq = *named.keys().find(differ)?;
+        let seq = *named.keys().find(|seq| differ(seq) || unfollowed(seq))?;
         let theirs = &named[&seq];
+        if unfollowed(&&seq) {
+            let detail = format!(
+                "from here on two histories disagree: the row is lost, and the one after it does not follow the bucket's chain, {}",
+                theirs.meta.chain
+            );
+            let (key, repair) = (Some(theirs.key()), Mend::ResolveDivergence);
+            self.find(Some(seq), Verdict::Divergent, key, detail, repair);
+            return Some(seq);
+        }
         let ours = rows.chain_at(self.tenant, self.stream, seq)?;
         // A row that does not fit its own chain is no other history.
         if rows.broken.contains(&seq) {
@@ -144,73 +162,6 @@ impl Judge<'_> {
         let (key, repair) = (Some(theirs.key()), Mend::ResolveDivergence);
         self.find(Some(seq), Verdict::Divergent, key, detail, repair);
         Some(seq)
-    }
-
-    /// Objects beyond the index at the keys of rows that are not shadowed yet. One that continues the index is a history that a
-    /// recovery would adopt: there are two. Any other is only in the row's way, and nothing names it: shadowing would halt there
-    /// again and again.
-    async fn beyond(&mut self) -> BucketResult<Option<Seq>> {
-        let (rows, stock) = (self.rows, self.stock);
-        if self.is_older {
-            return Ok(None);
-        }
-        // Without an index nothing but the objects themselves can tell whether there is another history.
-        let is_blind = !self.is_settled_index();
-        let floor = self.floor();
-        let mut tip = if is_blind {
-            (Seq::default(), genesis(self.tenant, self.stream))
-        } else {
-            (stock.latest(), self.index_chain())
-        };
-        let mut found = Vec::new();
-        let mut divergent = None;
-        let first = (tip.0.next(), Epoch::default());
-        for ((seq, epoch), key) in stock.objects.range(first..) {
-            let row = rows.metas.get(seq).filter(|row| row.epoch == *epoch);
-            let Some(row) = row.filter(|_| is_blind || self.look.reads(key)) else {
-                continue;
-            };
-            let theirs = match self.look.unnamed(self.tenant, self.stream, key).await {
-                Ok(None) => continue,
-                Ok(Some(there)) => there.entry.meta,
-                Err(BucketError::Damage(damage)) => {
-                    // Up to the watermark it is judged with its row.
-                    if *seq > self.watermark {
-                        let (verdict, detail) = words(&damage);
-                        found.push((*seq, verdict, key.clone(), detail, Mend::Quarantine));
-                    }
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let continues = tip.0.next() == *seq && theirs.expected_chain(tip.1) == theirs.chain;
-            // Up to the watermark it is judged with its row.
-            if theirs == *row || (*seq <= self.watermark && theirs.is_same_as(row)) {
-                if continues {
-                    tip = (*seq, theirs.chain);
-                }
-                continue;
-            }
-            let continues = continues && *epoch >= floor;
-            let (verdict, repair) = if (continues || is_blind) && !theirs.is_same_as(row) {
-                divergent = Some(*seq);
-                (Verdict::Divergent, Mend::ResolveDivergence)
-            } else {
-                (Verdict::BucketOnly, Mend::Quarantine)
-            };
-            let detail = format!(
-                "no index names it, and the database has another entry there: its chain is {}, that of the object {}",
-                row.chain, theirs.chain
-            );
-            found.push((*seq, verdict, key.clone(), detail, repair));
-            if divergent.is_some() {
-                break;
-            }
-        }
-        for (seq, verdict, key, detail, repair) in found {
-            self.find(Some(seq), verdict, Some(key), detail, repair);
-        }
-        Ok(divergent)
     }
 
     /// What an older epoch wrote after the index had moved on never becomes history.
@@ -324,7 +275,7 @@ impl Judge<'_> {
             let there = match self.look.unnamed(self.tenant, self.stream, &key).await {
                 Ok(Some(found)) if found.entry.meta == *meta => Ok(()),
                 // Shadowing does not adopt it: an index that named it would be one that nobody can read.
-                Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
+                Ok(Some(found)) if found.entry.meta.is_copy_of(meta) => {
                     let detail = "its members are not those of its chain".to_owned();
                     Err((Verdict::Malformed, detail))
                 }
@@ -369,60 +320,10 @@ impl Judge<'_> {
                 }
             }
         }
-        let mut before = None;
-        for seq in rows.missing().into_iter().filter(unnamed) {
-            let known = rows.chain_at(self.tenant, self.stream, Seq::new(seq.get() - 1));
-            let chain = known.or(before
-                .take()
-                .filter(|(at, _): &(Seq, Digest)| at.next() == seq)
-                .map(|(_, chain)| chain));
-            let found = match chain {
-                Some(chain) => self.by_chain(seq, chain).await?,
-                None => None,
-            };
-            before = found.as_ref().map(|(_, chain)| (seq, *chain));
-            let found = found.map(|(key, _)| key);
-            let (detail, repair) = match &found {
-                Some(_) => (
-                    "its row is lost, and the index does not name it",
-                    Mend::RestoreRow,
-                ),
-                None => (
-                    "its row is lost, and no object continues the chain",
-                    Mend::Lost,
-                ),
-            };
-            judged.push((seq, Verdict::ChainBroken, found, detail.to_owned(), repair));
-        }
         for (seq, verdict, key, detail, repair) in judged {
             self.find(Some(seq), verdict, key, detail, repair);
         }
         Ok(())
-    }
-
-    /// The object that stands between the rows before and after a lost one.
-    async fn by_chain(&self, seq: Seq, before: Digest) -> BucketResult<Option<(String, Digest)>> {
-        let keys =
-            (self.stock.objects).range((seq, Epoch::default())..(seq.next(), Epoch::default()));
-        for (_, key) in keys {
-            match self.look.unnamed(self.tenant, self.stream, key).await {
-                Ok(Some(found)) if self.fits(&found.entry.meta, before) => {
-                    return Ok(Some((key.clone(), found.entry.meta.chain)));
-                }
-                Ok(_) | Err(BucketError::Damage(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
-    }
-
-    fn fits(&self, meta: &EntryMeta, before: Digest) -> bool {
-        let after = self.rows.metas.get(&meta.seq.next());
-        meta.expected_chain(before) == meta.chain
-            && match after {
-                Some(after) => after.expected_chain(meta.chain) == after.chain,
-                None => meta.seq < self.rows.head.seq || meta.chain == self.rows.head.chain,
-            }
     }
 
     /// Objects that nothing knows.
@@ -433,28 +334,27 @@ impl Judge<'_> {
         let floor = self.floor();
         // As long as the sides do not agree on where history ends, what is valid is no orphan.
         let is_agreed = self.is_settled_index() && stock.latest() <= rows.head.seq;
-        let mut tips: Vec<(Seq, Digest)> = vec![(rows.head.seq, rows.head.chain)];
+        let mut tips = BTreeMap::from([(rows.head.seq, vec![rows.head.chain])]);
         if stock.latest() > rows.head.seq {
-            tips.push((stock.latest(), self.index_chain()));
+            tips.insert(stock.latest(), vec![self.index_chain()]);
         }
+        let told: BTreeSet<(Seq, String)> = (self.findings.iter())
+            .filter_map(|finding| finding.seq.zip(finding.object.clone()))
+            .collect();
         for ((seq, epoch), key) in &stock.objects {
             let named = stock.named.get(seq).map(|named| named.meta.epoch);
             let row = rows.metas.get(seq).map(|meta| meta.epoch);
-            let is_restorable = || {
-                row.is_none()
-                    && self.findings.iter().any(|finding| {
-                        finding.object.as_ref() == Some(key) && finding.seq == Some(*seq)
-                    })
-            };
-            if named == Some(*epoch) || row == Some(*epoch) || is_restorable() {
+            let is_told = || told.contains(&(*seq, key.clone()));
+            if named == Some(*epoch) || row == Some(*epoch) || is_told() {
                 continue;
             }
             let (mut detail, mut repair) = (
                 "neither the index nor a row knows it".to_owned(),
                 Mend::Quarantine,
             );
-            // It may be all that is left of a number whose row is lost.
-            if row.is_none() && *seq <= rows.head.seq {
+            // It may be all that is left of a number whose row is lost, unless something tells that it is another entry.
+            let may_be = !self.is_settled_index() || !self.is_certain(*seq);
+            if row.is_none() && named.is_none() && *seq <= rows.head.seq && may_be {
                 repair = Mend::Inspect;
             }
             // A write that the database lost, or that is under way elsewhere: recovery adopts what continues the history.
@@ -464,11 +364,11 @@ impl Judge<'_> {
                     Ok(None) => continue,
                     Ok(Some(object)) => {
                         let meta = &object.entry.meta;
-                        let continues = |(before, chain): &(Seq, Digest)| {
-                            before.next() == *seq && meta.expected_chain(*chain) == meta.chain
-                        };
-                        if *epoch >= floor && tips.iter().any(continues) {
-                            tips.push((*seq, meta.chain));
+                        let before = tips.get(&Seq::new(seq.get().saturating_sub(1)));
+                        let mut before = before.into_iter().flatten();
+                        let continues = before.any(|it| meta.expected_chain(*it) == meta.chain);
+                        if *epoch >= floor && continues {
+                            tips.entry(*seq).or_default().push(meta.chain);
                             if self.look.is_committed(&object.entry.meta).await? {
                                 continue;
                             }
@@ -513,7 +413,7 @@ pub(super) fn words(damage: &Damage) -> (Verdict, String) {
             Verdict::ChainBroken
         }
         Problem::Mismatch { .. } => Verdict::ChecksumMismatch,
-        Problem::Diverged { .. } => Verdict::Divergent,
+        Problem::Diverged { .. } | Problem::Unfollowed { .. } => Verdict::Divergent,
         _ => Verdict::Malformed,
     };
     (verdict, damage.problem.to_string())

@@ -118,6 +118,13 @@ impl Rows {
             .collect()
     }
 
+    /// The row is lost, and it was not the entry with this chain: the row after it does not follow that.
+    pub(super) fn lacks(&self, seq: Seq, chain: Digest) -> bool {
+        let after = self.metas.get(&seq.next());
+        !self.metas.contains_key(&seq)
+            && after.is_some_and(|after| after.expected_chain(chain) != after.chain)
+    }
+
     /// The chain at a number, if it can be told.
     pub(super) fn chain_at(&self, tenant: &TenantId, stream: Stream, seq: Seq) -> Option<Digest> {
         if seq == Seq::default() {

@@ -13,9 +13,11 @@ use crate::domain::{
 use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
 use super::Context;
-use super::plan::{Plan, place, read};
+use super::inventory::Inventory;
+use super::plan::{Plan, follows, place, read};
 use super::restore::{fence, unmoved};
 use super::target::RECOVERER;
+use crate::hybrid::bucket::BucketError;
 use crate::hybrid::crash;
 use crate::hybrid::proven::Guard;
 
@@ -32,9 +34,30 @@ struct Merge {
     restore: Vec<Seq>,
     /// The database's entries that move, with their new numbers and chains.
     moved: Vec<(EntryMeta, EntryMeta)>,
+    /// Entries below the first difference that neither side holds any more. They stay lost.
+    lost: Vec<Damage>,
     /// The stream afterwards.
     head: Option<Head>,
     last_committed_at: Option<Timestamp>,
+}
+
+impl Merge {
+    /// Entries below the first difference come back, but for those that nothing holds any more: they stand in nobody's way.
+    async fn take_back(
+        &mut self,
+        context: &Context<'_>,
+        inventory: &Inventory,
+        lacking: impl Iterator<Item = Seq>,
+    ) -> Result<()> {
+        for seq in lacking {
+            match read(context, &inventory.entries[place(seq)]).await {
+                Ok(_) => self.restore.push(seq),
+                Err(BucketError::Damage(damage)) => self.lost.push(damage),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What became of two histories, or would.
@@ -45,6 +68,8 @@ pub(super) struct Resolved {
     pub(super) moved: Vec<Moved>,
     /// Entries of the bucket that the database lacked.
     pub(super) rows: PerStream<Vec<Seq>>,
+    /// Entries of both histories that neither side holds any more.
+    pub(super) lost: Vec<Damage>,
 }
 
 impl Resolved {
@@ -91,6 +116,9 @@ impl Sketch {
         Resolved {
             state: self.state,
             moved: self.moved,
+            lost: (Stream::ALL.into_iter())
+                .flat_map(|stream| std::mem::take(&mut merges[stream].lost))
+                .collect(),
             rows: PerStream::from_fn(|stream| std::mem::take(&mut merges[stream].restore)),
         }
     }
@@ -105,6 +133,7 @@ pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolv
             object: damage.object.clone(),
         }));
     }
+    refuse_to_give_up(context, plan).await?;
     let sketch = Sketch::make(context, plan, seen, plan.epoch().next()).await?;
     for (stream, merge) in sketch.merges.iter() {
         for seq in &merge.restore {
@@ -126,6 +155,42 @@ fn hides_history(plan: &Plan, damage: &Damage) -> bool {
         && orphans.any(|key| parse_snapshot_key(key).is_some_and(|(_, later, _)| later > seq))
 }
 
+/// Without an index the bucket's history ends where an object is lost, and later ones would be given up without a word.
+pub(super) async fn refuse_to_give_up(context: &Context<'_>, plan: &Plan) -> Result<()> {
+    let bucket = context.sides.bucket();
+    for (stream, inventory) in plan.streams.iter() {
+        let head = inventory.head(&plan.tenant, stream).seq;
+        for key in &inventory.orphans {
+            let beyond = parse_snapshot_key(key).filter(|(_, seq, _)| *seq > head);
+            let (Some((_, seq, _)), None) = (beyond, &inventory.index) else {
+                continue;
+            };
+            let there = match bucket.unnamed_snapshot(&plan.tenant, stream, key).await {
+                Ok(Some(there)) => there.entry.meta,
+                Ok(None) | Err(BucketError::Damage(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let database = &context.sides.database;
+            let row = database.entry(&plan.tenant, stream, seq).await?;
+            if row.is_some_and(|row| there.is_copy_of(&row.entry.meta)) {
+                continue;
+            }
+            return Err(Error::new(
+                ErrorKind::Damaged,
+                format!(
+                    "recover {}: {key} is valid, and cannot be reached: the index and an object before it are lost",
+                    plan.tenant
+                ),
+            )
+            .hint(Hint::RepairOrGiveUp {
+                tenant: plan.tenant.clone(),
+                object: key.clone(),
+            }));
+        }
+    }
+    Ok(())
+}
+
 fn seen(plan: &Plan) -> Result<&TenantState> {
     plan.seen.as_ref().ok_or_else(|| {
         Error::new(
@@ -137,7 +202,10 @@ fn seen(plan: &Plan) -> Result<&TenantState> {
 
 /// That two histories disagree is what is resolved; every other damage is in the way.
 pub(super) fn is_divergence(damage: &Damage) -> bool {
-    matches!(damage.problem, Problem::Diverged { .. })
+    matches!(
+        damage.problem,
+        Problem::Diverged { .. } | Problem::Unfollowed { .. }
+    )
 }
 
 /// Resolves a divergence, or with a dry run tells what would move.
@@ -145,12 +213,16 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
     let previewed = preview(context, plan).await?;
     plan.failures.retain(|damage| !is_divergence(damage));
     if context.request.dry_run {
+        plan.failures.extend(previewed.lost.iter().cloned());
         return Ok(previewed);
     }
     let seen = seen(plan)?.clone();
     let tenant = Some(&plan.tenant);
     let epoch = context.takeover.epoch(tenant, plan.epoch()).await?;
     let sketch = Sketch::make(context, plan, &seen, epoch).await?;
+    for (_, merge) in sketch.merges.iter() {
+        plan.failures.extend(merge.lost.iter().cloned());
+    }
     fence(context, plan, epoch).await?;
     crash::point("diverge-fenced");
     let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
@@ -206,10 +278,8 @@ async fn merge(
 ) -> Result<Merge> {
     let inventory = &plan.streams[stream];
     let rows = rows(context, plan, stream, seen.heads[stream].seq).await?;
-    let theirs = |seq: Seq| inventory.chain_at(seq);
     // A row below the first difference may be lost, and comes back; one above it would leave a hole in what moves.
-    let differs = |row: &&EntryMeta| theirs(row.seq).is_some_and(|chain| chain != row.chain);
-    let first = rows.iter().find(differs).map(|row| row.seq);
+    let first = first_difference(inventory, &rows);
     let mut merge = Merge {
         last_committed_at: inventory
             .entries
@@ -221,10 +291,8 @@ async fn merge(
     let bucket_head = inventory.head(&plan.tenant, stream);
     let Some(first) = first else {
         let lacks = |seq: &Seq| !has_row(*seq);
-        merge.restore = (1..=bucket_head.seq.get())
-            .map(Seq::new)
-            .filter(lacks)
-            .collect();
+        let lacking = (1..=bucket_head.seq.get()).map(Seq::new).filter(lacks);
+        merge.take_back(context, inventory, lacking).await?;
         let ours = seen.heads[stream];
         merge.head = Some(if ours.seq > bucket_head.seq {
             ours
@@ -233,10 +301,10 @@ async fn merge(
         });
         return Ok(merge);
     };
-    merge.restore = (1..=bucket_head.seq.get())
-        .map(Seq::new)
-        .filter(|seq| *seq >= first || !has_row(*seq))
-        .collect();
+    let lacking = (1..first.get()).map(Seq::new).filter(|seq| !has_row(*seq));
+    merge.take_back(context, inventory, lacking).await?;
+    let theirs = first.get()..=bucket_head.seq.get();
+    merge.restore.extend(theirs.map(Seq::new));
     let (mut seq, mut chain) = (bucket_head.seq, bucket_head.chain);
     let mut at = merge.last_committed_at;
     let mut expected = first;
@@ -264,6 +332,25 @@ async fn merge(
     merge.last_committed_at = at;
     merge.head = Some(Head { seq, chain });
     Ok(merge)
+}
+
+/// The first row of a history that is not the bucket's: the bucket has another entry there, or the row before is lost and the
+/// bucket's is not the one that this row follows.
+fn first_difference(inventory: &Inventory, rows: &[EntryMeta]) -> Option<Seq> {
+    let theirs = |seq: Seq| Some(&inventory.entries.get(place(seq))?.named.meta);
+    let mut before = Seq::default();
+    for row in rows {
+        let is_after_a_gap = before.next() != row.seq;
+        before = row.seq;
+        if theirs(row.seq).is_some_and(|it| it.chain != row.chain) {
+            return Some(row.seq);
+        }
+        let left = Seq::new(row.seq.get() - 1);
+        if is_after_a_gap && theirs(left).is_some_and(|it| !follows(row, it)) {
+            return Some(row.seq);
+        }
+    }
+    None
 }
 
 /// The rows of a stream, oldest first.

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use crate::domain::content::Content;
 use crate::domain::format::{
-    Damage, Index, IndexEntry, PAGE_SIZE, index_key, parse_snapshot_key, stream_of,
+    Damage, Index, IndexEntry, PAGE_SIZE, Snapshot, index_key, parse_snapshot_key, stream_of,
 };
 use crate::domain::{Digest, Epoch, Head, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
-use crate::ports::ETag;
+use crate::ports::{Database, ETag};
 
 /// An entry that the bucket can bring back.
 #[derive(Debug, Clone)]
@@ -86,9 +86,11 @@ type Candidates = BTreeMap<Seq, Vec<(Epoch, String)>>;
 
 /// Takes stock of a stream, given the keys of the tenant's objects.
 ///
-/// Content that has to be read on the way is kept up to `memory` bytes.
+/// Content that has to be read on the way is kept up to `memory` bytes. An index that is made up anew may end before what it
+/// named: what an older epoch wrote there is history all the same if `database` has it.
 pub(super) async fn take(
     bucket: &Bucket,
+    database: Option<&dyn Database>,
     tenant: &TenantId,
     stream: Stream,
     keys: &[String],
@@ -126,6 +128,7 @@ pub(super) async fn take(
     };
     let mut walk = Walk {
         bucket,
+        database,
         tenant,
         stream,
         candidates,
@@ -171,6 +174,7 @@ pub(super) async fn take(
 
 struct Walk<'a> {
     bucket: &'a Bucket,
+    database: Option<&'a dyn Database>,
     tenant: &'a TenantId,
     stream: Stream,
     candidates: Candidates,
@@ -243,7 +247,10 @@ impl Walk<'_> {
                 return Ok(());
             };
             let mut found = None;
-            for (_, key) in keys.iter().rev().filter(|(epoch, _)| *epoch >= floor) {
+            for (epoch, key) in keys.iter().rev() {
+                if *epoch < floor && self.database.is_none() {
+                    continue;
+                }
                 match self
                     .bucket
                     .unnamed_snapshot(self.tenant, self.stream, key)
@@ -251,12 +258,14 @@ impl Walk<'_> {
                 {
                     Ok(Some(snapshot))
                         if snapshot.entry.meta.expected_chain(self.chain())
-                            == snapshot.entry.meta.chain =>
+                            == snapshot.entry.meta.chain
+                            && (*epoch >= floor || self.is_row(&snapshot).await?) =>
                     {
                         found = Some(snapshot);
                         break;
                     }
                     Ok(_) => {}
+                    Err(BucketError::Damage(_)) if *epoch < floor => {}
                     Err(BucketError::Damage(damage)) => self.failures.push(damage),
                     Err(error) => return Err(error),
                 }
@@ -271,6 +280,18 @@ impl Walk<'_> {
                 legacy: None,
             });
         }
+    }
+
+    /// The database has this very entry.
+    async fn is_row(&self, snapshot: &Snapshot) -> BucketResult<bool> {
+        let (Some(database), meta) = (self.database, &snapshot.entry.meta) else {
+            return Ok(false);
+        };
+        let before = Some(meta.seq.next());
+        let rows = database
+            .history(self.tenant, self.stream, before, 1)
+            .await?;
+        Ok(rows.first().is_some_and(|row| row.is_same_as(meta)))
     }
 
     fn orphans(&self) -> Vec<String> {

@@ -223,7 +223,8 @@ pub(super) async fn recoverable(
 ) -> BucketResult<Vec<IndexEntry>> {
     let known = bucket.get(&legacy_index_key(tenant)).await?.is_some();
     let visible = todays(tenant, keys, known);
-    let mut inventory = inventory::take(bucket, tenant, Stream::Manifests, &visible, 0).await?;
+    let mut inventory =
+        inventory::take(bucket, None, tenant, Stream::Manifests, &visible, 0).await?;
     if origin(bucket, tenant, keys, &inventory, known)
         .await?
         .is_some()

@@ -328,6 +328,10 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
     } else {
         target::find(context, &plan).await?
     };
+    let is_known = matches!(plan.state, RecoveryState::Ahead | RecoveryState::Equal);
+    if context.request.resolve_divergence && is_known {
+        diverge::refuse_to_give_up(context, &plan).await?;
+    }
     let mut planned = None;
     if context.request.dry_run || context.expected.is_some() {
         let now = planned::of(context, &plan, target).await?;

@@ -8,10 +8,10 @@ use futures::stream::{self, StreamExt};
 use super::Context;
 use super::inventory::{self, Inventory};
 use super::legacy::{self, Legacy};
-use crate::domain::format::Damage;
+use crate::domain::format::{Damage, Problem};
 use crate::domain::{
-    Digest, Entry, EntryMeta, Epoch, PerStream, Renumbering, Seq, Stream, TenantId, TenantState,
-    Timestamp, VersionRef, references,
+    Entry, EntryMeta, Epoch, PerStream, Renumbering, Seq, Stream, TenantId, TenantState, Timestamp,
+    VersionRef, references,
 };
 use crate::hybrid::bucket::BucketError;
 use crate::ports::{Error, RecoveryState};
@@ -35,8 +35,8 @@ pub(super) struct Plan {
     newest_commit: Option<Timestamp>,
 }
 
-/// Rows of the database: number → chain.
-type Rows = BTreeMap<Seq, Digest>;
+/// Rows of the database by number.
+type Rows = BTreeMap<Seq, EntryMeta>;
 
 impl Plan {
     /// Takes stock of both sides and verifies every object that would be restored.
@@ -50,6 +50,7 @@ impl Plan {
         let inventories = join_all(Stream::ALL.into_iter().map(|stream| {
             inventory::take(
                 &bucket,
+                Some(context.sides.database.as_ref()),
                 tenant,
                 stream,
                 &todays,
@@ -109,16 +110,29 @@ impl Plan {
             for entry in &inventory.entries {
                 let meta = &entry.named.meta;
                 match rows.get(&meta.seq) {
-                    Some(chain) if *chain != meta.chain => {
+                    Some(row) if row.chain != meta.chain => {
                         self.state = RecoveryState::Diverged;
                         self.failures.push(Damage::diverged(
                             &entry.named.key(),
-                            *chain,
+                            row.chain,
                             meta.chain,
                         ));
                         return Ok(());
                     }
                     Some(_) => {}
+                    // The row is lost: the one after it tells whether it was this entry.
+                    None if rows
+                        .get(&meta.seq.next())
+                        .is_some_and(|next| !follows(next, meta)) =>
+                    {
+                        self.state = RecoveryState::Diverged;
+                        let problem = Problem::Unfollowed {
+                            next: meta.seq.next(),
+                            bucket: meta.chain,
+                        };
+                        self.failures.push(Damage::new(&entry.named.key(), problem));
+                        return Ok(());
+                    }
                     None => self.restore[stream].push(meta.seq),
                 }
             }
@@ -293,6 +307,11 @@ impl Plan {
     }
 }
 
+/// The chain leads from the one entry to the next.
+pub(super) fn follows(next: &EntryMeta, before: &EntryMeta) -> bool {
+    next.expected_chain(before.chain) == next.chain
+}
+
 /// An entry's place in a dense list from 1.
 pub(super) fn place(seq: Seq) -> usize {
     usize::try_from(seq.get().saturating_sub(1)).unwrap_or(usize::MAX)
@@ -331,7 +350,7 @@ async fn rows(context: &Context<'_>, tenant: &TenantId, stream: Stream) -> Resul
             .await?;
         before = page.last().map(|meta| meta.seq);
         let full = page.len() == 1000;
-        rows.extend(page.into_iter().map(|meta| (meta.seq, meta.chain)));
+        rows.extend(page.into_iter().map(|meta| (meta.seq, meta)));
         if !full {
             return Ok(rows);
         }

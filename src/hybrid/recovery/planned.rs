@@ -151,11 +151,11 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
         }
     }
     let mut rows = PerStream::from_fn(|stream| plan.restore[stream].clone());
-    let mut renumbers = Vec::new();
+    let (mut renumbers, mut lost_on_both) = (Vec::new(), Vec::new());
     if plan.state == RecoveryState::Diverged && context.request.resolve_divergence {
         let resolved = diverge::preview(context, plan).await?;
         active_version = resolved.state.active_version();
-        (rows, renumbers) = (resolved.rows, resolved.moved);
+        (rows, renumbers, lost_on_both) = (resolved.rows, resolved.moved, resolved.lost);
     }
     let is_lost =
         |damage: &&Damage| !(context.request.resolve_divergence && diverge::is_divergence(damage));
@@ -181,7 +181,10 @@ pub(super) async fn of(context: &Context<'_>, plan: &Plan, target: Target) -> Re
                 to: moved.to,
             })
             .collect(),
-        lost: plan.failures.iter().filter(is_lost).map(lost).collect(),
+        lost: (plan.failures.iter().filter(is_lost))
+            .chain(&lost_on_both)
+            .map(lost)
+            .collect(),
     })
 }
 

@@ -3,10 +3,12 @@
 use super::Context;
 use super::plan::{Plan, place, read};
 use crate::domain::content::Content;
+use crate::domain::format::snapshot_key;
 use crate::domain::{
     Activation, Decision, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, Timestamp,
     VersionRef,
 };
+use crate::hybrid::bucket::BucketError;
 use crate::hybrid::history;
 use crate::hybrid::proven::Guard;
 use crate::ports::{
@@ -77,13 +79,14 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
         Some(entry) => {
             read(context, entry).await?;
         }
-        None if context
-            .sides
-            .database
-            .entry(&plan.tenant, Stream::Manifests, version)
-            .await?
-            .is_some() => {}
-        None => return Err(missing()),
+        None => {
+            let database = &context.sides.database;
+            let stored = database.entry(&plan.tenant, Stream::Manifests, version);
+            let row = stored.await?.ok_or_else(missing)?.entry;
+            if context.request.as_new_version {
+                proven(context, row).await?;
+            }
+        }
     }
     Ok(Target::Version(version))
 }
@@ -184,7 +187,7 @@ pub(super) async fn reach(
     })?;
     let source = Guard::of(context.sides).entry(source).await?.entry;
     let appended = if context.request.as_new_version {
-        append_copy(context, tenant, &source).await?
+        append_copy(context, tenant, source).await?
     } else {
         activate(context, tenant, &source).await?
     };
@@ -243,7 +246,35 @@ async fn activate(context: &Context<'_>, tenant: &TenantId, target: &Entry) -> R
     Ok(context.sides.database.append(tenant, &entry).await?)
 }
 
-async fn append_copy(context: &Context<'_>, tenant: &TenantId, source: &Entry) -> Result<Appended> {
+/// The entry with the content that was committed: a damaged row's comes from its snapshot.
+async fn proven(context: &Context<'_>, row: Entry) -> Result<Entry> {
+    let (meta, bytes) = (&row.meta, row.content.bytes().clone());
+    if Content::from_stored(bytes).checksum() == meta.checksum {
+        return Ok(row);
+    }
+    let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);
+    let bucket = context.sides.bucket();
+    let found = bucket
+        .unnamed_snapshot(&meta.tenant, meta.stream, &key)
+        .await;
+    match found {
+        Ok(Some(found)) if found.entry.meta == *meta => Ok(found.entry),
+        Err(BucketError::Store(error)) => Err(error.into()),
+        Ok(_) | Err(BucketError::Damage(_)) => Err(Error::new(
+            ErrorKind::Damaged,
+            format!(
+                "recover {}: the row of version {} is damaged, and the bucket has no copy of it",
+                meta.tenant, meta.seq
+            ),
+        )
+        .hint(Hint::Verify {
+            tenant: meta.tenant.clone(),
+        })),
+    }
+}
+
+async fn append_copy(context: &Context<'_>, tenant: &TenantId, source: Entry) -> Result<Appended> {
+    let source = proven(context, source).await?;
     let message = format!(
         "recovered from version {} with chain {}",
         source.meta.seq, source.meta.chain

@@ -35,7 +35,7 @@ pub async fn read(process: Arc<Process>) {
             }
             4 => {
                 if let Ok(page) = repository.recoverable_versions(&tenant, None, 50).await {
-                    world.watch(|model| model.listed(&page.items));
+                    world.watch(|model| model.recoverable(&world.bucket, &page.items));
                 }
             }
             _ => {

@@ -8,7 +8,7 @@ use driftline::domain::format::{
     BUCKET_KEY, BucketIdentity, Index, IndexEntry, Page, Snapshot, index_key, page_key,
     parse_snapshot_key, snapshot_key, stream_of, tenant_of,
 };
-use driftline::domain::{Digest, EntryId, Stream, TenantId, references};
+use driftline::domain::{Digest, EntryId, Head, Seq, Stream, TenantId, references};
 use driftline::ports::SnapshotStore as _;
 
 use super::{Broken, Checked, Model, Named, broken, rows};
@@ -32,6 +32,15 @@ fn page(
         ));
     };
     Page::parse(tenant, stream, number, &bytes).map_err(|damage| Broken(damage.to_string()))
+}
+
+/// The index and all of its pages can be read.
+pub fn is_readable(bucket: &MemorySnapshotStore, tenant: &TenantId, stream: Stream) -> bool {
+    let there = object(bucket, &index_key(tenant, stream));
+    let index = there.and_then(|there| Index::parse(tenant, stream, &there).ok());
+    index.is_some_and(|index| {
+        (1..=index.sealed_pages).all(|number| page(bucket, tenant, stream, number).is_ok())
+    })
 }
 
 fn pairs(entries: &[IndexEntry]) -> Vec<(EntryId, Digest)> {
@@ -204,6 +213,20 @@ impl Model {
     ) -> Option<String> {
         for stream in Stream::ALL {
             let named = self.named(tenant, stream);
+            // The lock row tells what a lost row at the head was.
+            let head = rows::state(node, tenant).map(|status| status.state.heads[stream]);
+            let other = |head: &Head| named.chain_at(head.seq).is_some_and(|it| it != head.chain);
+            if let Some(head) = head.filter(other) {
+                return Some(format!("the index names another {stream} {}", head.seq));
+            }
+            // What nobody can read where a page belongs is no page of this history.
+            let pages = (1..=named.entries.len() / 128).map(|number| number as u64);
+            for key in pages.map(|number| (number, page_key(tenant, stream, number))) {
+                let is_there = object(bucket, &key.1).is_some();
+                if is_there && page(bucket, tenant, stream, key.0).is_err() {
+                    return Some(format!("{} holds something else", key.1));
+                }
+            }
             for row in rows::all_rows(node, tenant, stream) {
                 let meta = &row.meta;
                 if named
@@ -211,6 +234,15 @@ impl Model {
                     .is_some_and(|chain| chain != meta.chain)
                 {
                     return Some(format!("the index names another {stream} {}", meta.seq));
+                }
+                // Where the row before is lost, this one tells what it was.
+                let before = Seq::new(meta.seq.get() - 1);
+                if rows::row(node, tenant, stream, before).is_none()
+                    && named
+                        .chain_at(before)
+                        .is_some_and(|chain| meta.expected_chain(chain) != meta.chain)
+                {
+                    return Some(format!("the index names another {stream} {before}"));
                 }
                 let key = snapshot_key(tenant, stream, meta.seq, meta.epoch);
                 let there = object(bucket, &key);

@@ -8,11 +8,13 @@ use driftline::domain::format::{
     tenant_of,
 };
 use driftline::domain::integrity::Finding;
-use driftline::domain::{Decision, Digest, Entry, EntryId, EntryMeta, Seq, Stream, TenantId};
+use driftline::domain::{
+    Decision, Digest, Entry, EntryId, EntryMeta, Seq, Stream, TenantId, genesis,
+};
 use driftline::ports::SnapshotStore as _;
 
-use super::bucket::object;
-use super::rows::{all_rows, is_intact};
+use super::bucket::{is_readable, object};
+use super::rows::{all_rows, chain_at, is_intact};
 use super::{Checked, Model, broken};
 use crate::world::{Node, now};
 
@@ -26,7 +28,11 @@ impl Model {
         stream: Stream,
         seq: Seq,
     ) {
-        self.rotten_rows.insert((tenant.clone(), stream, seq));
+        let place = (tenant.clone(), stream, seq);
+        if super::rows::row(node, tenant, stream, seq).is_none() {
+            self.holes.insert(place.clone());
+        }
+        self.rotten_rows.insert(place);
         self.forgive(bucket, node);
     }
 
@@ -103,15 +109,30 @@ impl Model {
         Ok(())
     }
 
+    /// The entry follows what stands before its number now, in the database or in the index.
+    fn follows(&self, node: &Node, meta: &EntryMeta) -> bool {
+        let before = Seq::new(meta.seq.get() - 1);
+        let chain = if before == Seq::default() {
+            Some(genesis(&meta.tenant, meta.stream))
+        } else {
+            let row = chain_at(node, &meta.tenant, meta.stream, before);
+            row.or_else(|| self.named(&meta.tenant, meta.stream).chain_at(before))
+        };
+        chain.is_none_or(|chain| meta.expected_chain(chain) == meta.chain)
+    }
+
     /// Rows that a transaction removed and inserted: what is well only moves, and comes back as it was.
-    pub fn replaced(&mut self, removed: &[Entry], inserted: &[Entry]) -> Checked {
+    pub fn replaced(&mut self, node: &Node, removed: &[Entry], inserted: &[Entry]) -> Checked {
         for row in removed {
             let meta = &row.meta;
             let again = inserted.iter().find(|entry| entry.meta.id == meta.id);
             let (is_well, what) = (is_intact(row), format!("{} {}", meta.stream, meta.seq));
             match again {
                 None if is_well => return broken(format!("{what} was well, and was removed")),
-                Some(again) if is_well && again.meta.seq == meta.seq => {
+                // It keeps its number behind another history's entry, where the one that it followed was lost.
+                Some(again)
+                    if is_well && again.meta.seq == meta.seq && self.follows(node, meta) =>
+                {
                     return broken(format!("{what} was well, and was replaced"));
                 }
                 Some(again) if is_well && again.content != row.content => {
@@ -152,14 +173,7 @@ impl Model {
     pub fn brought_back(&self, bucket: &MemorySnapshotStore) -> BTreeSet<EntryId> {
         let mut found = BTreeSet::new();
         for ((tenant, stream), named) in &self.named {
-            let there = object(bucket, &index_key(tenant, *stream));
-            let index = there.and_then(|there| Index::parse(tenant, *stream, &there).ok());
-            let is_readable = index.is_some_and(|index| {
-                (1..=index.sealed_pages).all(|number| {
-                    let page = object(bucket, &page_key(tenant, *stream, number));
-                    page.is_some_and(|page| Page::parse(tenant, *stream, number, &page).is_ok())
-                })
-            });
+            let is_readable = is_readable(bucket, tenant, *stream);
             for (id, _) in &named.entries {
                 if self.has_object(bucket, *id) {
                     found.insert(*id);
@@ -171,11 +185,18 @@ impl Model {
         found
     }
 
-    fn has_object(&self, bucket: &MemorySnapshotStore, id: EntryId) -> bool {
+    pub fn has_object(&self, bucket: &MemorySnapshotStore, id: EntryId) -> bool {
         let made = &self.entries[&id];
         let meta = &made.meta;
         let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);
         object(bucket, &key).is_some_and(|bytes| bytes == Snapshot::write(made))
+    }
+
+    /// The database or the bucket has it, as it was committed.
+    pub fn is_held(&self, bucket: &MemorySnapshotStore, node: &Node, id: EntryId) -> bool {
+        let meta = &self.entries[&id].meta;
+        let rows = all_rows(node, &meta.tenant, meta.stream);
+        self.has_object(bucket, id) || rows.iter().any(|row| row.meta.id == id)
     }
 
     /// Whether a loss that a verification tells is one: neither side has the entry, and something befell both.

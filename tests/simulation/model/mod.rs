@@ -66,6 +66,8 @@ pub struct Model {
     rotten_rows: BTreeSet<(TenantId, Stream, Seq)>,
     rotten_objects: BTreeSet<(TenantId, Stream, Seq)>,
     rotten_indexes: BTreeSet<(TenantId, Stream)>,
+    /// Numbers whose row some database lost, or did not get back.
+    holes: BTreeSet<(TenantId, Stream, Seq)>,
 }
 
 impl Model {
@@ -137,13 +139,31 @@ impl Model {
         (removed, inserted): (&[Entry], &[Entry]),
         (before, marks): (&PerStream<Seq>, &PerStream<Seq>),
     ) -> Checked {
-        self.replaced(removed, inserted)?;
+        self.replaced(node, removed, inserted)?;
         self.restored
             .extend(inserted.iter().map(|entry| entry.meta.id));
         for stream in Stream::ALL {
+            self.left_out(node, tenant, stream)?;
             if marks[stream] > before[stream] {
                 self.marked(node, tenant, stream, marks[stream])?;
             }
+        }
+        Ok(())
+    }
+
+    /// A restore leaves no number out whose entry nothing befell.
+    fn left_out(&mut self, node: &Node, tenant: &TenantId, stream: Stream) -> Checked {
+        let there: BTreeSet<Seq> = (all_rows(node, tenant, stream).iter())
+            .map(|row| row.meta.seq)
+            .collect();
+        let head = state(node, tenant).map_or(0, |status| status.state.heads[stream].seq.get());
+        for seq in (1..=head).map(Seq::new).filter(|seq| !there.contains(seq)) {
+            if !self.is_rotten(tenant, stream, seq) {
+                return broken(format!(
+                    "{stream} {seq} of {tenant} did not come back, and nothing befell it"
+                ));
+            }
+            self.holes.insert((tenant.clone(), stream, seq));
         }
         Ok(())
     }
@@ -192,11 +212,8 @@ impl Model {
                 return broken(format!("{} {} is listed twice", meta.stream, meta.id));
             }
             let next = meta.seq.next();
-            let rotten = (meta.tenant.clone(), meta.stream, next);
-            if place > 0
-                && newest_first[place - 1].seq != next
-                && !self.rotten_rows.contains(&rotten)
-            {
+            let hole = (meta.tenant.clone(), meta.stream, next);
+            if place > 0 && newest_first[place - 1].seq != next && !self.holes.contains(&hole) {
                 return broken(format!(
                     "{} {} of {} is left out",
                     meta.stream,
@@ -204,6 +221,18 @@ impl Model {
                     meta.tenant
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// A page of what the bucket can bring back. Without an index the objects tell, and nothing proves one that rotted into
+    /// something else: it is read and judged before anything is restored.
+    pub fn recoverable(&self, bucket: &MemorySnapshotStore, newest_first: &[EntryMeta]) -> Checked {
+        let is_proven = |meta: &EntryMeta| {
+            bucket::is_readable(bucket, &meta.tenant, meta.stream) || !self.has_rotten_object(meta)
+        };
+        if newest_first.iter().all(is_proven) {
+            return self.listed(newest_first);
         }
         Ok(())
     }
@@ -234,13 +263,23 @@ impl Model {
         made.is_some_and(|made| made == row)
     }
 
-    /// Where the database and the index name two entries, both of them committed.
-    pub fn two_histories(&self, node: &Node, tenant: &TenantId) -> Option<String> {
+    /// Where the database and the index name two entries, both of them committed. Of an index that nobody can read only what its
+    /// objects still tell counts.
+    pub fn two_histories(
+        &self,
+        bucket: &MemorySnapshotStore,
+        node: &Node,
+        tenant: &TenantId,
+    ) -> Option<String> {
         for stream in Stream::ALL {
             let named = self.named(tenant, stream);
+            let is_readable = bucket::is_readable(bucket, tenant, stream);
             let other = |row: &Entry| {
-                let there = named.chain_at(row.meta.seq);
-                there.is_some_and(|chain| chain != row.meta.chain)
+                let place = usize::try_from(row.meta.seq.get() - 1).expect("small");
+                let there = named.entries.get(place);
+                there.is_some_and(|(id, chain)| {
+                    *chain != row.meta.chain && (is_readable || self.has_object(bucket, *id))
+                })
             };
             let mut rows = all_rows(node, tenant, stream).into_iter();
             if let Some(row) = rows.find(other) {

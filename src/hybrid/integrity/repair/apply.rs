@@ -7,6 +7,7 @@ use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
 use crate::domain::format::{
     Index, IndexEntry, PAGE_SIZE, Page, Snapshot, parse_snapshot_key, snapshot_key,
 };
+use crate::domain::integrity::Verdict;
 use crate::domain::{Digest, Entry, EntryMeta, Seq, Stream, TenantId, references};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
@@ -110,7 +111,9 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
     if !is_restored {
         restore_rows(look, tenant, &rows).await?;
     }
-    lift_halt(look, tenant).await?;
+    if !(planned.left.iter()).any(|it| it.verdict == Verdict::Divergent) {
+        lift_halt(look, tenant).await?;
+    }
     Ok(planned.actions.len())
 }
 
@@ -306,6 +309,14 @@ async fn rebuild_index(
     let (tenant, database) = (&planned.tenant, &look.sides.database);
     let found = look.bucket.get(key).await?;
     if found.as_ref().map(|found| Digest::of(&found.bytes)) != sha256 {
+        return Err(moved(key));
+    }
+    let there = found
+        .as_ref()
+        .map(|it| Index::parse(tenant, stream, &it.bytes));
+    if let Some(Ok(there)) = there
+        && there.epoch > planned.epoch
+    {
         return Err(moved(key));
     }
     let bucket = database.identity().await?.bucket_id;

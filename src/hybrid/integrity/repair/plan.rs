@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
 use super::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
-use crate::domain::format::{PAGE_SIZE, Snapshot};
+use crate::domain::format::{Damage, PAGE_SIZE, Snapshot};
 use crate::domain::integrity::{Finding, Mend, Verdict};
 use crate::domain::{Digest, Epoch, Seq, Stream, TenantId};
 use crate::hybrid::bucket::BucketError;
@@ -83,14 +83,26 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
     };
     let findings = examined.findings.iter().filter(|it| it.is_damage());
     // Of two histories neither is the one to mend the other with; what a recovery would bring back is no orphan; and a tenant
-    // that the database does not know may be somebody else's.
-    let waits = examined.state.is_none()
-        || findings.clone().any(|it| {
-            it.verdict == Verdict::Divergent
-                || matches!(it.repair, Mend::Recover | Mend::ResolveDivergence)
-        });
+    // that the database does not know may be somebody else's. What both histories have is mended all the same: a resolution
+    // needs it.
+    let waits = findings.clone().any(|it| {
+        it.verdict == Verdict::Divergent
+            || matches!(it.repair, Mend::Recover | Mend::ResolveDivergence)
+    });
+    let is_shared = |finding: &Finding| {
+        let split = (examined.findings.iter())
+            .filter(|it| it.verdict == Verdict::Divergent && it.stream == finding.stream)
+            .filter_map(|it| it.seq)
+            .min();
+        let last = match finding.repair {
+            Mend::Reshadow | Mend::RestoreRow => finding.seq,
+            Mend::RebuildPage => page_end(&examined, finding),
+            _ => None,
+        };
+        last.is_some_and(|last| split.is_none_or(|split| last < split))
+    };
     for finding in findings {
-        if waits {
+        if examined.state.is_none() || (waits && !is_shared(finding)) {
             planner.left.push(finding.clone());
         } else {
             planner.plan(finding).await?;
@@ -110,6 +122,14 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
         actions: first,
         left,
     })
+}
+
+/// The newest number on a damaged page.
+fn page_end(examined: &Examined, finding: &Finding) -> Option<Seq> {
+    let (_, stock) = examined.streams[finding.stream?].as_ref()?;
+    let is_it = |damage: &Damage| Some(&damage.object) == finding.object.as_ref();
+    let (number, _) = stock.page_damage.iter().find(|(_, damage)| is_it(damage))?;
+    Some(Seq::new(number * PAGE_SIZE))
 }
 
 /// Rows before the snapshots that are written from them, and both before what names them.
@@ -283,9 +303,18 @@ impl Planner<'_> {
         finding: &Finding,
         stream: Stream,
     ) -> Result<std::result::Result<(), String>> {
-        let Some((rows, _)) = &self.examined.streams[stream] else {
+        let Some((rows, stock)) = &self.examined.streams[stream] else {
             return Ok(Err(finding.detail.clone()));
         };
+        // Whoever wrote it fenced this database off, or it is the recovery's that this one did not finish.
+        let epoch = self.examined.state.as_ref().map(|state| state.epoch);
+        if let Some(later) = stock.index.as_ref().map(|index| index.epoch)
+            && epoch.is_some_and(|epoch| epoch < later)
+        {
+            return Ok(Err(format!(
+                "it is in epoch {later}, which the database does not know: it has to be recovered first"
+            )));
+        }
         let gone = self.examined.findings.iter().find(|it| {
             let of_it = (it.stream, it.repair) == (Some(stream), Mend::Lost);
             of_it && it.seq.is_some_and(|seq| seq <= rows.head.seq)

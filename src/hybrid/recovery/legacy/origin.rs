@@ -108,7 +108,8 @@ pub(super) async fn look_again(
 ) -> BucketResult<Inventory> {
     let mut keys = todays(tenant, keys, true).into_owned();
     keys.extend_from_slice(also);
-    let mut inventory = inventory::take(bucket, tenant, Stream::Manifests, &keys, memory).await?;
+    let mut inventory =
+        inventory::take(bucket, None, tenant, Stream::Manifests, &keys, memory).await?;
     let index = index_key(tenant, Stream::Manifests);
     let is_named = |damage: &Damage| damage.object == index;
     if inventory.etag.is_none() && !inventory.worked_around.iter().any(is_named) {

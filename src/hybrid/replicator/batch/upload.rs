@@ -90,9 +90,9 @@ impl Batch<'_> {
             Ok(Some(found)) if found.entry.meta == *meta => {
                 return Ok(IndexEntry::of(prefix, &found));
             }
-            // It has our chain and members that the chain was not made of: no other history, but damage. An index that named
-            // them would be one that nobody can read.
-            Ok(Some(found)) if found.entry.meta.is_same_as(meta) => {
+            // It has our chain and members that the chain was not made of, or the other way round: no other history, but damage.
+            // An index that named them would be one that nobody can read.
+            Ok(Some(found)) if found.entry.meta.is_copy_of(meta) => {
                 let damage = Damage::malformed(key, "its members are not those of its chain");
                 self.persistent_damage(bucket, key, &Snapshot::write(row), damage.into())
                     .await?

@@ -1,0 +1,266 @@
+//! What both sides lost, and what damage is mistaken for: told once, as what it is, and never for another history.
+
+use std::sync::Arc;
+
+use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::format::{Index, Snapshot, index_key};
+use driftline::domain::integrity::{Finding, Mend, Verdict};
+use driftline::domain::{EntryId, Epoch, Seq, Stream, TenantId};
+use driftline::hybrid::integrity::{ReadData, VerifyReport};
+use driftline::ports::{
+    Entropy as _, ErrorKind, ManifestProvider as _, ManifestStore as _, RecoverTarget,
+    RecoveryRequest, ShadowLedger as _,
+};
+
+use crate::support::world::*;
+
+const V1: &str = "acme/versions/v000001.json";
+const V2: &str = "acme/versions/v000002.json";
+
+struct Scene {
+    world: World,
+    database: Arc<MemoryDatabase>,
+    repository: Repository,
+    acme: TenantId,
+}
+
+impl Scene {
+    async fn with(versions: usize) -> Self {
+        let world = World::new();
+        let (database, repository) = world.claimed().await;
+        let acme = tenant("acme");
+        create_many(&repository, &acme, versions).await;
+        drain(&repository).await;
+        Self {
+            world,
+            database,
+            repository,
+            acme,
+        }
+    }
+
+    async fn verify(&self) -> VerifyReport {
+        let report = self.repository.verify(&self.acme, ReadData::All).await;
+        report.unwrap()
+    }
+
+    async fn damage(&self) -> Vec<Finding> {
+        let findings = self.verify().await.findings;
+        findings.into_iter().filter(Finding::is_damage).collect()
+    }
+
+    async fn accept(&self, seq: u64) {
+        let lost = (Stream::Manifests, Seq::new(seq));
+        let reason = "both disks".parse().unwrap();
+        let accepted = self
+            .repository
+            .accept_loss(&self.acme, lost, None, reason)
+            .await;
+        accepted.unwrap();
+        drain(&self.repository).await;
+    }
+
+    fn lose_row(&self, seq: u64) {
+        let seq = Seq::new(seq);
+        self.database.lose_row(&self.acme, Stream::Manifests, seq);
+    }
+
+    fn damage_row(&self, seq: u64) {
+        let (seq, content) = (Seq::new(seq), r#"{"schemaVersion":"rotten"}"#);
+        let (acme, stream) = (&self.acme, Stream::Manifests);
+        self.database.damage_row(acme, stream, seq, content);
+    }
+
+    fn lose_index(&self) {
+        let key = index_key(&self.acme, Stream::Manifests);
+        self.world.memory.remove(&key).unwrap();
+    }
+
+    /// The snapshot with a member changed: the first `from` becomes `to`.
+    fn change(&self, key: &str, from: &str, to: &str) {
+        let bytes = self.world.memory.remove(key).unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert!(text.contains(from), "{text}");
+        let changed = text.replacen(from, to, 1);
+        self.world.memory.insert(key, changed);
+    }
+
+    async fn mend(&self) {
+        let plan = self.repository.plan_repair(None).await.unwrap();
+        for (_, outcome) in self.repository.apply_repair(&plan).await.unwrap().tenants {
+            outcome.unwrap();
+        }
+        drain(&self.repository).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_row_whose_object_is_lost_can_be_accepted() {
+    for gone in [true, false] {
+        let scene = Scene::with(3).await;
+        scene.damage_row(2);
+        let bytes = scene.world.memory.remove(V2).unwrap();
+        if !gone {
+            scene.world.memory.insert(V2, bytes.slice(..40));
+        }
+        let found = scene.damage().await;
+        let all_lost = found.iter().all(|it| it.repair == Mend::Lost);
+        assert!(all_lost, "{found:#?}");
+        scene.accept(2).await;
+        assert_eq!(scene.damage().await, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_lost_row_is_told_once_and_can_be_accepted() {
+    let stumps: [fn(&Scene); 3] = [
+        |scene| scene.change(V1, "\"tag\":\"0\"", "\"tag\":\"9\""),
+        |scene| scene.change(V1, "\"message\":null", "\"message\":\"n\""),
+        |scene| {
+            scene.world.memory.remove(V1).unwrap();
+        },
+    ];
+    for stump in stumps {
+        let scene = Scene::with(3).await;
+        scene.lose_row(1);
+        scene.lose_index();
+        stump(&scene);
+        let found = scene.damage().await;
+        let of_it: Vec<_> = (found.iter().filter(|it| it.seq == Some(Seq::new(1))))
+            .map(|it| it.repair)
+            .collect();
+        assert_eq!(of_it, [Mend::Lost], "{found:#?}");
+        scene.accept(1).await;
+        let left = scene.damage().await;
+        let is_index = |it: &Finding| it.repair == Mend::RebuildIndex;
+        assert!(left.iter().all(is_index), "{left:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
+    let scene = Scene::with(3).await;
+    let mut entry = (scene
+        .database
+        .entry(&scene.acme, Stream::Manifests, Seq::new(3))
+        .await)
+        .unwrap()
+        .unwrap()
+        .entry;
+    entry.meta.epoch = Epoch::FIRST.next();
+    entry.meta.id = EntryId(scene.world.entropy.uuid());
+    let key = "acme/versions/v000003.e2.json";
+    scene.world.memory.insert(key, Snapshot::write(&entry));
+    scene.lose_row(3);
+    scene.world.memory.remove("acme/versions/v000003.json");
+    let found = scene.damage().await;
+    let mends: Vec<_> = found.iter().map(|it| it.repair).collect();
+    assert_eq!(mends, [Mend::Quarantine, Mend::Lost], "{found:#?}");
+    scene.mend().await;
+    scene.accept(3).await;
+    assert_eq!(scene.damage().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_chain_in_a_snapshot_is_no_other_history() {
+    for shadowed in [true, false] {
+        let scene = Scene::with(3).await;
+        let row = scene
+            .database
+            .entry(&scene.acme, Stream::Manifests, Seq::new(2));
+        let chain = row.await.unwrap().unwrap().entry.meta.chain.to_string();
+        let other = if chain.ends_with('0') { "1" } else { "0" };
+        let changed = format!("{}{other}", &chain[..63]);
+        scene.change(V2, &chain, &changed);
+        scene.lose_index();
+        if !shadowed {
+            // Nothing of it is known to be shadowed: the replicator comes upon it first.
+            let bucket = scene.world.identity().await.unwrap().bucket_id;
+            let lowered = scene.database.lower_watermark(
+                &scene.acme,
+                bucket,
+                Stream::Manifests,
+                Seq::default(),
+            );
+            lowered.await.unwrap();
+            for _ in 0..6 {
+                drain(&scene.repository).await;
+                tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+            }
+        }
+        let found = scene.damage().await;
+        let is_divergent = |it: &Finding| it.verdict == Verdict::Divergent;
+        assert!(!found.iter().any(is_divergent), "{found:#?}");
+        scene.mend().await;
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        scene.mend().await;
+        assert_eq!(scene.damage().await, []);
+        let (database, acme) = (&scene.database, &scene.acme);
+        scene.world.assert_settled(database, acme).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_recovery_would_adopt_without_an_index_is_another_history_in_any_epoch() {
+    let scene = Scene::with(2).await;
+    let backup = Arc::new(scene.database.backup());
+    // Another database recovers, goes on in the next epoch, and is lost; an older backup of the first takes its place.
+    let second = scene.world.database();
+    let recovered = scene.world.repository(&second);
+    recover_all(&recovered).await;
+    create(&recovered, &scene.acme, "of the second epoch").await;
+    drain(&recovered).await;
+    let third = scene.world.repository(&backup);
+    create(&third, &scene.acme, "of the first epoch").await;
+    scene.lose_index();
+    for read in [ReadData::Nothing, ReadData::All] {
+        let report = third.verify(&scene.acme, read).await.unwrap();
+        let divergent = (report.findings.iter()).find(|it| it.verdict == Verdict::Divergent);
+        let divergent = divergent.unwrap_or_else(|| panic!("{:#?}", report.findings));
+        assert_eq!(divergent.seq, Some(Seq::new(3)));
+        let key = "acme/versions/v000003.e2.json";
+        assert_eq!(divergent.object.as_deref(), Some(key));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_row_is_not_copied_into_a_new_version() {
+    let as_new = |version: u64| RecoveryRequest {
+        target: RecoverTarget::Version(Seq::new(version)),
+        as_new_version: true,
+        ..RecoveryRequest::default()
+    };
+    let scene = Scene::with(2).await;
+    let acme = &scene.acme;
+    let first = scene.database.entry(acme, Stream::Manifests, Seq::new(1));
+    let first = first.await.unwrap().unwrap().entry;
+    scene.damage_row(1);
+    let copied = scene.repository.recover_from_s3(acme, &as_new(1)).await;
+    assert_eq!(copied.unwrap().new_version, Some(Seq::new(3)));
+    let copy = scene.database.entry(acme, Stream::Manifests, Seq::new(3));
+    let copy = copy.await.unwrap().unwrap().entry;
+    assert_eq!(copy.content, first.content);
+    // Nothing proves what the bucket does not have: it is refused before anything is written.
+    create(&scene.repository, acme, "not shadowed").await;
+    scene.damage_row(4);
+    let refused = scene.repository.recover_from_s3(acme, &as_new(4)).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Damaged);
+    let state = scene.database.tenant(acme).await.unwrap().unwrap();
+    assert_eq!(state.heads[Stream::Manifests].seq, Seq::new(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_of_a_later_epoch_is_not_made_up_by_who_is_fenced_off() {
+    let scene = Scene::with(3).await;
+    let key = index_key(&scene.acme, Stream::Manifests);
+    let bytes = scene.world.memory.remove(&key).unwrap();
+    let mut index = Index::parse(&scene.acme, Stream::Manifests, &bytes).unwrap();
+    index.epoch = Epoch::FIRST.next();
+    index.entries.truncate(1);
+    scene.world.memory.insert(&key, index.to_bytes());
+    let found = scene.damage().await;
+    assert!(!found.is_empty());
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    assert_eq!(plan.actions(), 0, "{plan:#?}");
+    assert!(plan.left().count() > 0);
+}
