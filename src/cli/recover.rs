@@ -234,7 +234,7 @@ async fn finish(
     if let (Whom::One(_), false) = (whom, dry_run) {
         let identity = opened.sides.database.identity().await;
         if identity.map_err(Error::from)?.ownership == Ownership::AwaitingRecovery {
-            let rest = "other tenants and new ones take no writes until `driftline recover --all-tenants` has succeeded";
+            let rest = "other tenants and new ones take no writes, and nothing is shadowed, until `driftline recover --all-tenants` has succeeded";
             report.unfinished = Some(rest.to_owned());
         }
     }

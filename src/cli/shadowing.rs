@@ -10,6 +10,9 @@ use super::Ui;
 use super::open::Opened;
 use super::signals::Signals;
 
+/// How many looks at the watermark there are to one at the tenant's state.
+const LOOK: u32 = 10;
+
 /// Waits until the bucket has this entry, at most until the deadline or the first signal. The entry is committed: whatever
 /// goes wrong here is no failure.
 pub async fn wait(
@@ -22,12 +25,17 @@ pub async fn wait(
 ) -> bool {
     let deadline = Instant::now() + longest;
     let mut pause = Duration::from_millis(5);
+    let mut looks: u32 = 0;
     loop {
         if let Ok(watermarks) = opened.sides.database.watermarks(tenant).await
             && watermarks[stream] >= seq
         {
             return true;
         }
+        if looks.is_multiple_of(LOOK) && is_stuck(opened, tenant).await {
+            return false;
+        }
+        looks += 1;
         let now = Instant::now();
         if now >= deadline || signals.soft.is_cancelled() {
             return false;
@@ -40,16 +48,46 @@ pub async fn wait(
     }
 }
 
+/// Whether shadowing waits for somebody who decides: then so would this, in vain.
+async fn is_stuck(opened: &Opened, tenant: &TenantId) -> bool {
+    if opened.is_undecided() {
+        return true;
+    }
+    let status = opened.repository.status(Some(tenant), None, 1).await;
+    status.is_ok_and(|found| found.first().is_some_and(|it| decision(it).is_some()))
+}
+
+/// The command that lets a tenant be shadowed again which is not shadowed by itself.
+fn decision(status: &TenantStatus) -> Option<String> {
+    let tenant = &status.state.tenant;
+    if status.state.awaiting_recovery {
+        return Some("`driftline recover --all-tenants`".to_owned());
+    }
+    let halted = status.halted.is_some();
+    halted.then(|| {
+        format!(
+            "`driftline recover --tenant {tenant} --resolve-divergence` (add --dry-run to look first)"
+        )
+    })
+}
+
 /// Says that a committed entry is not in the bucket yet, and why if that is known.
 pub async fn warn_pending(opened: &Opened, ui: &Ui, tenant: &TenantId, what: &str) {
     let status = opened.repository.status(Some(tenant), None, 1).await;
-    let reason = status.ok().and_then(|found| found.first().and_then(why));
-    let reason = reason
+    let found = status.ok().and_then(|found| found.into_iter().next());
+    let reason = found
+        .as_ref()
+        .and_then(why)
         .map(|reason| format!(": {reason}"))
         .unwrap_or_default();
     if opened.is_undecided() {
         return ui.warn(format_args!(
             "{what} is committed, but not in the bucket, and does not get there before that is decided"
+        ));
+    }
+    if let Some(decision) = found.as_ref().and_then(decision) {
+        return ui.warn(format_args!(
+            "{what} is committed, but not shadowed{reason}; it gets into the bucket after {decision}"
         ));
     }
     ui.warn(format_args!(

@@ -129,6 +129,13 @@ fn a_drill_without_anything_to_prove_says_so() {
     session.must("migrate");
     session.run("drill --all-tenants");
     session.assert("drill_nothing");
+    // A database that has its bucket, and nothing in it.
+    let fresh = Session::new();
+    fresh.must("migrate");
+    fresh.must("replicate --drain");
+    let run = fresh.quietly("drill --all-tenants");
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("nothing was proven"), "{}", run.stderr);
 }
 
 #[test]

@@ -44,6 +44,22 @@ fn damage_is_named_and_mended_by_plan() {
 }
 
 #[test]
+fn what_a_repair_mended_is_not_told_any_more() {
+    let session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    session.write(".driftline/snapshots/acme/index.json", "{");
+    session.manifest(2);
+    session.must("manifest create --tenant acme --file m.json");
+    assert_eq!(session.quietly("replicate --drain").code, 3);
+    assert!(session.must("status").text().contains("malformed"));
+    session.must("repair --tenant acme --plan plan.json");
+    session.must("repair --apply plan.json");
+    assert!(!session.must("status").text().contains("malformed"));
+    session.must("replicate --drain");
+}
+
+#[test]
 fn a_lost_index_is_made_up_again() {
     let mut session = shadowed();
     std::fs::remove_file(session.path(".driftline/snapshots/acme/index.json")).unwrap();

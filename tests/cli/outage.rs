@@ -111,3 +111,43 @@ fn a_place_that_is_not_the_bucket_any_more_is_told_and_not_claimed() {
     session.run("doctor");
     session.assert("new_bucket");
 }
+
+#[test]
+fn nobody_waits_for_a_tenant_that_is_halted() {
+    let session = Session::new();
+    session.manifest(1);
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    halt(&session);
+    session.manifest(2);
+    let began = std::time::Instant::now();
+    let run = session.must("manifest create --tenant acme --file m.json --wait-shadowed=60");
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    for told in [
+        "committed, but not shadowed",
+        "two histories",
+        "--resolve-divergence",
+    ] {
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+}
+
+/// Puts on record that the tenants' histories disagree.
+fn halt(session: &Session) {
+    let path = session.path(".driftline/driftline.db");
+    let chain = "ab".repeat(32);
+    let halt = serde_json::json!({
+        "stream": "manifests", "seq": 1, "database": chain, "bucket": chain, "reason": "two histories",
+        "bucketId": "00000000-0000-4000-8000-000000000000", "at": "2025-01-01T00:00:00.000000Z",
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let done = sqlx::query("UPDATE tenant SET halted = ?")
+            .bind(halt.to_string())
+            .execute(&mut connection)
+            .await;
+        assert!(done.unwrap().rows_affected() > 0);
+        sqlx::Connection::close(connection).await.unwrap();
+    });
+}

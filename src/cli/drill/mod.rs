@@ -24,7 +24,8 @@ Restores from the bucket into a scratch database, compares every entry with the 
 and puts on record what was the same; `status` shows it, and `doctor` can insist on it. The \
 bucket is only read, and writers go on. The scratch database is a schema of its own on \
 Postgres, a file of its own beside a SQLite database, and is removed; with --into it stays.
-Exit code 9 when something differs or is damaged, 3 when a tenant could not be drilled.")]
+Exit code 9 when something differs or is damaged, 3 when a tenant could not be drilled, \
+or nothing was proven.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub struct Arguments {
     /// So many of a hundred tenants, at random; at least one
@@ -90,6 +91,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     Ok(if report.has_differences() {
         Exit::Unverified
     } else if report.has_failures() {
+        Exit::Partial
+    } else if !report.has_proofs() {
+        ui.warn("nothing was proven: no tenant that was drilled has anything in the bucket yet");
         Exit::Partial
     } else {
         Exit::Done

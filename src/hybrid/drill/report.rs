@@ -136,6 +136,12 @@ impl DrillReport {
         })
     }
 
+    /// Whether the drill proved anything.
+    pub fn has_proofs(&self) -> bool {
+        let mut drilled = self.tenants.iter().map(|(_, drilled)| drilled);
+        drilled.any(|it| matches!(it, Drilled::Proven { .. }))
+    }
+
     /// Whether a tenant could not be drilled, for a reason that says nothing about what is stored.
     pub fn has_failures(&self) -> bool {
         self.tenants

@@ -21,6 +21,14 @@ async fn lease(db: &Db, worker: WorkerId, limit: u32, duration: Duration) -> Lea
     .unwrap()
 }
 
+/// Fails a batch of the tenant, which must have something pending: it is left alone for long.
+pub async fn fail(db: &Db, tenant: &TenantId) {
+    let mine = worker();
+    assert_eq!(leased(db, mine).await, [tenant.to_string()]);
+    let failed = db.release(tenant, mine, Some(&failure(LONG))).await;
+    failed.unwrap();
+}
+
 async fn leased(db: &Db, worker: WorkerId) -> Vec<String> {
     names(&lease(db, worker, 100, LONG).await)
 }

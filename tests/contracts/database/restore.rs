@@ -4,7 +4,7 @@ use driftline::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantSt
 use driftline::ports::{Appended, Fault, NewEntry};
 
 use super::fixture::*;
-use super::lease::halt;
+use super::lease::{fail, halt};
 
 /// A database that recovery has taken over with generation 2.
 async fn recovering(db: &Db) -> BucketId {
@@ -180,6 +180,13 @@ pub async fn a_commit_sets_state_and_watermarks_and_clears_the_halt(db: Db) {
     commit_with(&state, marks(1, 0, 0)).await;
     let (third, active) = commit_active(&db, &acme, manifest("c")).await;
     assert_eq!((third.epoch, active), (Epoch::new(7), Seq::new(3)));
+    // Why a batch failed is over with it, and so is the pause: what was restored may be what it lacked.
+    fail(&db, &acme).await;
+    let state = db.tenant(&acme).await.unwrap().unwrap();
+    commit_with(&state, marks(1, 0, 0)).await;
+    let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
+    assert_eq!((status.last_error, status.retry_at), (None, None));
+    fail(&db, &acme).await;
     assert_whole(&db, &acme, Stream::Manifests).await;
 }
 

@@ -193,6 +193,9 @@ impl Restore for MemoryRestore {
         row.state = state.clone();
         row.shadowing.watermarks = *watermarks;
         row.shadowing.halted = None;
+        row.shadowing.attempts = 0;
+        row.shadowing.last_error = None;
+        row.shadowing.retry_at = None;
         for (stream, seq) in &self.removed {
             row.entries[*stream].remove(seq);
         }

@@ -13,7 +13,7 @@ use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
 use crate::hybrid::settings::{Settings, Sides};
-use crate::ports::{Error, ErrorKind, Hint, Result};
+use crate::ports::{Error, ErrorKind, Hint, Result, TenantStatus};
 
 /// Rows that are read at once, and their content in bytes.
 const ROWS: u32 = 512;
@@ -117,11 +117,12 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
     Ok(planned.actions.len())
 }
 
-/// What shadowing halted at may be gone: the next batch compares anew, and halts again if two histories do disagree.
+/// What shadowing halted or failed at may be gone: the next batch looks anew at once, and says so again if it is not.
 async fn lift_halt(look: &Look<'_>, tenant: &TenantId) -> Result<()> {
     let database = &look.sides.database;
     let status = database.status(Some(tenant), None, 1).await?;
-    if status.iter().all(|status| status.halted.is_none()) {
+    let is_well = |it: &TenantStatus| it.halted.is_none() && it.last_error.is_none();
+    if status.iter().all(is_well) {
         return Ok(());
     }
     let identity = database.identity().await?;
