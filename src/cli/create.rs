@@ -69,7 +69,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         .await?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
-    let expected = opened.begin_write(ui).await?;
+    let expected = opened.begin_write_of(ui, &tenant).await?;
     let expect = match arguments.expect {
         Some(expected) => Some(
             expected

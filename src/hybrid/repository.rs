@@ -72,6 +72,25 @@ impl HybridManifestRepository {
         ownership::copied::decide(&self.sides, &self.settings, confirmed).await
     }
 
+    /// Brings back what the bucket has of a tenant beyond the database, before its numbers are given twice: an older state of the
+    /// database may have been put in its place, and nothing in it tells. Asks for the tenant's indexes, and only if they go on
+    /// where the database ends for more. How many entries came back.
+    pub async fn catch_up(&self, tenant: &TenantId) -> Result<u64> {
+        if !ownership::copied::lags(&self.sides, tenant).await? {
+            return Ok(0);
+        }
+        if self.sides.database.tenant(tenant).await?.is_some() {
+            return recovery::behind(&self.sides, &self.settings, tenant).await;
+        }
+        let (request, progress) = (RecoveryRequest::default(), Progress::default());
+        let report = self.recover_one(tenant, &request, &progress).await?;
+        let mut restored = 0;
+        for (_, outcome) in report.tenants {
+            restored += outcome?.restored;
+        }
+        Ok(restored)
+    }
+
     /// Why nothing is shadowed until somebody decides, if so. Changes nothing.
     pub async fn undecided(&self) -> Result<Option<String>> {
         ownership::undecided(&self.sides).await

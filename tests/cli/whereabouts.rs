@@ -55,6 +55,21 @@ fn a_copy_gives_no_number_twice_and_shadows_nothing() {
 }
 
 #[test]
+fn an_older_state_in_the_same_file_gives_no_number_twice() {
+    let mut session = copied();
+    // The file stays, and nothing in it tells: it was copied back without its log, or the log was lost.
+    let older = std::fs::read(session.path("copy.db")).unwrap();
+    session.write(".driftline/driftline.db", older);
+    session.manifest(4);
+    for tenant in ["acme", "beta", "gamma"] {
+        session.run(&format!("manifest create --tenant {tenant} --file m.json"));
+    }
+    session.run("doctor");
+    session.must("verify");
+    session.assert("older_state");
+}
+
+#[test]
 fn a_file_under_another_name_is_the_same_database() {
     let session = copied();
     std::fs::rename(session.path(".driftline"), session.path("moved")).unwrap();

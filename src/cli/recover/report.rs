@@ -7,6 +7,7 @@ use driftline::ports::{Error, LegacyMapping, Recovery};
 
 use crate::cli::Ui;
 use crate::cli::documents::or_dash;
+use crate::cli::hints;
 
 pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
     if report.tenants.is_empty() {
@@ -102,7 +103,14 @@ pub fn plan(ui: &Ui, plan: &RecoveryPlan) -> anyhow::Result<()> {
 fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> anyhow::Result<()> {
     let recovery = match outcome {
         Ok(recovery) => recovery,
-        Err(error) => return Ok(ui.line(format_args!("{tenant}: {error}"))?),
+        Err(error) => {
+            ui.line(format_args!("{tenant}: {error}"))?;
+            // What the one needs is not what all of them need.
+            if let Some(hint) = error.hinted() {
+                ui.line(format_args!("{tenant}: {}", hints::words(hint)))?;
+            }
+            return Ok(());
+        }
     };
     from_older_layout(ui, tenant, &recovery.legacy)?;
     for damage in &recovery.failures {

@@ -23,6 +23,8 @@ pub(crate) struct More {
     stream: Stream,
     head: Seq,
     latest: Seq,
+    /// Its index cannot be read, so that nobody can tell what there is.
+    unreadable: bool,
 }
 
 /// How many tenants are named in a message.
@@ -44,6 +46,7 @@ pub(crate) fn behind(database: &DatabaseIdentity, more: &[More]) -> String {
             stream,
             head,
             latest,
+            ..
         } = more;
         format!("{stream} of {tenant} end at {head}, in the bucket at {latest}")
     });
@@ -104,7 +107,7 @@ async fn of_tenant(
             },
             |state| state.heads[stream],
         );
-        let latest = match bucket.index(tenant, stream).await {
+        let (latest, unreadable) = match bucket.index(tenant, stream).await {
             Ok(None) => continue,
             Ok(Some((index, _))) => {
                 let latest = index.latest();
@@ -117,10 +120,10 @@ async fn of_tenant(
                 if same {
                     continue;
                 }
-                latest
+                (latest, false)
             }
             // It names something, whatever that is.
-            Err(BucketError::Damage(_)) => head.seq.next(),
+            Err(BucketError::Damage(_)) => (head.seq.next(), true),
             Err(error) => return Err(error.into()),
         };
         return Ok(Some(More {
@@ -128,9 +131,17 @@ async fn of_tenant(
             stream,
             head: head.seq,
             latest,
+            unreadable,
         }));
     }
     Ok(None)
+}
+
+/// Whether the bucket's history of the tenant goes on where the database's ends, or the database has none at all.
+pub(crate) async fn lags(sides: &Sides, tenant: &TenantId) -> Result<bool> {
+    let state = sides.database.tenant(tenant).await?;
+    let more = of_tenant(sides, tenant, state.as_ref()).await?;
+    Ok(more.is_some_and(|more| more.latest > more.head && !more.unreadable))
 }
 
 async fn chain_at(

@@ -327,7 +327,14 @@ impl Replicator {
                 Ok(Progress { more: true, ..idle })
             }
             Err(failure) => {
-                let message = format!("{error}; it could not be brought back: {failure}");
+                // What went on on both sides comes back by no other way.
+                let advice = match failure.kind() {
+                    ErrorKind::DivergentHistory => {
+                        format!(": run `driftline recover --tenant {tenant} --resolve-divergence`")
+                    }
+                    _ => String::new(),
+                };
+                let message = format!("{error}; it could not be brought back: {failure}{advice}");
                 tracing::warn!(%tenant, message, "the tenant backs off");
                 self.give_back(tenant, work.attempts, Some(message)).await?;
                 Ok(idle)
