@@ -7,6 +7,7 @@ mod entry;
 pub mod format;
 mod ids;
 pub mod integrity;
+pub mod json;
 mod records;
 pub mod recovery;
 mod time;

@@ -7,7 +7,7 @@ use super::repository::HybridManifestRepository;
 use super::settings::Sides;
 use crate::domain::content::{Content, Member};
 use crate::domain::drift::Acknowledgement;
-use crate::domain::{Decision, EntryId, Resources, Seq, Stream, TenantId};
+use crate::domain::{Decision, EntryId, Resources, Seq, Stream, TenantId, json};
 use crate::ports::{
     DecideDrift, DriftDecision, Error, ErrorKind, Hint, ManifestProvider as _, NewEntry, Result,
 };
@@ -91,50 +91,17 @@ pub(super) fn check_known(
     Err(Error::new(ErrorKind::InvalidInput, message).hint(Hint::RecordWhatVersionHas))
 }
 
-/// The name that was meant, perhaps, in brackets.
+/// The name that was meant, perhaps, in brackets; otherwise some that there are.
 fn similar<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let plain = |name: &str| -> String {
-        let letters = name.chars().filter(|char| char.is_alphanumeric());
-        letters.flat_map(char::to_lowercase).collect()
-    };
-    let wanted = plain(name);
     let mut known: Vec<&str> = known.collect();
-    let best = known
-        .iter()
-        .find(|other| plain(other) == wanted)
-        .or_else(|| {
-            known
-                .iter()
-                .find(|other| distance(&plain(other), &wanted) <= 2)
-        });
-    if let Some(best) = best {
-        return format!(" (`{best}` is there)");
+    if let Some(meant) = json::similar(name, known.iter().copied()) {
+        return format!(" (`{meant}` is there)");
     }
     known.truncate(3);
     if known.is_empty() {
         return String::new();
     }
     format!(" (there is `{}`)", known.join("`, `"))
-}
-
-/// How many letters differ (Levenshtein), 3 at most.
-fn distance(one: &str, other: &str) -> usize {
-    const MOST: usize = 3;
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    if one.len().abs_diff(other.len()) >= MOST || one.len() > 64 {
-        return MOST;
-    }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, left) in one.iter().enumerate() {
-        let mut before = i;
-        row[0] = i + 1;
-        for (j, right) in other.iter().enumerate() {
-            let here = before + usize::from(left != right);
-            before = row[j + 1];
-            row[j + 1] = here.min(row[j] + 1).min(before + 1);
-        }
-    }
-    row.last().copied().unwrap_or(MOST).min(MOST)
 }
 
 /// The members of a content; none when it cannot be read.

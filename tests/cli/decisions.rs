@@ -32,6 +32,8 @@ fn live(limit: u32, topic: &str) -> String {
 
 fn session() -> Session {
     let session = Session::new();
+    // What the examples saw is of 2025.
+    session.write("driftline.toml", "[audit]\nevery-seconds = 315360000\n");
     let manifest = json!({
         "schemaVersion": "1.0",
         "roles": [

@@ -64,6 +64,8 @@ fn drifted() -> Value {
 fn session() -> Session {
     let session = Session::new();
     two_versions(&session, "acme");
+    // What the examples saw is of 2025.
+    session.write("driftline.toml", "[audit]\nevery-seconds = 315360000\n");
     session.write("applied.json", applied().to_string());
     session.write("drifted.json", drifted().to_string());
     session

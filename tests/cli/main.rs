@@ -15,6 +15,7 @@ mod integrity;
 mod legacy;
 mod misfits;
 mod missing;
+mod observations;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;

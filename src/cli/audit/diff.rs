@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use driftline::domain::drift::{AuditReport, Change, Item, Verdict};
+use driftline::domain::drift::{AuditReport, Change, Item, Verdict, name};
 use driftline::domain::{ReportId, TenantId};
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             };
             ui.line(format_args!(
                 "{}: {} → {}{}",
-                words::plain(&format!("{}/{id}", line.resource_type)),
+                words::plain(&name(line.resource_type, id)),
                 words::verdict(line.from),
                 words::verdict(line.to),
                 words::plain(&fields)

@@ -205,14 +205,14 @@ pub fn line(report: &AuditReport) -> String {
             changes.push(format!("{} {word}", drifts.len()));
         }
     }
-    let unseen = report
-        .drift
-        .errors
-        .first()
-        .filter(|_| report.drift.count(Verdict::Unknown) > 0);
+    let unseen =
+        report.drift.errors.first().filter(|_| {
+            report.drift.count(Verdict::Unknown) > 0 || report.drift.observed_at.is_none()
+        });
     if let Some(error) = unseen {
         changes.push(plain(&error.message));
     }
+    changes.extend(report.drift.untimely_words());
     let changes = if changes.is_empty() {
         String::new()
     } else {

@@ -1,7 +1,7 @@
 //! `audit show`
 
 use driftline::domain::ReportId;
-use driftline::domain::drift::AuditReport;
+use driftline::domain::drift::{AuditReport, name};
 
 use crate::cli::drift::{self, text};
 use crate::cli::{Context, Exit, Ui};
@@ -38,7 +38,7 @@ fn show(ui: &Ui, report: &AuditReport) -> anyhow::Result<()> {
         for drift in drifts {
             ui.line(format_args!(
                 "{word}: {} {}",
-                drift::plain(&format!("{}/{}", drift.resource_type, drift.manifest_id)),
+                drift::plain(&name(&drift.resource_type, &drift.manifest_id)),
                 drift::since(&drift.onset, Some(report.finished_at))
             ))?;
         }

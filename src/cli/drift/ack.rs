@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use self::subject::Subject;
 use super::decision::{Decision, decide};
-use super::look::Look;
+use super::look::{Look, MaxAge};
 use super::until::Until;
 use super::words;
 use crate::cli::args::{self, By, Tenant, WaitShadowed};
@@ -113,6 +113,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
                         all: true,
                         ..Question::default()
                     },
+                    max_age: MaxAge::Any,
                 };
                 let report = look.at(subject.tenant).await?;
                 subject.seen(&rules, &report.items, "the live state")?

@@ -7,7 +7,7 @@ use driftline::ports::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::look::{Look, is_incomplete};
+use super::look::{AgeArgument, Look, MaxAge, is_incomplete};
 use super::text::{self, Layout};
 use super::{junit, words};
 use crate::cli::sources::{SourceArguments, Sources};
@@ -24,7 +24,8 @@ Examples:
 Without --actual, the sources in the configuration are asked; without any, desired and \
 recorded are compared alone. A changed field is shown from what it was to what it is, or is \
 to be, and as recorded where that is a third value. Nothing is written anywhere. \
-Exit code 2 when something differs, 3 when nothing does but something could not be seen.")]
+Exit code 2 when something differs, 3 when nothing does but something could not be seen, or \
+not as it is now.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 pub struct Arguments {
     /// This tenant
@@ -41,6 +42,10 @@ pub struct Arguments {
     /// Compare every live field, also those that neither the desired nor the recorded state names
     #[arg(long)]
     strict: bool,
+    /// How old the live state may be to count: a duration like 90m, 12h or 7d, or `any` [default: as audits take it, three
+    /// slots of the tenant's schedule]
+    #[arg(long, value_name = "AGE")]
+    max_age: Option<AgeArgument>,
     /// Show resources in sync too
     #[arg(long)]
     all: bool,
@@ -123,6 +128,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             all: arguments.all || ui.format == Format::Junit,
             plan: false,
         },
+        max_age: MaxAge::new(arguments.max_age, &context.config.audit),
     };
     let mut output = Output::new(ui, arguments.exit_code);
     if let Some(tenant) = &arguments.tenant {

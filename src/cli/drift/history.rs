@@ -1,7 +1,7 @@
 //! `drift history`
 
 use driftline::adapters::system::System;
-use driftline::domain::drift::{AuditReport, Item, Subject};
+use driftline::domain::drift::{self, AuditReport, Item, Subject};
 use driftline::domain::{ReportId, TenantId, Timestamp};
 use driftline::ports::{Clock as _, ReportSummary};
 use serde::Serialize;
@@ -141,10 +141,7 @@ fn show(
         resolved_at,
     } in resolved
     {
-        let name = words::plain(&format!(
-            "{}/{}",
-            subject.resource_type, subject.manifest_id
-        ));
+        let name = words::plain(&drift::name(&subject.resource_type, &subject.manifest_id));
         let words = format!("ended by {}", words::time(*resolved_at));
         page.item(ui::GREEN, "resolved", 0, &name, &words);
         let was = words::verdict(subject.verdict);

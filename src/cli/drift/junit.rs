@@ -1,7 +1,7 @@
 //! A check as JUnit's XML: a suite a tenant, a test a resource.
 
 use driftline::domain::TenantId;
-use driftline::domain::drift::{DriftReport, Item, Status, Verdict};
+use driftline::domain::drift::{self, DriftReport, Item, Status, Verdict};
 use driftline::ports::Error;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
@@ -30,6 +30,27 @@ pub fn suite(report: &DriftReport, counts: ExitOn) -> TestSuite {
         case.set_classname(item.resource_type.as_str());
         case
     }));
+    let not_seen = [
+        ("live state", report.untimely_words()),
+        (
+            drift::SETTINGS,
+            report
+                .summary
+                .settings_not_observed
+                .then(|| "settings were not observed".to_owned()),
+        ),
+    ];
+    for (name, message) in not_seen {
+        let is_listed = suite
+            .test_cases
+            .iter()
+            .any(|case| case.name.as_str() == name);
+        if let Some(message) = message.filter(|_| !is_listed) {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(message);
+            suite.add_test_case(TestCase::new(name, status));
+        }
+    }
     if report.status == Status::NoManifest {
         let mut status = TestCaseStatus::skipped();
         status.set_message("the tenant has no manifest");

@@ -1,13 +1,17 @@
 //! Looking at tenants: read, observe, compare. Nothing here can write.
 
+use std::time::Duration;
+
+use driftline::adapters::system::System;
 use driftline::domain::TenantId;
-use driftline::domain::drift::{DriftReport, Status, Verdict};
+use driftline::domain::drift::{DriftReport, Status, Untimely, Verdict};
 use driftline::hybrid::inspection::{Inspected, Inspector, Question};
-use driftline::ports::{Error, ErrorKind};
+use driftline::ports::{Clock as _, Error, ErrorKind};
 use futures::StreamExt as _;
 
 use crate::cli::args;
 use crate::cli::sources::Sources;
+use crate::config::AuditConfig;
 
 /// Tenants that are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -15,6 +19,59 @@ const SIDE_BY_SIDE: usize = 8;
 const CHUNK: usize = 16;
 /// Names that are read at once.
 const PAGE: u32 = 1000;
+
+/// How old what was seen may be to tell what is live now.
+#[derive(Debug, Clone, Copy)]
+pub enum MaxAge<'a> {
+    /// As old as it is.
+    Any,
+    /// So old.
+    Of(Duration),
+    /// As old as audits take it: some slots of the tenant's schedule.
+    Slots(&'a AuditConfig),
+}
+
+impl<'a> MaxAge<'a> {
+    /// What the command line says, or else the configuration.
+    pub fn new(argument: Option<AgeArgument>, config: &'a AuditConfig) -> Self {
+        match argument {
+            None => Self::Slots(config),
+            Some(AgeArgument(None)) => Self::Any,
+            Some(AgeArgument(Some(age))) => Self::Of(age),
+        }
+    }
+
+    fn judge(&self, report: &DriftReport) -> Option<Untimely> {
+        let (observed_at, now) = (report.observed_at?, System.now());
+        match self {
+            Self::Any => None,
+            Self::Of(age) => Untimely::judge(observed_at, observed_at.saturating_add(*age), now),
+            Self::Slots(config) => {
+                let tenant = &report.tenant;
+                let audit = config.tenants.get(tenant).unwrap_or(&config.default);
+                let slots = config.settings.stale_after;
+                audit.schedule.judge(tenant, Some(observed_at), now, slots)
+            }
+        }
+    }
+}
+
+/// A duration, or `any`.
+#[derive(Debug, Clone, Copy)]
+pub struct AgeArgument(Option<Duration>);
+
+impl std::str::FromStr for AgeArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "any" {
+            return Ok(Self(None));
+        }
+        args::duration(text)
+            .map(|age| Self(Some(age)))
+            .ok_or_else(|| "a duration is expected, like 90m, 12h or 7d, or `any`".to_owned())
+    }
+}
 
 /// How tenants are looked at.
 pub struct Look<'a> {
@@ -24,6 +81,8 @@ pub struct Look<'a> {
     pub sources: Sources,
     /// What is asked.
     pub question: Question,
+    /// How old what is seen may be.
+    pub max_age: MaxAge<'a>,
 }
 
 impl Look<'_> {
@@ -97,18 +156,19 @@ impl Look<'_> {
             Some(source) => Some(self.inspector.observe(inspected, source.as_ref()).await),
             None => None,
         };
-        self.inspector
+        let mut report = self
+            .inspector
             .compare(inspected, actual.as_ref(), self.question)
-            .await
+            .await?;
+        report.untimely = self.max_age.judge(&report);
+        Ok(report)
     }
 }
 
-/// Whether something was to be compared and could not be: it does not count as in order.
+/// Whether something was to be compared and could not be, or not as it is now: it does not count as in order.
 pub fn is_incomplete(report: &DriftReport) -> bool {
-    let nothing_seen = |error: &driftline::domain::drift::ObservationError| {
-        error.resource_type.is_none() && error.id.is_none()
-    };
     report.status == Status::NoManifest
+        || report.untimely.is_some()
         || report.count(Verdict::Unknown) > 0
-        || report.errors.iter().any(nothing_seen)
+        || !report.errors.is_empty()
 }

@@ -1,12 +1,12 @@
 //! `drift plan`
 
-use driftline::domain::drift::{Action, DriftReport, Step};
+use driftline::domain::drift::{self, Action, DriftReport, Step, Untimely};
 use driftline::domain::{Seq, TenantId, Timestamp};
 use driftline::hybrid::inspection::Question;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::look::{Look, is_incomplete};
+use super::look::{AgeArgument, Look, MaxAge, is_incomplete};
 use super::text::page::Page;
 use super::text::short;
 use super::{text, words};
@@ -37,6 +37,10 @@ pub struct Arguments {
     /// Compare every live field, also those that neither the desired nor the recorded state names
     #[arg(long)]
     strict: bool,
+    /// How old the live state may be to count: a duration like 90m, 12h or 7d, or `any` [default: as audits take it, three
+    /// slots of the tenant's schedule]
+    #[arg(long, value_name = "AGE")]
+    max_age: Option<AgeArgument>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +51,10 @@ struct Document<'a> {
     desired_version: Seq,
     recorded_version: Option<Seq>,
     observed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untimely: Option<Untimely>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    settings_not_observed: bool,
     steps: &'a [Step],
 }
 
@@ -63,6 +71,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             all: false,
             plan: true,
         },
+        max_age: MaxAge::new(arguments.max_age, &context.config.audit),
     };
     let bar = ui.progress("{spinner} looking ({elapsed})");
     let report = look.at(&arguments.tenant.tenant).await;
@@ -78,6 +87,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             desired_version: report.desired_version,
             recorded_version: report.recorded_version,
             observed_at: report.observed_at,
+            untimely: report.untimely,
+            settings_not_observed: report.summary.settings_not_observed,
             steps,
         };
         ui.items(&document, steps)?;
@@ -131,6 +142,9 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
     }
     text::unused(&mut page, report);
     text::errors(&mut page, report, |_| false);
+    if let Some(words) = report.untimely_words() {
+        page.paragraph(0, ui::YELLOW, &words);
+    }
     let seen = if is_incomplete(report) {
         " for what could be seen"
     } else {
@@ -162,17 +176,24 @@ fn show(ui: &Ui, report: &DriftReport, steps: &[Step]) -> anyhow::Result<()> {
 fn subject(step: &Step) -> (String, String) {
     let external = step.external_id.as_deref();
     let id = step.manifest_id.as_deref().or(external).unwrap_or("?");
-    let name = words::plain(&format!("{}/{id}", step.resource_type));
+    let name = words::plain(&drift::name(&step.resource_type, id));
     let renamed = step
         .renamed_from
         .as_ref()
-        .map(|old| format!("renamed from {}/{}, ", old.resource_type, old.manifest_id))
+        .map(|old| {
+            format!(
+                "renamed from {}, ",
+                drift::name(&old.resource_type, &old.manifest_id)
+            )
+        })
         .unwrap_or_default();
     let words = match (&step.action, external) {
         (Action::Create { .. }, _) => String::new(),
         (Action::Record, Some(external)) => format!("it is live as {external}"),
+        (Action::Record, None) if name == drift::SETTINGS => "it is live as desired".to_owned(),
         (Action::Record, None) => "it is not live".to_owned(),
         (_, Some(external)) if step.manifest_id.is_some() => format!("live as {external}"),
+        (_, None) => String::new(),
         _ => "in no manifest".to_owned(),
     };
     (name, words::plain(&format!("{renamed}{words}")))

@@ -70,9 +70,13 @@ pub fn lines(report: &DriftReport, layout: Layout) -> Vec<String> {
     }
     unused(&mut page, report);
     errors(&mut page, report, |message| reasons.contains(message));
+    if let Some(words) = report.untimely_words() {
+        page.paragraph(0, ui::YELLOW, &words);
+    }
+    let is_seen = report.count(Verdict::Unknown) == 0 && report.untimely.is_none();
     let style = if report.has_drift {
         ui::BOLD
-    } else if report.count(Verdict::Unknown) == 0 && report.status == Status::Compared {
+    } else if is_seen && report.status == Status::Compared {
         ui::GREEN
     } else {
         Style::new()
@@ -162,7 +166,10 @@ fn found(report: &DriftReport) -> String {
     let others = others.into_iter().filter(|(count, _)| *count > 0);
     found.extend(others.map(|(count, word)| format!("{count} {word}")));
     if found.is_empty() {
-        return format!("{tenant}: no resources");
+        found.push("no resources".to_owned());
+    }
+    if report.summary.settings_not_observed {
+        found.push("settings not observed".to_owned());
     }
     format!("{tenant}: {}", found.join(", "))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use driftline::domain::Timestamp;
-use driftline::domain::drift::{Acknowledged, Item, Kind, Onset, Verdict};
+use driftline::domain::drift::{self, Acknowledged, Item, Kind, Onset, Verdict};
 
 pub use crate::cli::ui::safe::plain;
 
@@ -15,7 +15,7 @@ pub fn verdict(verdict: Verdict) -> String {
 /// What the resource is called: its type, and its id in the manifest or, when it is in none, its external id.
 pub fn name(item: &Item) -> String {
     let id = item.manifest_id.as_deref().or(item.external_id.as_deref());
-    plain(&format!("{}/{}", item.resource_type, id.unwrap_or("?")))
+    plain(&drift::name(&item.resource_type, id.unwrap_or("?")))
 }
 
 /// What happened to a resource.

@@ -1,15 +1,14 @@
 //! What an observer saw, which may be only a part.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::domain::Timestamp;
+use super::document::Document;
+use crate::domain::{TenantId, Timestamp, json};
 
 /// The live state of one tenant's resources as an observer saw it.
 ///
@@ -19,8 +18,12 @@ use crate::domain::Timestamp;
 pub struct ActualState {
     /// When it was seen; `None` when the observer does not say.
     pub observed_at: Option<Timestamp>,
+    /// Whose it is; `None` when the observer does not say.
+    pub tenant: Option<String>,
     /// Resource type → external id → attributes. Shared, so that a comparison on another thread costs no copy.
     pub(super) resources: Arc<Types>,
+    /// What is live of the settings; `None` when that was not looked at.
+    pub(super) settings: Option<Arc<RawValue>>,
     /// What could not be seen.
     pub errors: Vec<ObservationError>,
 }
@@ -46,37 +49,52 @@ pub struct ObservationError {
 #[error("the actual state cannot be read: {0}")]
 pub struct InvalidActualState(String);
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    observed_at: Option<Timestamp>,
-    resources: Unique<Unique<Box<RawValue>>>,
-    #[serde(default)]
-    errors: Vec<ObservationError>,
-}
-
 impl ActualState {
-    /// Reads `{observedAt?, resources: {type: {externalId: {…attributes, manifestId?}}}, errors?: [{type?, id?, message}]}`.
-    /// A resource that is given as `null` is one whose attributes were not seen.
-    pub fn parse(document: &[u8]) -> Result<Self, InvalidActualState> {
-        let document: Document = serde_json::from_slice(document)
-            .map_err(|error| InvalidActualState(error.to_string()))?;
-        let mut resources = Types::new();
-        for (resource_type, Unique(listed)) in document.resources.0 {
-            for (id, attributes) in &listed {
-                if !matches!(attributes.get().as_bytes().first(), Some(b'{' | b'n')) {
-                    let at = pointer(&["resources", &resource_type, id]);
-                    let message = format!("{at}: an object with attributes is expected");
-                    return Err(InvalidActualState(message));
-                }
+    /// Reads `{observedAt?, tenant?, resources: {type: {externalId: {…attributes, manifestId?}}}, settings?: {…}, errors?:
+    /// [{type?, id?, message}]}`. A resource that is given as `null` is one whose attributes were not seen.
+    ///
+    /// A member that is not among these is refused: dropped in silence, a misspelt one would make the live state look better
+    /// than it is.
+    pub fn parse(raw: &[u8]) -> Result<Self, InvalidActualState> {
+        if let Some(objection) = json::objection(raw) {
+            return Err(InvalidActualState(objection));
+        }
+        let read = serde_json::from_slice::<Document>(raw);
+        let Document(state) = read.map_err(|error| InvalidActualState(json::words(&error)))?;
+        let expect_object = |at: String, raw: &RawValue| {
+            if matches!(raw.get().as_bytes().first(), Some(b'{' | b'n')) {
+                return Ok(());
             }
-            resources.insert(resource_type, listed);
+            let message = format!("{at}: an object with attributes is expected");
+            Err(InvalidActualState(message))
+        };
+        for (resource_type, listed) in &*state.resources {
+            for (id, attributes) in listed {
+                expect_object(pointer(&["resources", resource_type, id]), attributes)?;
+            }
+        }
+        if let Some(settings) = &state.settings {
+            expect_object(pointer(&["settings"]), settings)?;
         }
         Ok(Self {
-            observed_at: document.observed_at,
-            resources: Arc::new(resources),
-            errors: document.errors,
+            settings: state.settings.filter(|raw| raw.get() != "null"),
+            ..state
         })
+    }
+
+    /// Refuses a state that says it is another tenant's.
+    pub fn check_tenant(&self, tenant: &TenantId) -> Result<(), InvalidActualState> {
+        match &self.tenant {
+            Some(other) if other != tenant.as_str() => {
+                let other: String = other.chars().take(200).collect();
+                let message = format!(
+                    "/tenant: it is of `{}`, not of {tenant}",
+                    other.escape_debug()
+                );
+                Err(InvalidActualState(message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Nothing was seen, and why.
@@ -113,6 +131,12 @@ impl ActualState {
         Ok(())
     }
 
+    /// Says what is live of the settings.
+    pub fn set_settings(&mut self, settings: &Value) -> serde_json::Result<()> {
+        self.settings = Some(serde_json::value::to_raw_value(settings)?.into());
+        Ok(())
+    }
+
     /// How many resources were seen.
     pub fn len(&self) -> usize {
         self.resources.values().map(BTreeMap::len).sum()
@@ -140,6 +164,12 @@ impl ActualState {
             resources.insert(resource_type.clone(), Value::Object(listed));
         }
         let mut document = serde_json::Map::new();
+        if let Some(tenant) = &self.tenant {
+            document.insert("tenant".to_owned(), Value::String(tenant.clone()));
+        }
+        if let Some(settings) = &self.settings {
+            document.insert("settings".to_owned(), Value::deserialize(&**settings)?);
+        }
         if let Some(at) = self.observed_at {
             document.insert("observedAt".to_owned(), serde_json::to_value(at)?);
         }
@@ -161,37 +191,4 @@ pub(super) fn pointer(members: &[&str]) -> String {
 /// A JSON pointer one member deeper.
 pub(super) fn push(path: &str, member: &str) -> String {
     format!("{path}/{}", member.replace('~', "~0").replace('/', "~1"))
-}
-
-/// An object in which no key stands twice: of two resources with one id, which is the live one?
-struct Unique<T>(BTreeMap<String, T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(std::marker::PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = Unique<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, T>()? {
-                    if members.contains_key(&key) {
-                        let key = key.escape_debug();
-                        return Err(A::Error::custom(format_args!(
-                            "the key `{key}` is there twice"
-                        )));
-                    }
-                    members.insert(key, value);
-                }
-                Ok(Unique(members))
-            }
-        }
-
-        deserializer.deserialize_map(Members(std::marker::PhantomData))
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DriftReport, Item, Kind, Onset, Severity, Status, Verdict};
+use super::{DriftReport, Item, Kind, Onset, SETTINGS, Severity, Status, Verdict};
 use crate::domain::{Digest, EventId, ReportId, TenantId, Timestamp};
 
 /// What the audits of one tenant remember from one to the next.
@@ -146,8 +146,23 @@ impl Memory {
             .into_iter()
             .map(|unseen| ((unseen.resource_type, unseen.id), unseen.seen_at))
             .collect();
+        // What was live at another time begins drifts, so that nobody misses them, and ends none.
         let is_seen = matches!(report.status, Status::Compared | Status::NeverApplied)
-            && report.observed_at.is_some();
+            && report.observed_at.is_some()
+            && report.untimely.is_none();
+        if report.summary.settings_not_observed {
+            let listed =
+                |item: &&Item| is_settings(&item.resource_type, item.manifest_id.as_deref());
+            if !report.items.iter().any(|item| listed(&item)) {
+                let key = (SETTINGS.to_owned(), SETTINGS.to_owned());
+                let seen_at = unseen.get(&key).copied().unwrap_or(self.last_seen_at);
+                self.unseen.push(Unseen {
+                    resource_type: key.0,
+                    id: key.1,
+                    seen_at,
+                });
+            }
+        }
         for item in &mut report.items {
             let Some(id) = &item.manifest_id else {
                 continue;
@@ -203,10 +218,13 @@ impl Memory {
             })
             .collect();
         for ((resource_type, id), track) in &mut tracks {
-            let is_judged = match open.get(&(resource_type.as_str(), id.as_str())) {
-                Some(verdict) => !verdict.is_drift() && *verdict != Verdict::Unknown,
-                None => true,
-            };
+            let is_hidden =
+                report.summary.settings_not_observed && is_settings(resource_type, Some(id));
+            let is_judged = !is_hidden
+                && match open.get(&(resource_type.as_str(), id.as_str())) {
+                    Some(verdict) => !verdict.is_drift() && *verdict != Verdict::Unknown,
+                    None => true,
+                };
             if track.resolved_at.is_none() && is_seen && is_judged {
                 track.resolved_at = Some(at);
                 if track.alarm.take().is_some() {
@@ -229,6 +247,10 @@ impl Memory {
         self.tracks
             .retain(|track| track.resolved_at.is_none_or(|at| at >= before));
     }
+}
+
+fn is_settings(resource_type: &str, id: Option<&str>) -> bool {
+    matches!(resource_type, "settings" | "(settings)") && id == Some(SETTINGS)
 }
 
 impl Track {

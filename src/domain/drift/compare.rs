@@ -4,6 +4,7 @@ mod bind;
 mod documents;
 mod renames;
 mod resource;
+mod settings;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -90,6 +91,7 @@ pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
             .map_or(Seq::default(), |desired| desired.version),
         recorded_version: comparison.recorded.map(|recorded| recorded.version),
         observed_at: comparison.actual.and_then(|actual| actual.observed_at),
+        untimely: None,
         has_drift: false,
         items: Vec::new(),
         summary: Summary::default(),
@@ -257,7 +259,7 @@ impl<'a> Findings<'a, '_> {
             }
         }
         self.fold_renames(wanted, applied, resources);
-        Ok(())
+        self.settings(wanted, applied)
     }
 
     fn one(&mut self, resource: &Resource<'_>, seen: Option<Seen<'_>>) -> Result<(), Unreadable> {
@@ -296,6 +298,8 @@ impl<'a> Findings<'a, '_> {
     }
 
     fn add(&mut self, resolved: &Resolved<'_>, resource: &Resource<'_>) {
+        // Settings have none.
+        let there = |id: &&str| !id.is_empty() || resource.id != settings::ID;
         let Resolved { verdict, kind, .. } = *resolved;
         let (resource_type, id) = (resource.of_type, resource.id);
         for unused in &resolved.unused {
@@ -317,6 +321,7 @@ impl<'a> Findings<'a, '_> {
             external_id: resolved
                 .external_id
                 .or(resource.external_id)
+                .filter(there)
                 .map(str::to_owned),
             recorded_external_id: resource
                 .external_id
@@ -415,7 +420,9 @@ impl<'a> Findings<'a, '_> {
                 action,
                 resource_type: resource.of_type.to_owned(),
                 manifest_id: Some(resource.id.to_owned()),
-                external_id: external_id.map(str::to_owned),
+                external_id: external_id
+                    .filter(|id| !id.is_empty() || resource.id != settings::ID)
+                    .map(str::to_owned),
                 renamed_from: None,
                 reason: None,
                 withheld,

@@ -8,6 +8,7 @@ mod acknowledgement;
 mod actual;
 mod audit;
 mod compare;
+mod document;
 mod fields;
 mod plan;
 mod policy;
@@ -30,8 +31,8 @@ pub use policy::{
     Unmanaged,
 };
 pub use report::{
-    Acknowledged, Change, DriftReport, Item, Kind, Onset, REPORT_SCHEMA, Severity, Status, Summary,
-    UnusedRule, Verdict,
+    Acknowledged, Change, DriftReport, Item, Kind, Onset, REPORT_SCHEMA, SETTINGS, Severity,
+    Status, Summary, Untimely, UnusedRule, Verdict, name,
 };
 pub use rules::DriftRules;
 pub use shown::{KEPT, Placeholder, Withheld};

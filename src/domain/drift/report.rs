@@ -1,6 +1,7 @@
 //! The report `driftline.drift.v1`. Members are added, never changed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,6 +9,18 @@ use serde_json::Value;
 use super::{ObservationError, Step};
 use crate::domain::integrity::RowDamage;
 use crate::domain::{Digest, Seq, ShortText, TenantId, Timestamp};
+
+/// The type and the id under which a tenant's settings, all of a manifest that is no collection, stand among the items. Where
+/// resources are called that, the type is `(settings)`.
+pub const SETTINGS: &str = "settings";
+
+/// What a resource, or a tenant's settings, are called.
+pub fn name(resource_type: &str, id: &str) -> String {
+    match (resource_type, id) {
+        ("settings" | "(settings)", SETTINGS) => SETTINGS.to_owned(),
+        _ => format!("{resource_type}/{id}"),
+    }
+}
 
 /// The report's schema tag.
 pub const REPORT_SCHEMA: &str = "driftline.drift.v1";
@@ -150,6 +163,41 @@ impl Status {
     }
 }
 
+/// Why what was seen is not what is live now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Untimely {
+    /// It was seen too long ago.
+    Stale,
+    /// The observer says that it will be seen.
+    Future,
+}
+
+impl Untimely {
+    /// By how much the clocks of observers may be ahead.
+    pub const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
+
+    /// Judges when something was seen that counts `until` a time.
+    pub fn judge(observed_at: Timestamp, until: Timestamp, now: Timestamp) -> Option<Self> {
+        if observed_at > now.saturating_add(Self::CLOCKS_DIFFER) {
+            return Some(Self::Future);
+        }
+        (until < now).then_some(Self::Stale)
+    }
+
+    /// In words, of a live state of this time.
+    pub fn words(self, observed_at: Timestamp) -> String {
+        match self {
+            Self::Stale => format!(
+                "the live state is from {observed_at}, too long ago to tell what is live now"
+            ),
+            Self::Future => format!(
+                "the live state is from {observed_at}, which is still to come: a clock is wrong"
+            ),
+        }
+    }
+}
+
 /// A field that is not the same in all states. An absent value is null. A value that is not shown as it is has a
 /// [`super::Placeholder`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,6 +324,9 @@ pub struct Summary {
     /// Resources that the policy ignores.
     #[serde(default)]
     pub ignored: u64,
+    /// The observer saw resources and did not say what is live of the tenant's settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settings_not_observed: bool,
 }
 
 /// What a comparison of one tenant found.
@@ -294,6 +345,9 @@ pub struct DriftReport {
     pub recorded_version: Option<Seq>,
     /// When the actual state was seen; `None` without one.
     pub observed_at: Option<Timestamp>,
+    /// Why what was seen is not what is live now, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untimely: Option<Untimely>,
     /// Whether anything raises an alarm.
     pub has_drift: bool,
     /// Why what was recorded cannot be relied on, if it cannot.
@@ -318,6 +372,11 @@ pub struct DriftReport {
 }
 
 impl DriftReport {
+    /// Why the live state is of no time that counts, in words.
+    pub fn untimely_words(&self) -> Option<String> {
+        Some(self.untimely?.words(self.observed_at?))
+    }
+
     /// Resources with this verdict.
     pub fn count(&self, verdict: Verdict) -> u64 {
         self.summary

@@ -1,8 +1,10 @@
 mod acknowledging;
+mod documents;
 mod generator;
 mod keyed;
 mod properties;
 mod renames;
+mod settings;
 mod values;
 mod vectors;
 mod verdicts;

@@ -1,7 +1,7 @@
 //! What there is to tell after an audit.
 
 use super::Auditor;
-use crate::domain::drift::{AuditReport, EVENT_SCHEMA, Event, EventKind, Subject, ToTell};
+use crate::domain::drift::{AuditReport, EVENT_SCHEMA, Event, EventKind, Subject, ToTell, name};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 use crate::ports::NewEvent;
 
@@ -83,7 +83,7 @@ fn resources(drifts: &[Subject]) -> String {
     let named = drifts
         .iter()
         .take(3)
-        .map(|drift| format!("{}/{}", drift.resource_type, drift.manifest_id));
+        .map(|drift| name(&drift.resource_type, &drift.manifest_id));
     let named: Vec<String> = named.collect();
     match drifts.len() - named.len() {
         0 => named.join(", "),

@@ -9,8 +9,6 @@ use crate::hybrid::drift;
 use crate::hybrid::inspection::{Inspected, Question};
 use crate::ports::{AuditClaim, AuditOutcome, Error, ErrorKind, NewReport, Result};
 
-/// By how much the clocks of observers may be ahead.
-const CLOCKS_DIFFER: Duration = Duration::from_mins(5);
 /// How long drifts that ended are remembered where reports are kept for ever.
 const REMEMBERED: Duration = Duration::from_hours(24 * 90);
 
@@ -95,19 +93,14 @@ impl Auditor {
         let saw_nothing = drift.status == Status::NotObserved
             || (drift.count(Verdict::Unknown) > 0 && compared == 0);
         let first = drift.errors.first();
-        let Some(observed_at) = drift.observed_at.filter(|_| !saw_nothing) else {
-            let reason = match first {
-                Some(error) => &error.message,
-                None if saw_nothing => "nothing of the tenant could be seen",
-                None => return None,
-            };
+        if saw_nothing {
+            let reason = first.map_or("nothing of the tenant could be seen", |error| {
+                &error.message
+            });
             return Some(format!("{source}: {reason}"));
-        };
-        let (schedule, now) = (&self.plan.of(&report.tenant).schedule, report.finished_at);
-        let is_to_come = observed_at > now.saturating_add(CLOCKS_DIFFER);
-        let until = schedule.nth_after(&report.tenant, observed_at, self.settings.stale_after);
-        (is_to_come || until < now)
-            .then(|| format!("{source}: the live state is from {observed_at}"))
+        }
+        let reason = drift.untimely_words()?;
+        Some(format!("{source}: {reason}"))
     }
 
     async fn compare(
@@ -147,6 +140,15 @@ impl Auditor {
         };
         drift.cut(&inspected.rules.policy);
         let finished_at = self.clock.now();
+        drift.untimely = plan
+            .schedule
+            .judge(
+                &claim.tenant,
+                drift.observed_at,
+                finished_at,
+                self.settings.stale_after,
+            )
+            .filter(|_| actual.is_some());
         // Onsets go by when the live system was seen, which the end of the audit may be long after.
         let seen_at = drift.observed_at.unwrap_or(started_at).min(finished_at);
         let has_listeners = !plan.receivers.is_empty();

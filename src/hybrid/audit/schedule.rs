@@ -7,6 +7,7 @@ use std::time::Duration;
 use croner::Cron;
 use jiff::tz::TimeZone;
 
+use crate::domain::drift::Untimely;
 use crate::domain::{Digest, TenantId, Timestamp};
 
 /// When audits take place: on a cron expression in a time zone, or every so often; each tenant a little later than the slot,
@@ -90,6 +91,19 @@ impl Schedule {
     /// The end of the tenant's `count`th slot after `time`: so many were missed by then.
     pub fn nth_after(&self, tenant: &TenantId, time: Timestamp, count: u32) -> Timestamp {
         (0..count).fold(time, |time, _| self.next_after(tenant, time))
+    }
+
+    /// Judges when a tenant was seen: so many of its slots after that, it has to be seen anew.
+    pub fn judge(
+        &self,
+        tenant: &TenantId,
+        observed_at: Option<Timestamp>,
+        now: Timestamp,
+        stale_after: u32,
+    ) -> Option<Untimely> {
+        let observed_at = observed_at?;
+        let until = self.nth_after(tenant, observed_at, stale_after);
+        Untimely::judge(observed_at, until, now)
     }
 
     fn delay(&self, tenant: &TenantId) -> Duration {

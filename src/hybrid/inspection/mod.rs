@@ -371,6 +371,10 @@ impl Inspector {
             _ => None,
         };
         let desired = other.as_ref().or(desired.as_ref());
+        // What somebody else's observer saw says nothing of this tenant.
+        let refused = actual.and_then(|actual| actual.check_tenant(tenant).err());
+        let refused = refused.map(|error| ActualState::failed(error.to_string()));
+        let actual = refused.as_ref().or(actual);
         let all = Together {
             tenant: tenant.clone(),
             desired: desired.cloned(),

@@ -1,11 +1,11 @@
 //! What an acknowledgement is about, and whether there is something to accept.
 
-use driftline::domain::drift::{DriftRules, Item, Verdict, shown_value, value_digest};
+use driftline::domain::drift::{self, DriftRules, Item, Verdict, shown_value, value_digest};
 use driftline::domain::{Digest, ShortText, TenantId, Timestamp};
 use driftline::hybrid::inspection::Question;
 use serde_json::Value;
 
-use crate::cli::drift::look::Look;
+use crate::cli::drift::look::{Look, MaxAge};
 use crate::cli::drift::text::short;
 use crate::cli::drift::{stored, words};
 use crate::cli::{Context, Exit, Failure};
@@ -36,7 +36,7 @@ pub struct Subject<'a> {
 
 impl Subject<'_> {
     fn name(&self) -> String {
-        words::plain(&format!("{}/{}", self.resource_type, self.id))
+        words::plain(&drift::name(self.resource_type, self.id))
     }
 
     /// Nothing can be accepted there.
@@ -103,6 +103,7 @@ impl Subject<'_> {
                 all: true,
                 ..Question::default()
             },
+            max_age: MaxAge::Any,
         };
         let report = look.at(self.tenant).await?;
         if self.find(&report.items).is_none() {

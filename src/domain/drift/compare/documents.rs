@@ -8,12 +8,18 @@ use serde_json::value::RawValue;
 
 use crate::domain::content::Content;
 
+/// The setting that every manifest has.
+pub(super) const VERSION: &str = "schemaVersion";
+
 /// The resources of one type by manifest id, as they stand in the content.
 pub(super) type Collection<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
-/// The resources of a manifest by type.
+/// The resources of a manifest by type, and its settings: all that is no collection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Collections<'a>(BTreeMap<String, Collection<'a>>);
+pub(super) struct Collections<'a> {
+    types: BTreeMap<String, Collection<'a>>,
+    settings: BTreeMap<String, &'a RawValue>,
+}
 
 /// A resource in the desired and the recorded state.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +43,10 @@ struct Identified<'a> {
 impl<'a> Collections<'a> {
     pub(super) fn read(content: &'a Content) -> serde_json::Result<Self> {
         let members: BTreeMap<String, &'a RawValue> = serde_json::from_slice(content.as_bytes())?;
-        let mut collections = BTreeMap::new();
+        let mut all = Self::default();
         for (name, value) in members {
             if !value.get().starts_with('[') {
+                all.settings.insert(name, value);
                 continue;
             }
             let elements: Vec<&'a RawValue> = serde_json::from_str(value.get())?;
@@ -52,18 +59,37 @@ impl<'a> Collections<'a> {
                 }
             }
             if !resources.is_empty() || value.get() == "[]" {
-                collections.insert(name, resources.into_iter().collect());
+                all.types.insert(name, resources.into_iter().collect());
+            } else {
+                all.settings.insert(name, value);
             }
         }
-        Ok(Self(collections))
+        Ok(all)
     }
 
     pub(super) fn types(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.types.keys().map(String::as_str)
     }
 
     pub(super) fn of(&self, resource_type: &str) -> Option<&Collection<'a>> {
-        self.0.get(resource_type)
+        self.types.get(resource_type)
+    }
+}
+
+impl Collections<'_> {
+    /// Whether anything is set but the form of the document.
+    pub(super) fn has_settings(&self) -> bool {
+        self.settings.keys().any(|name| name != VERSION)
+    }
+
+    /// The settings as one object.
+    pub(super) fn settings(&self) -> serde_json::Result<Box<RawValue>> {
+        serde_json::value::to_raw_value(&self.settings)
+    }
+
+    /// The form of the document, which describes nothing live.
+    pub(super) fn schema_version(&self) -> Option<&str> {
+        self.settings.get(VERSION).map(|raw| raw.get())
     }
 }
 

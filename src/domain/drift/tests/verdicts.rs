@@ -441,9 +441,9 @@ fn a_plan_creates_before_it_deletes() {
 fn a_document_that_is_no_actual_state_is_refused() {
     for (document, message) in [
         ("", "EOF"),
-        ("[]", "expected struct"),
-        ("{}", "missing field `resources`"),
-        ("<html>", "expected value"),
+        ("[]", "an object with `resources` is expected, not an array"),
+        ("{}", "`resources` is missing"),
+        ("<html>", "it is HTML, not JSON"),
         (r#"{"resources":{"roles":{"a":{}}"#, "EOF"),
         (r#"{"resources":{"roles":[]}}"#, "an object"),
         (
