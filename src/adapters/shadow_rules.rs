@@ -72,6 +72,15 @@ impl Shadowing {
         }
     }
 
+    /// Keeps the tenant until then, if `worker` has it; the answer tells.
+    pub(crate) fn renew(&mut self, worker: WorkerId, until: Timestamp) -> bool {
+        let is_held = self.lease.is_some_and(|(holder, _)| holder == worker);
+        if is_held {
+            self.lease = Some((worker, until));
+        }
+        is_held
+    }
+
     /// Gives the tenant back, if `worker` has it; the answer tells.
     pub(crate) fn release(
         &mut self,

@@ -74,7 +74,8 @@ pub struct Settings {
     pub batch_bytes: u64,
     /// Tenants that one replicator works on at once.
     pub concurrent_tenants: usize,
-    /// Requests to the bucket that one replicator or recovery has under way at once.
+    /// Requests to the bucket that one replicator or recovery has under way at once. For uploads each tenant has one more of
+    /// its own, so that a slow one holds up nobody.
     pub concurrent_requests: usize,
     /// How often the replicator looks for pending entries when nothing wakes it.
     pub poll_interval: Duration,

@@ -142,6 +142,15 @@ pub trait ShadowLedger: Send + Sync + fmt::Debug {
         failure: Option<&ShadowFailure>,
     ) -> StoreResult<()>;
 
+    /// Keeps a tenant for `duration` from now, if `worker` has it; the answer tells. A lease that has ended is renewed too, as
+    /// long as nobody else took the tenant.
+    async fn renew(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        duration: Duration,
+    ) -> StoreResult<bool>;
+
     /// Entries after `after`, in order: at most `limit`, and no more after their content exceeds `max_bytes` (the entry with
     /// which it does is the last). The run is dense: it ends before a row that is missing.
     async fn pending(

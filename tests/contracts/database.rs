@@ -69,6 +69,7 @@ macro_rules! database_contract {
             lease: [
                 only_pending_tenants_are_leased,
                 a_leased_tenant_is_kept_from_other_workers,
+                a_lease_is_renewed_by_whoever_has_it,
                 an_expired_lease_lets_another_worker_in,
                 a_limit_is_respected_and_the_longest_waiting_comes_first,
                 two_workers_at_once_never_share_a_tenant,

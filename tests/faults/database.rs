@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::{
@@ -165,6 +167,19 @@ impl ShadowLedger for SpoiltDatabase {
         self.write(
             "release",
             ShadowLedger::release(self.inner.as_ref(), tenant, worker, failure),
+        )
+        .await
+    }
+
+    async fn renew(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        duration: Duration,
+    ) -> StoreResult<bool> {
+        self.write(
+            "renew",
+            ShadowLedger::renew(self.inner.as_ref(), tenant, worker, duration),
         )
         .await
     }

@@ -984,19 +984,20 @@ async fn a_replicator_that_stalls_after_reading_the_index_cannot_undo_what_came_
     let gate = world
         .bucket
         .hold(On::put("acme/index.json").times(1), Moment::Before);
-    let stalled = tokio::spawn({
-        let repository = repository.clone();
-        async move { repository.drain(CancellationToken::new()).await }
-    });
-    gate.reached().await;
+    let mut stalled = Box::pin(repository.drain(CancellationToken::new()));
+    tokio::select! {
+        biased;
+        _ = &mut stalled => panic!("it is held"),
+        () = gate.reached() => {}
+    }
     create_many(&repository, &acme, 3).await;
-    // The lease runs out, and another replicator does the work.
+    // The whole process stalls, so that its lease runs out, and another replicator does the work.
     tokio::time::sleep(world.settings.lease * 2).await;
     let other = world.repository(&database);
     drain(&other).await;
     world.assert_settled(&database, &acme).await;
     gate.release();
-    stalled.await.unwrap().unwrap();
+    stalled.await.unwrap();
     world.assert_settled(&database, &acme).await;
     assert_eq!(
         world

@@ -16,5 +16,6 @@ mod losses;
 mod overlay;
 mod reads;
 mod retire;
+mod slow;
 mod split;
 mod whereabouts;

@@ -1,5 +1,7 @@
 //! What is shadowed, what is pending, who works on it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 
@@ -64,6 +66,10 @@ const RELEASE: &str = "UPDATE driftline.shadowing SET lease_owner = NULL, lease_
     attempts = CASE WHEN $3::text IS NULL THEN 0 ELSE attempts + 1 END,
     last_error = $3,
     retry_at = CASE WHEN $3 IS NULL THEN NULL ELSE clock_timestamp() + $4 * interval '1 microsecond' END
+    WHERE tenant = $1 AND lease_owner = $2";
+
+const RENEW: &str =
+    "UPDATE driftline.shadowing SET lease_until = clock_timestamp() + $3 * interval '1 microsecond'
     WHERE tenant = $1 AND lease_owner = $2";
 
 /// The run of rows without a gap, up to the one that goes beyond the limit of bytes.
@@ -195,6 +201,24 @@ impl ShadowLedger for PostgresDatabase {
             .bind(failure.map_or(0, |failure| micros(failure.retry_after)));
         session.execute(action, statement).await?;
         session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.shadowing.renew", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn renew(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        duration: Duration,
+    ) -> StoreResult<bool> {
+        let action = Action::on("renew the lease", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let statement = query(RENEW)
+            .bind(tenant.as_str())
+            .bind(PgUuid(worker.0))
+            .bind(micros(duration));
+        let renewed = session.execute(action, statement).await?;
+        session.commit(action).await?;
+        Ok(renewed > 0)
     }
 
     #[tracing::instrument(name = "db.entry.pending", skip_all, fields(%tenant, %stream, %after), err(level = "debug"))]

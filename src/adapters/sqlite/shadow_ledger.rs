@@ -1,5 +1,7 @@
 //! What is shadowed, what is pending, who works on it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 use tracing::instrument;
@@ -82,6 +84,27 @@ impl ShadowLedger for SqliteDatabase {
         }
         save_lease(&mut transaction, &row, action).await?;
         commit(transaction, action).await
+    }
+
+    #[instrument(name = "db.tenant.renew", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn renew(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        duration: Duration,
+    ) -> StoreResult<bool> {
+        let action = || format!("renew the lease of tenant {tenant}");
+        let mut transaction = self.begin(action).await?;
+        let Some(mut row) = queries::tenant(&mut transaction, tenant, action).await? else {
+            return Ok(false);
+        };
+        let until = self.clock.now().saturating_add(duration);
+        if !row.shadowing.renew(worker, until) {
+            return Ok(false);
+        }
+        save_lease(&mut transaction, &row, action).await?;
+        commit(transaction, action).await?;
+        Ok(true)
     }
 
     #[instrument(name = "db.entry.pending", skip_all, fields(%tenant, %stream, %after))]

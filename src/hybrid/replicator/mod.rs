@@ -6,30 +6,30 @@
 //! sends no request to the bucket.
 
 mod batch;
+mod lease;
+mod pool;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::FutureExt;
 use futures::future::join;
-use futures::stream::{self, StreamExt};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::batch::{Batch, BatchError, Progress};
+use self::lease::Hold;
+use self::pool::Until;
 use super::bucket::BucketError;
 use super::handbook;
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeProgress};
 use super::recovery;
 use super::settings::{Settings, Sides};
-use crate::domain::TenantId;
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
-    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, LeaseRequest, ShadowFailure, Side,
-    StoreError, Whereabouts, Work, WorkerId,
+    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, ShadowFailure, Side, StoreError, Work,
 };
 
 /// Shadows pending entries.
@@ -37,7 +37,6 @@ use crate::ports::{
 pub struct Replicator {
     sides: Sides,
     settings: Settings,
-    worker: WorkerId,
     requests: Arc<Semaphore>,
     wake: Arc<Notify>,
     moved: Arc<Notify>,
@@ -53,24 +52,14 @@ pub struct Drained {
     pub left: Backlog,
 }
 
-/// What one look at the database led to.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pass {
-    tenants: usize,
-    shadowed: u64,
-    more: bool,
-}
-
 impl Replicator {
     /// A replicator that is not running yet.
     pub fn new(sides: Sides, settings: Settings) -> Self {
-        let worker = WorkerId(sides.entropy.uuid());
         let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
         let (wake, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         Self {
             sides,
             settings,
-            worker,
             requests,
             wake,
             moved,
@@ -92,113 +81,13 @@ impl Replicator {
     ///
     /// Dropping the future abandons them instead, which loses nothing.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut failures = 0;
-        let mut said = None;
-        while !stop.is_cancelled() {
-            let pause = match self.pass().await {
-                Ok(pass) => {
-                    failures = 0;
-                    if said.take().is_some() {
-                        tracing::warn!("shadowing goes on");
-                    }
-                    if pass.more || pass.tenants > 0 {
-                        Duration::ZERO
-                    } else {
-                        self.settings.poll_interval
-                    }
-                }
-                Err(error) => {
-                    let reason = error.to_string();
-                    // Once for each reason, and not each time that it is tried again.
-                    if said.as_ref() != Some(&reason) {
-                        tracing::warn!(error = %error, hint = error.hinted().map(|hint| tracing::field::display(hint.parts().0)), "shadowing is held up");
-                    }
-                    said = Some(reason);
-                    failures += 1;
-                    self.backoff(failures).max(self.settings.poll_interval)
-                }
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = self.wake.notified(), if failures == 0 => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
+        // What fails is logged and tried again: only a drain ends with it.
+        drop(self.work(&stop, Until::Stopped).await);
     }
 
     /// Shadows until nothing is left that can move now. What other replicators hold is waited for.
     pub async fn drain(&self, stop: CancellationToken) -> Result<Drained, Error> {
-        let mut shadowed = 0;
-        loop {
-            let pass = self.pass().await?;
-            shadowed += pass.shadowed;
-            if pass.tenants > 0 && !stop.is_cancelled() {
-                continue;
-            }
-            let left = self.sides.database.backlog().await?;
-            if stop.is_cancelled() || (left.ready == 0 && left.leased == 0) {
-                return Ok(Drained { shadowed, left });
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Looks once: leases what is pending, and runs one batch for each tenant.
-    async fn pass(&self) -> Result<Pass, Error> {
-        let request = LeaseRequest {
-            worker: self.worker,
-            limit: u32::try_from(self.settings.concurrent_tenants * 4).unwrap_or(u32::MAX),
-            duration: self.settings.lease,
-        };
-        let lease = self.sides.database.lease(&request).await?;
-        if lease.work.is_empty() {
-            return Ok(Pass::default());
-        }
-        if lease.identity.whereabouts != Whereabouts::Here {
-            // What was found before was found of another server, or another timeline.
-            self.probed.store(false, Ordering::Relaxed);
-        }
-        let ready = match self.prepare().await {
-            Ok(ready) => ready,
-            Err(error) => {
-                // Nobody is kept waiting for a replicator that cannot work, and everybody can see why.
-                for work in &lease.work {
-                    self.give_back(&work.state.tenant, work.attempts, Some(error.to_string()))
-                        .await?;
-                }
-                return Err(error);
-            }
-        };
-        if !ready {
-            for work in &lease.work {
-                self.give_back(&work.state.tenant, work.attempts, None)
-                    .await?;
-            }
-            return Ok(Pass {
-                more: true,
-                ..Pass::default()
-            });
-        }
-        let tenants = lease.work.len();
-        let outcomes: Vec<Result<Progress, StoreError>> = stream::iter(lease.work)
-            .map(|work| async move { self.work_on(lease.identity, &work).await }.boxed())
-            .buffer_unordered(self.settings.concurrent_tenants)
-            .collect()
-            .await;
-        let mut pass = Pass {
-            tenants,
-            ..Pass::default()
-        };
-        for outcome in outcomes {
-            let progress = outcome?;
-            pass.shadowed += progress.shadowed;
-            pass.more |= progress.more;
-        }
-        if pass.shadowed > 0 {
-            self.moved.notify_waiters();
-        }
-        Ok(pass)
+        self.work(&stop, Until::Drained).await
     }
 
     /// Whether this database owns the bucket and the store keeps its promises. `false` asks for a new look: the database was
@@ -272,19 +161,15 @@ impl Replicator {
     }
 
     /// Runs a tenant's batch and puts its outcome on record. Only a database that fails is an error.
-    async fn work_on(
-        &self,
-        database: DatabaseIdentity,
-        work: &Work,
-    ) -> Result<Progress, StoreError> {
-        let tenant = &work.state.tenant;
+    async fn work_on(&self, hold: Hold) -> Result<Progress, StoreError> {
+        let tenant = &hold.work.state.tenant;
         let idle = Progress {
             shadowed: 0,
             more: false,
         };
-        match self.batch(database, work).await {
+        match self.held(&hold).await {
             Ok(progress) => {
-                self.give_back(tenant, work.attempts, None).await?;
+                self.give_back(&hold, None).await?;
                 Ok(progress)
             }
             Err(BatchError::Divergent(halt, guard)) => {
@@ -292,21 +177,25 @@ impl Replicator {
                 if halted {
                     tracing::error!(%tenant, database = %halt.database, bucket = %halt.bucket, reason = %halt.reason,
                         "shadowing of this tenant is halted: two histories disagree");
-                    self.give_back(tenant, work.attempts, None).await?;
+                    self.give_back(&hold, None).await?;
                 } else {
                     let message = format!(
                         "{}; the database moved meanwhile, comparing again",
                         halt.reason
                     );
-                    self.give_back(tenant, work.attempts, Some(message)).await?;
+                    self.give_back(&hold, Some(message)).await?;
                 }
                 Ok(idle)
             }
-            Err(error @ BatchError::Behind { .. }) => self.catch_up(work, error).await,
+            Err(error @ BatchError::Behind { .. }) => self.catch_up(&hold, error).await,
+            // Whoever holds it by now goes on from what is there.
+            Err(error @ BatchError::LeaseLost) => {
+                tracing::warn!(%tenant, %error, "the batch was abandoned");
+                Ok(idle)
+            }
             Err(error) => {
                 tracing::warn!(%tenant, %error, "the batch failed; the tenant backs off");
-                self.give_back(tenant, work.attempts, Some(error.to_string()))
-                    .await?;
+                self.give_back(&hold, Some(error.to_string())).await?;
                 Ok(idle)
             }
         }
@@ -314,8 +203,8 @@ impl Replicator {
 
     /// The database lacks entries that the bucket has, and wrote nothing of its own since: they come back without being asked
     /// for.
-    async fn catch_up(&self, work: &Work, error: BatchError) -> Result<Progress, StoreError> {
-        let tenant = &work.state.tenant;
+    async fn catch_up(&self, hold: &Hold, error: BatchError) -> Result<Progress, StoreError> {
+        let tenant = &hold.work.state.tenant;
         let idle = Progress {
             shadowed: 0,
             more: false,
@@ -323,7 +212,7 @@ impl Replicator {
         match recovery::behind(&self.sides, &self.settings, tenant).await {
             Ok(restored) => {
                 tracing::warn!(%tenant, restored, %error, "brought back what the database lacked");
-                self.give_back(tenant, work.attempts, None).await?;
+                self.give_back(hold, None).await?;
                 Ok(Progress { more: true, ..idle })
             }
             Err(failure) => {
@@ -336,7 +225,7 @@ impl Replicator {
                 };
                 let message = format!("{error}; it could not be brought back: {failure}{advice}");
                 tracing::warn!(%tenant, message, "the tenant backs off");
-                self.give_back(tenant, work.attempts, Some(message)).await?;
+                self.give_back(hold, Some(message)).await?;
                 Ok(idle)
             }
         }
@@ -390,19 +279,14 @@ impl Replicator {
         }
     }
 
-    async fn give_back(
-        &self,
-        tenant: &TenantId,
-        attempts: u32,
-        failure: Option<String>,
-    ) -> Result<(), StoreError> {
+    async fn give_back(&self, hold: &Hold, failure: Option<String>) -> Result<(), StoreError> {
         let failure = failure.map(|message| ShadowFailure {
             message,
-            retry_after: self.backoff(attempts.saturating_add(1)),
+            retry_after: self.backoff(hold.work.attempts.saturating_add(1)),
         });
         self.sides
             .database
-            .release(tenant, self.worker, failure.as_ref())
+            .release(&hold.work.state.tenant, hold.worker, failure.as_ref())
             .await
     }
 

@@ -283,3 +283,26 @@ pub async fn backlog_counts_by_what_keeps_them(db: Db) {
         }
     );
 }
+
+pub async fn a_lease_is_renewed_by_whoever_has_it(db: Db) {
+    claimed(&db).await;
+    let (acme, mine, theirs) = (tenant("acme"), worker(), worker());
+    commit(&db, &acme, manifest("a")).await;
+    assert!(!db.renew(&acme, mine, LONG).await.unwrap());
+    assert!(!db.renew(&tenant("nobody"), mine, LONG).await.unwrap());
+    lease(&db, mine, 10, SHORT).await;
+    assert!(!db.renew(&acme, theirs, LONG).await.unwrap());
+    assert!(db.renew(&acme, mine, LONG).await.unwrap());
+    tokio::time::sleep(SHORT * 3).await;
+    assert_eq!(leased(&db, theirs).await, [""; 0]);
+    // One that has ended can be renewed for as long as nobody else took the tenant.
+    assert!(db.renew(&acme, mine, SHORT).await.unwrap());
+    tokio::time::sleep(SHORT * 3).await;
+    assert!(db.renew(&acme, mine, SHORT).await.unwrap());
+    tokio::time::sleep(SHORT * 3).await;
+    assert_eq!(leased(&db, theirs).await, ["acme"]);
+    assert!(!db.renew(&acme, mine, LONG).await.unwrap());
+    assert!(db.renew(&acme, theirs, LONG).await.unwrap());
+    db.release(&acme, theirs, None).await.unwrap();
+    assert!(!db.renew(&acme, theirs, LONG).await.unwrap());
+}

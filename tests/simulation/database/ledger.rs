@@ -1,5 +1,7 @@
 //! What is shadowed, as one process asks for it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use driftline::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId};
 use driftline::ports::{
@@ -33,6 +35,18 @@ impl ShadowLedger for SimDatabase {
         let what = format!("release {tenant}: {why}");
         call(&self.0, what, WRITES, |node| {
             now(node.database.release(tenant, worker, failure))
+        })
+        .await
+    }
+
+    async fn renew(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        duration: Duration,
+    ) -> StoreResult<bool> {
+        call(&self.0, format!("renew {tenant}"), WRITES, |node| {
+            now(node.database.renew(tenant, worker, duration))
         })
         .await
     }

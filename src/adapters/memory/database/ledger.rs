@@ -1,5 +1,7 @@
 //! What is shadowed, in memory.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{MemoryDatabase, Tables, Tenant, page};
@@ -111,6 +113,18 @@ impl ShadowLedger for MemoryDatabase {
             tenant.shadowing.release(worker, failure, now);
         }
         Ok(())
+    }
+
+    async fn renew(
+        &self,
+        tenant: &TenantId,
+        worker: WorkerId,
+        duration: Duration,
+    ) -> StoreResult<bool> {
+        let until = self.clock.now().saturating_add(duration);
+        let mut tables = self.tables();
+        let tenant = tables.tenants.get_mut(tenant);
+        Ok(tenant.is_some_and(|tenant| tenant.shadowing.renew(worker, until)))
     }
 
     async fn pending(

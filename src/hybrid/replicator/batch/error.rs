@@ -41,6 +41,9 @@ pub(crate) enum BatchError {
         seq: Seq,
         problem: &'static str,
     },
+    /// The tenant is held by somebody else by now, or the database does not say.
+    #[error("its lease was lost")]
+    LeaseLost,
     /// Others kept changing the index.
     #[error("the index {0} changed under every try; another replicator is at work")]
     Contended(String),

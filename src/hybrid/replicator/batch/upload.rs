@@ -2,6 +2,7 @@
 
 use futures::future::ready;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Batch, BatchError, LOOKS};
@@ -22,10 +23,16 @@ impl Batch<'_> {
     ) -> Result<Vec<IndexEntry>, BatchError> {
         let until = Instant::now() + self.settings.lease / 3;
         let in_time = |place: &usize| ready(*place == 0 || Instant::now() < until);
+        // A tenant whose uploads take long may hold all that are shared: each has one that nobody can take.
+        let own = &Semaphore::new(1);
         let mut entries: Vec<(usize, IndexEntry)> = stream::iter(0..rows.len())
             .take_while(in_time)
             .map(|place| async move {
-                let _permit = self.requests.acquire().await;
+                let _permit = tokio::select! {
+                    biased;
+                    own = own.acquire() => own,
+                    shared = self.requests.acquire() => shared,
+                };
                 Ok::<_, BatchError>((place, self.create(bucket, stream, &rows[place]).await?))
             })
             .buffer_unordered(self.settings.concurrent_requests)

@@ -1,0 +1,212 @@
+//! Who is worked on: as many tenants as may be at once, each by itself.
+//!
+//! A tenant that is done makes room for the next at once; nobody waits for the slowest, and a write that comes meanwhile is
+//! looked for while there is room. A lease is asked for by a name of its own, so that what is held already is not given out
+//! twice.
+
+use std::future::pending;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::lease::Hold;
+use super::{Drained, Progress, Replicator};
+use crate::ports::{Backlog, Error, LeaseRequest, StoreError, Whereabouts, WorkerId};
+
+/// How soon a drain looks again for what others hold.
+const SOON: Duration = Duration::from_millis(100);
+
+/// What one look at the database led to.
+enum Look {
+    /// Nothing can be worked on now.
+    Nothing,
+    /// The database was recovered on the way: what is pending has to be asked anew.
+    Again,
+    /// These tenants are held.
+    Held(Vec<Hold>),
+}
+
+/// When the work ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// When it is stopped; what fails is logged and tried again.
+    Stopped,
+    /// When nothing is left that can move now, or a side fails.
+    Drained,
+}
+
+/// Says that what was said to hold shadowing up is over.
+fn goes_on(said: &mut Option<String>) {
+    if said.take().is_some() {
+        tracing::warn!("shadowing goes on");
+    }
+}
+
+async fn next<T>(one: &mut Option<BoxFuture<'_, T>>) -> T {
+    match one {
+        Some(one) => one.await,
+        None => pending().await,
+    }
+}
+
+impl Replicator {
+    /// Works until it is stopped, or until nothing is left. What is under way is finished.
+    pub(super) async fn work(
+        &self,
+        stop: &CancellationToken,
+        until: Until,
+    ) -> Result<Drained, Error> {
+        let mut running = FuturesUnordered::<BoxFuture<'_, Result<Progress, StoreError>>>::new();
+        let mut looking: Option<BoxFuture<'_, Result<Look, Error>>> = None;
+        let (mut due, mut next_look) = (true, Instant::now());
+        let (mut failures, mut shadowed, mut failed) = (0, 0, None);
+        let mut said = None;
+        loop {
+            let stops = stop.is_cancelled() || failed.is_some();
+            if stops && looking.is_none() && running.is_empty() {
+                break;
+            }
+            let room = self.settings.concurrent_tenants.max(1);
+            let room = room.saturating_sub(running.len());
+            if due && !stops && room > 0 && looking.is_none() {
+                due = false;
+                looking = Some(self.look(room).boxed());
+            }
+            let error = tokio::select! {
+                biased;
+                () = stop.cancelled(), if !stops => None,
+                look = next(&mut looking), if looking.is_some() => {
+                    looking = None;
+                    next_look = Instant::now() + self.settings.poll_interval;
+                    match look {
+                        Ok(Look::Held(held)) if stops => {
+                            for hold in &held {
+                                // Whoever comes next waits for the lease to end, at worst.
+                                drop(self.give_back(hold, None).await);
+                            }
+                            None
+                        }
+                        Ok(Look::Held(held)) => {
+                            failures = 0;
+                            goes_on(&mut said);
+                            running.extend(held.into_iter().map(|hold| self.work_on(hold).boxed()));
+                            None
+                        }
+                        Ok(Look::Again) => {
+                            due = true;
+                            None
+                        }
+                        Ok(Look::Nothing) => {
+                            failures = 0;
+                            goes_on(&mut said);
+                            if until == Until::Drained && running.is_empty() && !due {
+                                let left = self.sides.database.backlog().await?;
+                                if left.ready == 0 && left.leased == 0 {
+                                    return Ok(Drained { shadowed, left });
+                                }
+                                next_look = Instant::now() + SOON;
+                            }
+                            None
+                        }
+                        Err(error) => Some(error),
+                    }
+                }
+                Some(done) = running.next(), if !running.is_empty() => {
+                    due = true;
+                    match done {
+                        Ok(progress) => {
+                            shadowed += progress.shadowed;
+                            if progress.shadowed > 0 {
+                                self.moved.notify_waiters();
+                            }
+                            None
+                        }
+                        Err(error) => Some(error.into()),
+                    }
+                }
+                () = self.wake.notified(), if !due && !stops && failures == 0 => {
+                    due = true;
+                    None
+                }
+                () = tokio::time::sleep_until(next_look), if !due && !stops && looking.is_none() => {
+                    due = true;
+                    None
+                }
+            };
+            match (error, until) {
+                (None, _) => {}
+                (Some(error), Until::Drained) => failed = failed.or(Some(error)),
+                (Some(error), Until::Stopped) => {
+                    let reason = error.to_string();
+                    // Once for each reason, and not each time that it is tried again.
+                    if said.as_ref() != Some(&reason) {
+                        tracing::warn!(error = %error, hint = error.hinted().map(|hint| tracing::field::display(hint.parts().0)), "shadowing is held up");
+                    }
+                    said = Some(reason);
+                    failures += 1;
+                    due = false;
+                    let pause = self.backoff(failures).max(self.settings.poll_interval);
+                    next_look = Instant::now() + pause;
+                }
+            }
+        }
+        match (failed, until) {
+            (Some(error), _) => Err(error),
+            (None, Until::Stopped) => Ok(Drained {
+                shadowed,
+                left: Backlog::default(),
+            }),
+            (None, Until::Drained) => Ok(Drained {
+                shadowed,
+                left: self.sides.database.backlog().await?,
+            }),
+        }
+    }
+
+    /// Leases what is pending, as much as there is room for, and sees that it may be worked on.
+    async fn look(&self, room: usize) -> Result<Look, Error> {
+        let asked = Instant::now();
+        let request = LeaseRequest {
+            worker: WorkerId(self.sides.entropy.uuid()),
+            limit: u32::try_from(room).unwrap_or(u32::MAX),
+            duration: self.settings.lease,
+        };
+        let lease = self.sides.database.lease(&request).await?;
+        if lease.work.is_empty() {
+            return Ok(Look::Nothing);
+        }
+        if lease.identity.whereabouts != Whereabouts::Here {
+            // What was found before was found of another server, or another timeline.
+            self.probed.store(false, Ordering::Relaxed);
+        }
+        let (worker, until) = (request.worker, asked + self.settings.lease);
+        let held = lease.work.into_iter().map(|work| Hold {
+            worker,
+            until,
+            database: lease.identity,
+            work,
+        });
+        let held: Vec<_> = held.collect();
+        match self.prepare().await {
+            Ok(true) => Ok(Look::Held(held)),
+            Ok(false) => {
+                for hold in &held {
+                    self.give_back(hold, None).await?;
+                }
+                Ok(Look::Again)
+            }
+            Err(error) => {
+                // Nobody is kept waiting for a replicator that cannot work, and everybody can see why.
+                for hold in &held {
+                    self.give_back(hold, Some(error.to_string())).await?;
+                }
+                Err(error)
+            }
+        }
+    }
+}
