@@ -98,3 +98,23 @@ fn a_row_that_cannot_be_read_at_all_is_served_from_the_bucket() {
     assert_eq!(run.stdout, before.stdout);
     assert!(run.stderr.contains("cannot be read"), "{}", run.stderr);
 }
+
+#[test]
+fn a_head_that_is_damaged_takes_no_more_than_the_rows_that_are_there() {
+    let session = session("--wait-shadowed");
+    session.tamper("UPDATE tenant SET manifests_head = 70000000000000000");
+    let began = std::time::Instant::now();
+    for verify in [
+        "verify",
+        "verify --read-data",
+        "verify --tenant acme -o ndjson",
+    ] {
+        let run = session.quietly(verify);
+        assert_eq!(run.code, 9, "{verify}: {}", run.stderr);
+        assert!(
+            run.text()
+                .contains("more rows are lost up to 70000000000000000")
+        );
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(30));
+}

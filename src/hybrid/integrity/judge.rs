@@ -40,7 +40,7 @@ impl Judge<'_> {
         };
         let end = divergent.unwrap_or(Seq::new(u64::MAX));
         self.damaged_rows(end).await?;
-        for seq in self.rows.missing().range(end..) {
+        for seq in self.rows.missing(std::iter::empty()).0.range(end..) {
             let detail = "its row is lost, and two histories disagree before it".to_owned();
             self.find(Some(*seq), Verdict::ChainBroken, None, detail, Mend::Lost);
         }

@@ -10,6 +10,9 @@ use crate::ports::{Database, StoreResult};
 const PAGE: u32 = 1000;
 const PAGE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Lost rows that are told one by one: a damaged head claims any number of them.
+const TOLD: usize = 10_000;
+
 /// A stream's rows.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -110,12 +113,29 @@ impl Rows {
         Ok(())
     }
 
-    /// Numbers up to the head without a row.
-    pub(super) fn missing(&self) -> BTreeSet<Seq> {
-        (1..=self.head.seq.get())
-            .map(Seq::new)
-            .filter(|seq| !self.metas.contains_key(seq))
-            .collect()
+    /// Numbers up to the head without a row that are not `known` either: the first of them, and how many more there are. It
+    /// takes as long as there are rows, whatever the head claims.
+    pub(super) fn missing<'a>(
+        &'a self,
+        known: impl Iterator<Item = &'a Seq>,
+    ) -> (BTreeSet<Seq>, u64) {
+        let head = self.head.seq.get();
+        let mut there: BTreeSet<u64> = self
+            .metas
+            .keys()
+            .chain(known)
+            .map(|seq| seq.get())
+            .collect();
+        there.retain(|seq| *seq <= head);
+        let (mut missing, mut more, mut next) = (BTreeSet::new(), 0, 1);
+        for seq in there.into_iter().chain([head.saturating_add(1)]) {
+            let gap = seq.saturating_sub(next);
+            let room = (TOLD - missing.len()) as u64;
+            missing.extend((next..next + gap.min(room)).map(Seq::new));
+            more += gap.saturating_sub(room);
+            next = seq.saturating_add(1);
+        }
+        (missing, more)
     }
 
     /// The row is lost, and it was not the entry with this chain: the row after it does not follow that.

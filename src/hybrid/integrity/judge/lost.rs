@@ -11,9 +11,15 @@ impl Judge<'_> {
     /// Numbers for which there is neither a row nor an entry in the index. The chain tells which object was the row's.
     pub(super) async fn lost_rows(&mut self, end: Seq) -> BucketResult<()> {
         let stock = self.stock;
-        let lost: Vec<Seq> = (self.rows.missing().into_iter())
-            .filter(|seq| *seq < end && !stock.named.contains_key(seq))
-            .collect();
+        let (missing, more) = self.rows.missing(stock.named.keys());
+        if more > 0 {
+            let detail = format!(
+                "{more} more rows are lost up to {}, where the stream is said to end: that number may be what is damaged",
+                self.rows.head.seq
+            );
+            self.find(None, Verdict::ChainBroken, None, detail, Mend::Lost);
+        }
+        let lost: Vec<Seq> = missing.into_iter().filter(|seq| *seq < end).collect();
         let mut found = BTreeMap::<Seq, (String, Digest)>::new();
         for seq in &lost {
             let before = Seq::new(seq.get() - 1);
