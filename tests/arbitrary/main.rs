@@ -2,6 +2,7 @@
 //!
 //! The tests of this binary count what it allocates. They take turns, so that each counts only its own.
 
+mod comparing;
 mod documents;
 mod hostile;
 mod mutations;
