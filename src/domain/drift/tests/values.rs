@@ -222,7 +222,7 @@ fn what_nobody_names_hides_no_drift_and_what_is_there_twice_is_unknown() {
 fn what_takes_too_much_work_is_unknown_and_not_compared_for_ever() {
     // Every element of the one set may be every element of the other, and is not: no sketch tells that.
     let element = |n: u32, v: u32| json!({ "in": [{ "a": n }, { "b": v }] });
-    let list = |v: u32| json!({ "s": (0..3000).map(|n| element(n, v)).collect::<Vec<_>>() });
+    let list = |v: u32| json!({ "s": (0..1000).map(|n| element(n, v)).collect::<Vec<_>>() });
     let case = Case {
         policy: policy(
             json!({ "lists": [{ "pointer": "/s", "as": "set" }, { "pointer": "/s/*/in", "as": "set" }] }),
@@ -332,6 +332,7 @@ fn what_is_kept_of_a_long_value_is_its_beginning_and_its_digest() {
     let text = |c: &str| json!({ "text": c.repeat(1 << 19), "list": [c, 1, 2], "short": c });
     let case = Case::role(&text("a"), &text("b"), &text("ü"));
     let mut report = case.report();
+    report.plan = None;
     let whole = report.clone();
     report.cut(&case.policy);
     assert!(serde_json::to_string(&report).unwrap().len() < 20_000);

@@ -1,14 +1,12 @@
 //! The cases of the system that driftline replaces, read as their file says: see its `format`, and where driftline differs on
 //! purpose the comments here.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::domain::content::canonicalize;
 use crate::domain::test_vectors;
 
-/// What there is to say of a difference, by type, manifest id, kind and scope; as often as it is said.
-type Found = BTreeMap<Value, u32>;
+/// What there is to say of each difference, and how much it matters; in a fixed order.
+type Found = Vec<Value>;
 
 fn collection(reference: &str) -> String {
     match reference {
@@ -146,10 +144,9 @@ impl<'v> Vector<'v> {
                     null
                 ]),
             };
-            *found
-                .entry(json!([said, item.severity.name()]))
-                .or_default() += 1;
+            found.push(json!([said, item.severity.name()]));
         }
+        found.sort_by_key(Value::to_string);
         found
     }
 
@@ -174,10 +171,11 @@ impl<'v> Vector<'v> {
                         drift["actual"],
                         drift["scope"]
                     ]);
-                    *wanted.entry(json!([said, text("severity")])).or_default() += 1;
+                    wanted.push(json!([said, text("severity")]));
                 }
             }
         }
+        wanted.sort_by_key(Value::to_string);
         (wanted, pseudo)
     }
 
@@ -237,9 +235,8 @@ impl<'v> Vector<'v> {
                 .sum::<u64>()
         };
         let count = |kind: &str, scope: &Value| {
-            let fits = |said: &Value| said[0][2] == *kind && said[0][6] == *scope;
-            let fitting = found.iter().filter(|(said, _)| fits(said));
-            fitting.map(|(_, count)| u64::from(*count)).sum::<u64>()
+            let fits = |said: &&Value| said[0][2] == *kind && said[0][6] == *scope;
+            found.iter().filter(fits).count() as u64
         };
         let (none, actual) = (Value::Null, json!("actual"));
         let has_manifest = !self.input["manifest"].is_null();
