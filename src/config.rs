@@ -46,6 +46,7 @@ struct File {
     concurrent_requests: Option<usize>,
     lease_seconds: Option<u64>,
     proof_max_age_days: Option<u64>,
+    at_risk_limit: Option<String>,
     #[serde(default)]
     audit: audit::AuditFile,
 }
@@ -81,6 +82,8 @@ pub struct Config {
     pub settings: Settings,
     /// How old a proof of being restorable may be before `doctor` fails; `None` lets it be any age.
     pub proof_max_age: Option<Duration>,
+    /// For how long entries may be at risk before `doctor` fails; `None` lets them be for ever.
+    pub at_risk_limit: Option<Duration>,
     /// How tenants are audited.
     pub audit: AuditConfig,
 }
@@ -181,6 +184,18 @@ impl Config {
                         "read the configuration: proof-max-age-days must be 0 to 36500",
                     ));
                 }
+            },
+            at_risk_limit: match file.at_risk_limit.as_deref() {
+                None => Some(Duration::from_hours(1)),
+                Some("0") => None,
+                Some(text) => match crate::cli::duration(text) {
+                    Some(limit) => Some(limit),
+                    None => {
+                        return Err(Failure::misuse(
+                            "read the configuration: at-risk-limit must be a duration like 30m, 1h or 2d, or 0",
+                        ));
+                    }
+                },
             },
             audit: AuditConfig {
                 untrusted,

@@ -1,24 +1,27 @@
 //! `doctor`
 
 mod proofs;
+mod shadowing;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use driftline::adapters::system::System;
 use driftline::domain::TenantId;
 use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
+use driftline::hybrid::CheckUp;
 use driftline::hybrid::probe::{ProbeLevel, ProbeProgress, ProbeReport};
 use driftline::ports::{
-    Clock as _, DatabaseIdentity, ErrorKind, Inspection, ManifestProvider as _, Ownership,
-    SideHealth, Verdict,
+    Clock as _, DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::proofs::Proofs;
+use self::shadowing::Shadowing;
 use super::open::Opened;
 use super::status::DatabaseDocument;
-use super::{Context, Exit, Ui, args, ui};
+use super::{Context, Exit, Ui, args, status, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -27,9 +30,10 @@ Examples:
   driftline --snapshots s3://shadow/prod doctor --race
   driftline doctor --proof-max-age 7d
 
-Exit code 10 when a side does not answer, the bucket is not this database's, writes are refused, a tenant is halted or was not \
-proven restorable for too long, or the bucket does not keep what driftline relies on. --race writes below _driftline/probe/ in the bucket and removes \
-what it wrote.")]
+Exit code 10 when a side does not answer or takes no writes, the bucket is not this database's, writes are refused, a tenant is \
+halted, cannot be shadowed, is at risk or was not proven restorable for too long, or the bucket does not keep what driftline relies \
+on. It tries what it says: one object below _driftline/probe/ in the bucket, and one change in the database, both taken back. \
+--race writes there, too, and removes what it wrote; it ends within a minute.")]
 pub struct Arguments {
     /// Race writers on the bucket: are its conditional writes to be trusted?
     #[arg(long)]
@@ -46,7 +50,14 @@ pub struct Arguments {
     /// configuration, or else any age is good]
     #[arg(long, value_name = "AGE", value_parser = age)]
     proof_max_age: Option<Duration>,
+    /// Fail when entries are at risk for longer than this, like 30m, 1h or 2d [default: at-risk-limit of the configuration, or
+    /// else 1h]
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    at_risk_limit: Option<Duration>,
 }
+
+/// How long one question about all tenants may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn age(text: &str) -> Result<Duration, String> {
     let expected = || "a duration is expected, like 12h, 7d or 2w".to_owned();
@@ -62,6 +73,13 @@ struct Document<'a> {
     bucket: Value,
     identity: Option<DatabaseDocument>,
     owner: Owner,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_problem: Option<String>,
+    /// Why a side takes no writes.
+    tried: Value,
+    shadowing: Value,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unknown: &'a [String],
     refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     undecided: Option<String>,
@@ -72,23 +90,49 @@ struct Document<'a> {
 }
 
 /// Whose bucket it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Owner {
     /// This database's.
     This,
     /// Another's.
     Another,
     /// This database's, before it failed over.
-    #[serde(rename = "another")]
     Former,
     /// Nobody's yet.
     Nobody,
     /// Nobody's, although the database shadows already: it is another bucket, or an emptied one.
-    #[serde(rename = "nobody")]
     Gone,
+    /// What says so is damaged, and how.
+    Damaged(String),
     /// A side could not be asked.
     Unknown,
+}
+
+impl Serialize for Owner {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::This => "this",
+            Self::Another | Self::Former => "another",
+            Self::Nobody | Self::Gone => "nobody",
+            Self::Damaged(_) => "damaged",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// The answer to one of the doctor's questions; one that there is none to is noted.
+async fn told<T>(
+    unknown: &mut Vec<String>,
+    what: &str,
+    question: impl Future<Output = anyhow::Result<T>>,
+) -> Option<T> {
+    let reason = match tokio::time::timeout(PATIENCE, question).await {
+        Ok(Ok(answer)) => return Some(answer),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(_) => format!("no answer within {} seconds", PATIENCE.as_secs()),
+    };
+    unknown.push(format!("{what}: {reason}"));
+    None
 }
 
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -111,36 +155,73 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let refusal = health.refusal.filter(|_| !fresh);
     // A side that does not answer is told as such.
     let undecided = opened.repository.undecided().await.unwrap_or_default();
-    let probe = if arguments.race {
-        race(opened, ui, arguments).await?
+    // What is not known is no reason to leave out the rest, and none to be green.
+    let mut unknown = Vec::new();
+    let probe = if arguments.race && health.bucket.reachable {
+        match race(opened, ui, arguments).await {
+            Ok(report) => Some(report),
+            Err(error) => {
+                unknown.push(format!("the bucket's promises: {error:#}"));
+                None
+            }
+        }
     } else {
         None
     };
     let max_age = arguments.proof_max_age.or(context.config.proof_max_age);
-    let proofs = match &identity {
-        Some(_) => Some(Proofs::read(opened, max_age, System.now()).await?),
+    let found = match &identity {
+        Some(_) => told(&mut unknown, "tenants", status::all(opened)).await,
         None => None,
     };
+    let found = found.unwrap_or_default();
+    let proofs = match &identity {
+        Some(_) => {
+            let read = Proofs::read(opened, &found, max_age, System.now());
+            told(&mut unknown, "proofs", read).await
+        }
+        None => None,
+    };
+    let ours = matches!(owner, Owner::This | Owner::Nobody) && health.bucket.reachable;
+    let checkup = if health.database.reachable {
+        opened.repository.check_up(&found, ours).await
+    } else {
+        CheckUp::default()
+    };
+    let limit = arguments.at_risk_limit.or(context.config.at_risk_limit);
+    let shadowing = Shadowing::of(&found, &checkup, limit, System.now());
     let halted = proofs.as_ref().map_or(&[][..], Proofs::halted);
     let healthy = health.database.reachable
         && health.bucket.reachable
         && refusal.is_none()
         && undecided.is_none()
         && !matches!(owner, Owner::Another | Owner::Former | Owner::Gone)
+        && !matches!(owner, Owner::Damaged(_) | Owner::Unknown)
+        && unknown.is_empty()
+        && checkup.is_well()
+        && shadowing.is_well()
         && halted.is_empty()
         && proofs.as_ref().is_none_or(Proofs::are_recent)
         && probe.as_ref().is_none_or(ProbeReport::passed);
     if ui.is_text() {
         side(ui, "database", &health.database)?;
         side(ui, "bucket", &health.bucket)?;
-        ui.line(format_args!("{:<10} {}", "owner", describe(owner)))?;
-        let writes = match (&refusal, fresh, owner) {
+        ui.line(format_args!("{:<10} {}", "owner", describe(&owner)))?;
+        for (side, reason) in [("database", &checkup.database), ("bucket", &checkup.bucket)] {
+            if let Some(reason) = reason {
+                let red = ui::RED;
+                ui.line(format_args!(
+                    "{side:<10} {red}takes no writes{red:#}: {reason}"
+                ))?;
+            }
+        }
+        let writes = match (&refusal, fresh, &owner) {
             (Some(reason), _, _) => format!("refused: {reason}"),
             (None, true, _) => "none yet; the first one claims the bucket".to_owned(),
             (None, false, Owner::Former) => {
                 "none before a recovery: `driftline recover --all-tenants`, or by itself with the first write"
                     .to_owned()
             }
+            (None, false, _) if checkup.database.is_some() => "refused by the database".to_owned(),
             (None, false, _) => "taken".to_owned(),
         };
         ui.line(format_args!("{:<10} {writes}", "writes"))?;
@@ -158,8 +239,23 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
                 "shadowing"
             ))?;
         }
+        shadowing.show(ui)?;
+        if checkup.unseen > 0 {
+            let others = checkup.unseen;
+            ui.line(format_args!(
+                "{:<10} the indexes of {others} more tenants were not looked at; `driftline verify` looks at all",
+                "shadowing"
+            ))?;
+        }
         if let Some(proofs) = &proofs {
             proofs.show(ui)?;
+        }
+        for what in &unknown {
+            let red = ui::RED;
+            ui.line(format_args!(
+                "{:<10} {red}not known{red:#}: {what}",
+                "unknown"
+            ))?;
         }
         if let Some(probe) = &probe {
             show(ui, probe)?;
@@ -171,7 +267,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             database: side_document(&health.database),
             bucket: side_document(&health.bucket),
             identity: identity.as_ref().map(DatabaseDocument::from),
-            owner,
+            owner: owner.clone(),
+            owner_problem: match &owner {
+                Owner::Damaged(problem) => Some(problem.clone()),
+                _ => None,
+            },
+            tried: json!({ "database": checkup.database, "bucket": checkup.bucket }),
+            shadowing: shadowing.document(),
+            unknown: &unknown,
             refusal,
             undecided,
             proofs: proofs.as_ref().map(Proofs::document),
@@ -184,12 +287,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     Ok(if healthy { Exit::Done } else { Exit::Unhealthy })
 }
 
-/// Races writers on the bucket; `None` when it is not reached, which is told already.
-async fn race(
-    opened: &Opened,
-    ui: &Ui,
-    arguments: &Arguments,
-) -> anyhow::Result<Option<ProbeReport>> {
+/// Races writers on the bucket.
+async fn race(opened: &Opened, ui: &Ui, arguments: &Arguments) -> anyhow::Result<ProbeReport> {
     let (writers, rounds) = (arguments.writers.into(), arguments.rounds.into());
     let progress = ProbeProgress::default();
     let bar = ui.progress("{spinner} racing writers on the bucket: {msg} ({elapsed})");
@@ -205,14 +304,11 @@ async fn race(
     };
     let level = ProbeLevel::Race { writers, rounds };
     let report = tokio::select! {
-        report = opened.repository.probe(level, &progress) => report.map(Some),
-        () = show => Ok(None),
+        report = opened.repository.probe(level, &progress) => report?,
+        () = show => anyhow::bail!("the progress ended before the race"),
     };
     bar.finish_and_clear();
-    match report {
-        Err(error) if matches!(error.kind(), ErrorKind::Unavailable(_)) => Ok(None),
-        report => Ok(report?),
-    }
+    Ok(report)
 }
 
 async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
@@ -226,7 +322,7 @@ async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
     ) {
         (Ok(None), Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
         (Ok(None), _) => Owner::Nobody,
-        (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse(&object.bytes) {
+        (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse_exactly(&object.bytes) {
             Ok(found) if found.database_id == identity.id => Owner::This,
             Ok(found)
                 if found.database_id.id == identity.id.id
@@ -235,14 +331,20 @@ async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
                 Owner::Former
             }
             Ok(_) => Owner::Another,
-            Err(_) => Owner::Unknown,
+            Err(damage) => Owner::Damaged(damage.to_string()),
         },
-        _ => Owner::Unknown,
+        (Err(error), _) => Owner::Damaged(error.report()),
+        (Ok(Some(_)), None) => Owner::Unknown,
     }
 }
 
-const fn describe(owner: Owner) -> &'static str {
-    match owner {
+fn describe(owner: &Owner) -> Cow<'static, str> {
+    Cow::Borrowed(match owner {
+        Owner::Damaged(problem) => {
+            return Cow::Owned(format!(
+                "cannot be read: {problem}; `driftline repair --plan FILE` writes it anew, or `driftline recover --all-tenants` where the database is lost"
+            ));
+        }
         Owner::This => "the bucket belongs to this database",
         Owner::Another => "the bucket belongs to another database",
         Owner::Former => "the bucket belongs to this database, before it failed over",
@@ -251,7 +353,7 @@ const fn describe(owner: Owner) -> &'static str {
             "the bucket belongs to nobody, and this database shadowed to one: is it the right one? `driftline replicate --new-bucket` fills a new one"
         }
         Owner::Unknown => "unknown",
-    }
+    })
 }
 
 fn side(ui: &Ui, name: &str, health: &SideHealth) -> anyhow::Result<()> {

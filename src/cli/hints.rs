@@ -33,6 +33,10 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
         Hint::CheckBucketUrlOrRecover => {
             "check the --snapshots URL; `driftline recover --all-tenants` puts a lost bucket.json back"
         }
+        Hint::MendBucket => {
+            "`driftline repair --plan FILE` moves it to the quarantine and writes it anew; where the database is lost, `driftline recover --all-tenants` does"
+        }
+        Hint::UseNewerBuild => "use the driftline that wrote it, or a newer one",
         Hint::FindOwner => "`driftline doctor` shows whose it is",
         Hint::WaitForOthers => "another process is at work there; wait for it and try again",
         Hint::TestStore => "nothing was removed; look at the store with `driftline doctor --race`",

@@ -45,6 +45,7 @@ use self::signals::Signals;
 use self::ui::{Format, Ui};
 use crate::config::Config;
 
+pub use self::args::duration;
 pub use self::exit::{Exit, Failure};
 pub use self::run::main;
 pub use self::ui::safe;
@@ -97,7 +98,7 @@ struct Global {
     )]
     snapshots: Option<String>,
     /// A TOML file with the keys database, snapshots, on-failover, on-clone, sse, endpoint, region, path-style, content-limit,
-    /// concurrent-tenants, concurrent-requests, lease-seconds, proof-max-age-days and the table audit [default: driftline.toml, if it is there]
+    /// concurrent-tenants, concurrent-requests, lease-seconds, proof-max-age-days, at-risk-limit and the table audit [default: driftline.toml, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// In which form data is printed; with json and ndjson, errors are JSON too

@@ -99,17 +99,23 @@ async fn apply(context: &Context, file: &Path) -> anyhow::Result<Exit> {
     let failed = report.tenants.iter().any(|(_, outcome)| outcome.is_err())
         || is_filling
         || !plan.unseen.is_empty();
-    let is_left = plan.left().next().is_some();
+    let is_left = plan.left().next().is_some() || !plan.bucket_left.is_empty();
     if ui.is_text() {
         outcome(ui, &plan, &report)?;
     } else {
         let tenants: Vec<_> = report.tenants.iter().map(document).collect();
         let left: Vec<_> = plan.left().collect();
-        let report = json!({
+        let mut report = json!({
             "schema": "driftline.repair.v1",
             "tenants": tenants,
             "left": left,
         });
+        if let Some(bucket) = &plan.bucket {
+            report["bucket"] = json!(bucket);
+        }
+        if !plan.bucket_left.is_empty() {
+            report["bucketLeft"] = json!(plan.bucket_left);
+        }
         ui.items(&report, &tenants)?;
     }
     Ok(match (failed, is_left) {
@@ -139,26 +145,40 @@ fn outcome(ui: &Ui, plan: &RepairPlan, report: &RepairReport) -> anyhow::Result<
         }
     }
     left(ui, plan)?;
-    if report.tenants.is_empty() {
+    if report.bucket {
+        ui.line("bucket: _driftline/bucket.json is written anew")?;
+    }
+    if report.tenants.is_empty() && !report.bucket {
         ui.line("there was nothing to do")?;
     }
     Ok(())
 }
 
 fn show(ui: &Ui, plan: &RepairPlan) -> anyhow::Result<()> {
+    if let Some(bucket) = &plan.bucket {
+        let (object, id, generation) = (&bucket.object, bucket.bucket_id, bucket.generation);
+        ui.line(format_args!(
+            "bucket: move {object} to the quarantine, and write it anew: {id}, generation {generation}"
+        ))?;
+    }
     for tenant in &plan.tenants {
         for action in &tenant.actions {
             ui.line(format_args!("{}: {}", tenant.tenant, describe(action)))?;
         }
     }
     left(ui, plan)?;
-    if plan.tenants.is_empty() {
+    if plan.tenants.is_empty() && plan.bucket.is_none() && plan.bucket_left.is_empty() {
         ui.line("nothing is damaged")?;
     }
     Ok(())
 }
 
 fn left(ui: &Ui, plan: &RepairPlan) -> anyhow::Result<()> {
+    for finding in &plan.bucket_left {
+        let (object, detail) = (&finding.object, &finding.detail);
+        let mends = mends(finding.repair);
+        ui.line(format_args!("bucket: left: {object}: {detail} ({mends})"))?;
+    }
     for finding in plan.left() {
         let seq = finding.seq.map(|seq| format!("/{seq}")).unwrap_or_default();
         let stream = finding.stream.map_or("-", driftline::domain::Stream::name);

@@ -75,33 +75,32 @@ fn decision(status: &TenantStatus) -> Option<String> {
 pub async fn warn_pending(opened: &Opened, ui: &Ui, tenant: &TenantId, what: &str) {
     let status = opened.repository.status(Some(tenant), None, 1).await;
     let found = status.ok().and_then(|found| found.into_iter().next());
-    let reason = found
-        .as_ref()
-        .and_then(why)
-        .map(|reason| format!(": {reason}"))
-        .unwrap_or_default();
+    let reason = found.as_ref().and_then(why);
     if opened.is_undecided() {
         return ui.warn(format_args!(
             "{what} is committed, but not in the bucket, and does not get there before that is decided"
         ));
     }
     if let Some(decision) = found.as_ref().and_then(decision) {
+        let reason = reason
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
         return ui.warn(format_args!(
             "{what} is committed, but not shadowed{reason}; it gets into the bucket after {decision}"
         ));
     }
-    ui.warn(format_args!(
-        "{what} is committed, but not in the bucket yet{reason}; any driftline process brings it there, `driftline replicate --drain` at once"
-    ));
+    match reason {
+        // What may not come by itself is not said to.
+        Some(reason) => ui.warn(format_args!(
+            "{what} is committed, but not in the bucket yet: {reason}; `driftline doctor` shows what keeps it"
+        )),
+        None => ui.warn(format_args!(
+            "{what} is committed, but not in the bucket yet; any driftline process brings it there, `driftline replicate --drain` at once"
+        )),
+    }
 }
 
 /// What keeps a tenant from being shadowed.
 pub fn why(status: &TenantStatus) -> Option<String> {
-    if let Some(halt) = &status.halted {
-        return Some(format!("shadowing is halted: {}", halt.reason));
-    }
-    if status.state.awaiting_recovery {
-        return Some("it awaits recovery".to_owned());
-    }
-    status.last_error.clone()
+    status.hindrance()
 }

@@ -6,7 +6,7 @@ use driftline::domain::{Stream, TenantId};
 use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus, Whereabouts};
 
 use self::document::Document;
-pub use self::document::{DatabaseDocument, TenantDocument, Total, is_shadowed, total};
+pub use self::document::{DatabaseDocument, TenantDocument, Total, is_hindered, total};
 use super::open::Opened;
 use super::{Context, Exit, Ui, args, shadowing, ui};
 
@@ -125,6 +125,13 @@ fn show(
         "database {}, generation {}: {ownership}",
         identity.id, identity.generation
     ))?;
+    let failing: Vec<_> = found.iter().filter(|it| is_hindered(it)).collect();
+    if !failing.is_empty() {
+        let (red, count) = (ui::RED, ui::count(failing.len() as u64, "tenant"));
+        ui.line(format_args!(
+            "{red}not shadowed{red:#}: {count} cannot be now; `driftline doctor` says what keeps each"
+        ))?;
+    }
     if found.is_empty() {
         return Ok(ui.line(if at_risk {
             "nothing is at risk"

@@ -5,7 +5,7 @@ mod ack_lost;
 use std::time::Duration;
 
 use driftline::domain::TenantId;
-use driftline::domain::integrity::{Finding, Mend, VERIFY_SCHEMA, VerifyDocument};
+use driftline::domain::integrity::{BucketFinding, Finding, Mend, VERIFY_SCHEMA, VerifyDocument};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress, VerifyReport};
 
 use super::open::Opened;
@@ -57,6 +57,14 @@ fn subset(text: &str) -> Result<(u64, u64), String> {
         .ok_or_else(|| "a part like 1/7 is expected, from 1/7 to 7/7".to_owned())
 }
 
+/// A line of what was found.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Item<'a> {
+    Bucket(&'a BucketFinding),
+    Tenant(&'a Finding),
+}
+
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
     if let Some(Command::AckLost(arguments)) = arguments.command {
         return ack_lost::run(context, arguments).await;
@@ -77,9 +85,14 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         let document = VerifyDocument {
             schema: VERIFY_SCHEMA,
             items: &report.findings,
+            bucket: &report.bucket,
             summary: &report.summary,
         };
-        ui.items(&document, &report.findings)?;
+        let bucket = report.bucket.iter().map(Item::Bucket);
+        let items: Vec<_> = bucket
+            .chain(report.findings.iter().map(Item::Tenant))
+            .collect();
+        ui.items(&document, &items)?;
     }
     for (tenant, error) in &report.unseen {
         ui.warn(format_args!("{tenant} could not be verified: {error}"));
@@ -112,9 +125,14 @@ async fn all(opened: &Opened, ui: &Ui, read: ReadData) -> anyhow::Result<VerifyR
 }
 
 fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
-    if !report.findings.is_empty() {
-        let rows = report.findings.iter().map(row).collect();
+    if report.has_findings() {
+        let bucket = report.bucket.iter().map(bucket_row);
+        let rows = bucket.chain(report.findings.iter().map(row)).collect();
         ui.table(&["TENANT", "ENTRY", "VERDICT", "REPAIR"], &[], rows)?;
+    }
+    for finding in &report.bucket {
+        let (object, detail) = (&finding.object, &finding.detail);
+        ui.line(format_args!("bucket: {object}: {detail}"))?;
     }
     for finding in &report.findings {
         let (tenant, entry) = (&finding.tenant, entry(finding));
@@ -138,6 +156,11 @@ fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
     let tenants = ui::count(summary.tenants, "tenant");
     ui.line(format_args!("{tenants}: {verdicts}{read}"))?;
     Ok(())
+}
+
+fn bucket_row(finding: &BucketFinding) -> Vec<String> {
+    let (verdict, repair) = (finding.verdict.name(), mends(finding.repair));
+    ["-", "bucket", verdict, repair].map(str::to_owned).to_vec()
 }
 
 fn entry(finding: &Finding) -> String {
@@ -169,7 +192,9 @@ pub fn mends(mend: Mend) -> &'static str {
         | Mend::RestoreRow
         | Mend::RebuildIndex
         | Mend::RebuildPage
-        | Mend::Quarantine => "driftline repair",
+        | Mend::Quarantine
+        | Mend::WriteBucket => "driftline repair",
+        Mend::Unhinder => "what keeps it: driftline doctor",
         Mend::Recover => "driftline recover",
         Mend::RecoverUnverified => "driftline recover --accept-unverified",
         Mend::ResolveDivergence => "driftline recover --resolve-divergence",

@@ -76,6 +76,10 @@ pub enum Mend {
     RebuildPage,
     /// `repair`: the object is moved to the quarantine.
     Quarantine,
+    /// `repair`: `bucket.json` is moved to the quarantine, and written anew from what database and indexes prove.
+    WriteBucket,
+    /// What keeps shadowing from it has to be mended first: the detail says what that is.
+    Unhinder,
     /// `recover`: the bucket knows more than the database.
     Recover,
     /// `recover --accept-unverified`: nothing proves it.
@@ -151,6 +155,20 @@ impl RowDamage {
     }
 }
 
+/// Something that belongs to no tenant, and is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketFinding {
+    /// How it was found to be.
+    pub verdict: Verdict,
+    /// Its key.
+    pub object: String,
+    /// What was seen, in words.
+    pub detail: String,
+    /// What mends it.
+    pub repair: Mend,
+}
+
 /// What was looked at, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -190,6 +208,9 @@ pub struct VerifyDocument<'a> {
     pub schema: &'static str,
     /// What is not as it should be.
     pub items: &'a [Finding],
+    /// What is not as it should be of what belongs to no tenant.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub bucket: &'a [BucketFinding],
     /// What was looked at.
     pub summary: &'a VerifySummary,
 }

@@ -3,6 +3,7 @@
 pub mod audit;
 mod blocking;
 mod bucket;
+mod checkup;
 mod crash;
 mod drift;
 pub mod drill;
@@ -11,6 +12,7 @@ mod handbook;
 mod history;
 pub mod inspection;
 pub mod integrity;
+mod marker;
 mod ownership;
 pub mod probe;
 mod proven;
@@ -21,6 +23,7 @@ mod repository;
 mod retire;
 mod settings;
 
+pub use checkup::CheckUp;
 pub use ownership::Standing;
 pub use ownership::copied::Adoption;
 pub use recovery::{Progress, RecoveryDocument, RecoveryReport, Whom};

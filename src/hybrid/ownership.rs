@@ -5,7 +5,7 @@
 
 pub(crate) mod copied;
 
-use crate::domain::format::{BUCKET_KEY, BucketIdentity};
+use crate::domain::format::{BUCKET_KEY, BucketIdentity, Damage};
 use crate::domain::{BucketId, Epoch, Stream, TenantId};
 use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Whereabouts};
 
@@ -48,7 +48,13 @@ pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing
             }
             continue;
         }
-        let Some((found, etag)) = bucket.identity().await? else {
+        let read = match bucket.identity().await {
+            Err(BucketError::Damage(damage)) if !damage.is_newer() => {
+                return unreadable(sides, &database, &damage).await;
+            }
+            read => read?,
+        };
+        let Some((found, etag)) = read else {
             if database.ownership == Ownership::AwaitingRecovery {
                 if !stop(sides, &database).await? {
                     continue;
@@ -108,6 +114,23 @@ pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing
         }
     }
     Err(unsettled())
+}
+
+/// Whose the bucket is cannot be read. That it is somebody's is plain: a database that has no bucket yet begins none there.
+async fn unreadable(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    damage: &Damage,
+) -> Result<Standing, Error> {
+    if shadows_to(database).is_some() {
+        return Ok(Standing::Undecided(format!(
+            "{damage}: nothing is shadowed before `driftline repair --plan FILE` has written it anew"
+        )));
+    }
+    if database.ownership != Ownership::AwaitingRecovery {
+        sides.database.await_recovery(None).await?;
+    }
+    Ok(Standing::Refused(awaiting(&damage.to_string())))
 }
 
 fn unsettled() -> Error {
@@ -182,7 +205,10 @@ pub(crate) async fn taken_over(sides: &Sides) -> Result<Option<BucketIdentity>, 
     if database.ownership != Ownership::AwaitingRecovery {
         return Ok(None);
     }
-    let found = sides.bucket().identity().await?.map(|(found, _)| found);
+    let found = match sides.bucket().identity().await {
+        Err(BucketError::Damage(_)) => None,
+        found => found?.map(|(found, _)| found),
+    };
     Ok(found.filter(|found| {
         found.database_id == database.id
             && found.generation == database.generation
@@ -360,7 +386,7 @@ pub(crate) async fn put_back(sides: &Sides) -> Result<(), Error> {
 }
 
 /// Whether an index in the bucket names the chain of one of the database's rows.
-async fn is_own(sides: &Sides) -> Result<bool, Error> {
+pub(crate) async fn is_own(sides: &Sides) -> Result<bool, Error> {
     let (bucket, mut after) = (sides.bucket(), None);
     loop {
         let page = sides.database.tenants(after.as_ref(), 1000).await?;

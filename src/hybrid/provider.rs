@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::blocking::off_thread;
+use super::checkup::PATIENCE;
 use super::fallback::Found;
 use super::inspection::{Inspector, Question};
 use super::ownership::{self, Standing};
@@ -588,23 +589,25 @@ impl ManifestProvider for HybridManifestRepository {
     }
 
     async fn health_check(&self) -> Health {
-        let (database, bucket) = tokio::join!(
+        let identity = tokio::time::timeout(PATIENCE, self.sides.database.identity());
+        let (database, bucket, identity) = tokio::join!(
             reach(self.sides.database.ping()),
-            reach(self.sides.snapshots.ping())
+            reach(self.sides.snapshots.ping()),
+            identity,
         );
-        let refusal = match self
-            .sides
-            .database
-            .identity()
-            .await
-            .map(|identity| identity.ownership)
-        {
+        let ownership = match identity {
+            Ok(answer) => answer
+                .map(|identity| identity.ownership)
+                .map_err(|error| error.report()),
+            Err(_) => Err("whose the database is could not be asked: no answer".to_owned()),
+        };
+        let refusal = match ownership {
             Ok(Ownership::Unclaimed) => Some("the database has not seen its bucket yet".to_owned()),
             Ok(Ownership::AwaitingRecovery) => Some(
                 "the database awaits recovery: run `driftline recover --all-tenants`".to_owned(),
             ),
             Ok(Ownership::Claimed) => None,
-            Err(error) => Some(error.report()),
+            Err(reason) => Some(reason),
         };
         Health {
             database,
@@ -643,7 +646,7 @@ impl ManifestProvider for HybridManifestRepository {
 /// One side's answer and how long it took.
 async fn reach(ping: impl Future<Output = StoreResult<BackendInfo>>) -> SideHealth {
     let started = Instant::now();
-    let answer = tokio::time::timeout(Duration::from_secs(10), ping).await;
+    let answer = tokio::time::timeout(PATIENCE, ping).await;
     let latency = started.elapsed();
     let (version, error) = match answer {
         Ok(Ok(info)) => (Some(info.version), None),

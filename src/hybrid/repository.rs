@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::checkup::{self, CheckUp};
 use super::drill::{self, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::copied::Adoption;
@@ -253,6 +254,13 @@ impl HybridManifestRepository {
         limit: u32,
     ) -> Result<Vec<TenantStatus>> {
         Ok(self.sides.database.status(tenant, after, limit).await?)
+    }
+
+    /// Tries whether both sides can be written to, and compares the indexes of `known` tenants with the database's record of
+    /// them. What it writes it takes back. With `writes_to_bucket` not set, for a bucket in other hands, only the database is
+    /// tried.
+    pub async fn check_up(&self, known: &[TenantStatus], writes_to_bucket: bool) -> CheckUp {
+        checkup::run(&self.sides, &self.settings, known, writes_to_bucket).await
     }
 
     /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote. `progress` can be read

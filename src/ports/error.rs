@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Fault, Hint, Side, StoreError};
 use crate::domain::content::ContentError;
-use crate::domain::format::Damage;
+use crate::domain::format::{BUCKET_KEY, Damage};
 use crate::domain::{Digest, Seq};
 
 /// What an error means for the caller. Codes are stable.
@@ -184,10 +184,17 @@ impl From<ContentError> for Error {
 
 impl From<Damage> for Error {
     fn from(error: Damage) -> Self {
+        let hint = if error.is_newer() {
+            Hint::UseNewerBuild
+        } else if error.object == BUCKET_KEY {
+            Hint::MendBucket
+        } else {
+            Hint::RecoverProven
+        };
         Self::build(
             ErrorKind::Damaged,
             error.to_string(),
-            Some(Hint::RecoverProven),
+            Some(hint),
             Some(error.into()),
         )
     }

@@ -35,6 +35,10 @@ pub enum Hint {
     CheckBucketUrl,
     /// The same, or a recovery of all tenants puts a lost `bucket.json` back.
     CheckBucketUrlOrRecover,
+    /// `bucket.json` is damaged: a repair writes it anew, or a recovery where the database is lost.
+    MendBucket,
+    /// A newer build wrote it: use that one.
+    UseNewerBuild,
     /// Look whose bucket it is.
     FindOwner,
     /// Another recovery, repair or replicator is at work: wait for it.

@@ -201,6 +201,12 @@ pub trait ManifestStore: Send + Sync + fmt::Debug {
     /// Reaches the database and tells what it is.
     async fn ping(&self) -> StoreResult<BackendInfo>;
 
+    /// Tries a write and takes it back: a server that only reads (a standby, a setting, a full disk, a role without the right)
+    /// is an error that names it. Without one of its own, an adapter is reached and no more.
+    async fn can_write(&self) -> StoreResult<()> {
+        self.ping().await.map(drop)
+    }
+
     /// Creates what the database needs, or brings it up to date. Safe to run twice and by several at once.
     async fn migrate(&self) -> StoreResult<()>;
 }

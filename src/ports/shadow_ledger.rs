@@ -110,6 +110,19 @@ pub struct TenantStatus {
     pub proof: Option<RestoreProof>,
 }
 
+impl TenantStatus {
+    /// What keeps the tenant from being shadowed, as far as that is known.
+    pub fn hindrance(&self) -> Option<String> {
+        if let Some(halt) = &self.halted {
+            return Some(format!("shadowing is halted: {}", halt.reason));
+        }
+        if self.state.awaiting_recovery {
+            return Some("it awaits recovery".to_owned());
+        }
+        self.last_error.clone()
+    }
+}
+
 /// How many tenants have something pending, by what keeps them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {

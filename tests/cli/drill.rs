@@ -23,6 +23,10 @@ fn bucket(session: &Session) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
     while let Some(directory) = left.pop() {
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
+            // Whoever tries a write takes a lock, whatever becomes of it.
+            if path.ends_with(".driftline") {
+                continue;
+            }
             if path.is_dir() {
                 left.push(path);
                 continue;

@@ -8,6 +8,7 @@ mod decisions;
 mod demo;
 mod drift;
 mod drill;
+mod health;
 mod help;
 mod hostile;
 mod import;

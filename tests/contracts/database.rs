@@ -84,6 +84,7 @@ macro_rules! database_contract {
                 removed_entries_give_their_numbers_and_keys_free,
                 a_removal_that_is_not_committed_changes_nothing,
                 a_proof_is_kept_until_the_bucket_changes,
+                a_write_is_tried_and_taken_back,
             ]
             shadowing: [
                 pending_is_a_dense_run_in_order,

@@ -192,6 +192,15 @@ impl ManifestStore for PostgresDatabase {
         })
     }
 
+    #[tracing::instrument(name = "db.database.try", skip_all, err(level = "debug"))]
+    async fn can_write(&self) -> StoreResult<()> {
+        let action = Action::new("try a write");
+        let mut session = self.begin(action, Scope::All).await?;
+        // Dropping the session undoes it.
+        let touch = sqlx::query("UPDATE driftline.database SET ownership = ownership");
+        session.execute(action, touch).await.map(drop)
+    }
+
     #[tracing::instrument(name = "db.schema.migrate", skip_all, err(level = "debug"))]
     async fn migrate(&self) -> StoreResult<()> {
         self.run_migrations().await

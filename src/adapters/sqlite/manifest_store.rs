@@ -6,6 +6,7 @@ use tracing::instrument;
 use super::error::failed;
 use super::queries::stored;
 use super::rows::{entry, entry_meta, meta_columns};
+use super::writes::execute;
 use super::{SqliteDatabase, append, migrations, queries, rows};
 use crate::domain::{Entry, EntryMeta, Seq, Stream, TenantId, TenantState, Timestamp};
 use crate::ports::{
@@ -160,6 +161,15 @@ impl ManifestStore for SqliteDatabase {
             version: format!("SQLite {version}"),
             now: Some(self.clock.now()),
         })
+    }
+
+    #[instrument(name = "db.database.try", skip_all)]
+    async fn can_write(&self) -> StoreResult<()> {
+        let action = || "try a write".to_owned();
+        let mut transaction = self.begin(action).await?;
+        let touch = sqlx::query("UPDATE database SET ownership = ownership");
+        execute(&mut transaction, touch, action).await?;
+        transaction.rollback().await.map_err(failed(action))
     }
 
     #[instrument(name = "db.database.migrate", skip_all)]

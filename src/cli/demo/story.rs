@@ -40,6 +40,7 @@ impl<'a> Story<'a> {
             snapshots: SnapshotsUrl::Directory(snapshots.clone()),
             s3: S3::default(),
             proof_max_age: None,
+            at_risk_limit: None,
             settings: Settings {
                 // Nobody wants to watch a demonstration back off.
                 max_backoff: Duration::from_millis(200),

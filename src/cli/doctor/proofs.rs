@@ -24,16 +24,16 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// Reads them. With `max_age`, a tenant with something in the bucket that was never proven counts from its first entry.
+    /// Reads them. With `max_age`, a tenant that was never proven counts from its first entry, be it in the bucket or not.
     pub async fn read(
         opened: &Opened,
+        found: &[TenantStatus],
         max_age: Option<Duration>,
         now: Timestamp,
     ) -> anyhow::Result<Self> {
-        let found = status::all(opened).await?;
         let mut stale = Vec::new();
         if let Some(latest) = max_age.map(|age| now.saturating_sub(age)) {
-            for status in &found {
+            for status in found {
                 if is_stale(opened, status, latest).await? {
                     stale.push(status.state.tenant.clone());
                 }
@@ -41,7 +41,7 @@ impl Proofs {
         }
         let halted = found.iter().filter(|status| status.halted.is_some());
         Ok(Self {
-            total: status::total(&found),
+            total: status::total(found),
             max_age,
             stale,
             halted: halted.map(|status| status.state.tenant.clone()).collect(),
@@ -94,7 +94,7 @@ pub fn names(tenants: &[TenantId]) -> String {
 }
 
 /// A duration as it is given: `7d`.
-fn age(age: Duration) -> String {
+pub fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     let units = [(604_800, 'w'), (86_400, 'd'), (3600, 'h'), (60, 'm')];
     let fits = |(unit, _): &(u64, char)| seconds.is_multiple_of(*unit) && seconds > *unit;
@@ -108,9 +108,6 @@ async fn is_stale(
     status: &TenantStatus,
     latest: Timestamp,
 ) -> anyhow::Result<bool> {
-    if !status::is_shadowed(status) {
-        return Ok(false);
-    }
     if let Some(proof) = status.proof {
         return Ok(proof.at < latest);
     }
@@ -119,7 +116,7 @@ async fn is_stale(
         return Ok(true);
     }
     for stream in Stream::ALL {
-        if status.watermarks[stream] > Seq::default() {
+        if status.state.heads[stream].seq > Seq::default() {
             let first = opened
                 .sides
                 .database

@@ -88,6 +88,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             "what was restored is left in {url:?}; it awaits recovery and takes no writes"
         ));
     }
+    for status in super::status::all(opened).await? {
+        if let Some(reason) = status.hindrance().filter(|_| status.at_risk.entries > 0) {
+            let tenant = &status.state.tenant;
+            ui.warn(format_args!(
+                "what of {tenant} is not in the bucket was not restored: {reason}"
+            ));
+        }
+    }
     Ok(if report.has_differences() {
         Exit::Unverified
     } else if report.has_failures() {

@@ -10,6 +10,9 @@ use crate::cli::documents::or_dash;
 use crate::cli::hints;
 
 pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<()> {
+    for damage in &report.worked_around {
+        ui.line(format_args!("bucket: worked around: {damage}"))?;
+    }
     if report.tenants.is_empty() {
         return Ok(ui.line("no tenant on either side")?);
     }

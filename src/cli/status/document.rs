@@ -94,6 +94,14 @@ pub struct Total {
     /// Tenants with something in the bucket that were never proven to be restorable.
     pub never_proven: usize,
     pub retired: usize,
+    /// Tenants with something at risk that cannot be shadowed now.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failing: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -107,9 +115,14 @@ pub struct OldestProof {
 }
 
 /// Whether the database says that anything of the tenant is in the bucket.
-pub fn is_shadowed(status: &TenantStatus) -> bool {
+fn is_shadowed(status: &TenantStatus) -> bool {
     let mut watermarks = status.watermarks.iter();
     watermarks.any(|(_, watermark)| *watermark > Seq::default())
+}
+
+/// Whether something is at risk, and something is known to keep it from being shadowed.
+pub fn is_hindered(status: &TenantStatus) -> bool {
+    status.at_risk.entries > 0 && status.hindrance().is_some()
 }
 
 impl From<&DatabaseIdentity> for DatabaseDocument {
@@ -203,6 +216,7 @@ pub fn total(found: &[TenantStatus]) -> Total {
             .iter()
             .filter(|status| status.proof.is_none() && is_shadowed(status))
             .count(),
+        failing: found.iter().filter(|status| is_hindered(status)).count(),
         retired: found
             .iter()
             .filter(|status| status.state.retired.is_some())

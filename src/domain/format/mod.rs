@@ -139,6 +139,11 @@ fn digest_on_record(stored: Option<Digest>) -> String {
 }
 
 impl Damage {
+    /// A newer build wrote it, and reads it: that is none of this one's to mend.
+    pub fn is_newer(&self) -> bool {
+        matches!(self.problem, Problem::UnknownFormat(_))
+    }
+
     pub(crate) fn new(object: &str, problem: Problem) -> Self {
         Self {
             object: object.to_owned(),

@@ -4,6 +4,7 @@
 //! watermarks, the listing, the index and its pages, and the rows last. A listing alone proves nothing: what it lacks is asked
 //! for by name before it counts as missing.
 
+mod common;
 mod judge;
 mod loss;
 mod older;
@@ -26,13 +27,15 @@ use super::bucket::{Bucket, BucketResult};
 use super::recovery::{Lister, legacy};
 use super::settings::{Settings, Sides};
 use crate::domain::format::{IndexEntry, Snapshot, stream_of};
-use crate::domain::integrity::{AcceptedLoss, Finding, Mend, Verdict, VerifySummary};
+use crate::domain::integrity::{
+    AcceptedLoss, BucketFinding, Finding, Mend, Verdict, VerifySummary,
+};
 use crate::domain::{Decision, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState};
-use crate::ports::{Error, ErrorKind, Hint, Result};
+use crate::ports::{Error, ErrorKind, Hint, Result, TenantStatus};
 
 pub(crate) use self::loss::accept as accept_loss;
 pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
-pub(crate) use self::repair::{apply as apply_repair, make as plan_repair};
+pub(crate) use self::repair::{apply as apply_repair, make as plan_repair, to_quarantine};
 
 /// Which objects are read and verified, apart from those whose presence is in doubt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +78,8 @@ impl VerifyProgress {
 pub struct VerifyReport {
     /// What is not as it should be, tenant by tenant in byte order.
     pub findings: Vec<Finding>,
+    /// What is not as it should be of what belongs to no tenant.
+    pub bucket: Vec<BucketFinding>,
     /// What was looked at.
     pub summary: VerifySummary,
     /// Tenants that could not be looked at, and why.
@@ -84,7 +89,20 @@ pub struct VerifyReport {
 impl VerifyReport {
     /// Whether something has to be done.
     pub fn has_damage(&self) -> bool {
-        self.findings.iter().any(Finding::is_damage)
+        self.findings.iter().any(Finding::is_damage) || !self.bucket.is_empty()
+    }
+
+    /// Whether anything at all is to be told.
+    pub fn has_findings(&self) -> bool {
+        !self.findings.is_empty() || !self.bucket.is_empty()
+    }
+
+    fn with_bucket(mut self, bucket: Vec<BucketFinding>) -> Self {
+        for finding in &bucket {
+            self.summary.count(finding.verdict);
+        }
+        self.bucket = bucket;
+        self
     }
 }
 
@@ -179,11 +197,12 @@ pub(crate) async fn tenant(
         )
         .hint(Hint::ListTenantsOfDatabase));
     }
-    Ok(VerifyReport {
+    let report = VerifyReport {
         findings: examined.findings,
         summary: examined.summary,
-        unseen: Vec::new(),
-    })
+        ..VerifyReport::default()
+    };
+    Ok(report.with_bucket(common::findings(&look).await?))
 }
 
 /// Verifies every tenant that either side knows, several at once.
@@ -235,7 +254,7 @@ pub(crate) async fn all(
             Err(error) => report.unseen.push((tenant, error)),
         }
     }
-    Ok(report)
+    Ok(report.with_bucket(common::findings(look).await?))
 }
 
 fn note(progress: &VerifyProgress, examined: Option<&Examined>) {
@@ -375,12 +394,30 @@ async fn examine(
         examined.findings.push(finding);
     }
     accept(look, tenant, &mut examined).await?;
+    hinder(look, tenant, &mut examined).await?;
     examined.findings.sort_by_key(|finding| {
         let entry = (finding.stream, finding.seq);
         (entry.0.is_none(), entry.0, entry.1, finding.object.clone())
     });
     examined.state = state;
     Ok(examined)
+}
+
+/// Says what keeps entries from being shadowed. What comes by itself is not asked for.
+async fn hinder(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> Result<()> {
+    let waits = |finding: &&mut Finding| finding.repair == Mend::Shadowing;
+    if !examined.findings.iter_mut().any(|it| waits(&it)) {
+        return Ok(());
+    }
+    let status = look.sides.database.status(Some(tenant), None, 1).await?;
+    let Some(reason) = status.first().and_then(TenantStatus::hindrance) else {
+        return Ok(());
+    };
+    for finding in examined.findings.iter_mut().filter(waits) {
+        finding.detail = format!("{}: {reason}", finding.detail);
+        finding.repair = Mend::Unhinder;
+    }
+    Ok(())
 }
 
 /// Marks the losses that somebody accepted. Decisions are read only where there is a loss.

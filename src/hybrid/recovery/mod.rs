@@ -31,8 +31,9 @@ use self::planned::Expected;
 use self::takeover::Takeover;
 use self::target::Target;
 use super::bucket::BucketError;
-use super::ownership;
 use super::settings::{Settings, Sides};
+use super::{marker, ownership};
+use crate::domain::format::Damage;
 use crate::domain::{Stream, TenantId, Timestamp};
 use crate::ports::{
     DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, RecoveryState,
@@ -88,6 +89,8 @@ pub enum Whom<'a> {
 pub struct RecoveryReport {
     /// Per tenant, in byte order of their names.
     pub tenants: Vec<(TenantId, Result<Recovery>)>,
+    /// What was wrong with objects that belong to no tenant, and was worked around.
+    pub worked_around: Vec<Damage>,
     /// Why the database as a whole still awaits recovery, if it does.
     pub unfinished: Option<String>,
     /// When it began and how long it took.
@@ -105,6 +108,8 @@ pub(super) struct Context<'a> {
     request: &'a RecoveryRequest,
     database: DatabaseIdentity,
     takeover: Takeover<'a>,
+    /// What was wrong with `bucket.json`, which was worked around.
+    damage: Option<Damage>,
     /// Tenants that were taken over from the older layout.
     taken_over: BTreeSet<TenantId>,
     /// What a plan says of each tenant, if one is applied.
@@ -122,17 +127,22 @@ impl<'a> Context<'a> {
         expected: Option<&'a Expected<'a>>,
     ) -> Result<Self> {
         let mut database = sides.database.identity().await?;
+        let mut damage = None;
         let settled = database.whereabouts == Whereabouts::Here;
         if !request.dry_run && (database.ownership == Ownership::Claimed || !settled) {
             if let Some(reason) = ownership::copied::undecided(&database) {
                 return Err(Error::new(ErrorKind::Refused, reason).hint(Hint::Adopt));
             }
             // Its own bucket may have lost its identity: that is written anew, and no reason to stop every tenant.
-            ownership::put_back(sides).await?;
+            damage = marker::mend(sides).await?;
+            if damage.is_none() {
+                ownership::put_back(sides).await?;
+            }
             ownership::check(sides, settings).await?;
             database = sides.database.identity().await?;
         }
         let takeover = Takeover::new(sides, &database).await?;
+        let damage = damage.or_else(|| takeover.damage.clone());
         let requests = Arc::new(Semaphore::new(settings.concurrent_requests));
         Ok(Self {
             sides,
@@ -142,6 +152,7 @@ impl<'a> Context<'a> {
             request,
             database,
             takeover,
+            damage,
             taken_over: legacy::taken_over(&sides.bucket()).await?,
             expected,
             is_all: false,
@@ -190,6 +201,7 @@ async fn run_expecting(
             all(&context).await?
         }
     };
+    report.worked_around.extend(context.damage.clone());
     report.took = Some((began, sides.now().since(began)));
     if !request.dry_run {
         report.kept = report::keep(sides, &report, request.by.as_ref()).await;
@@ -211,7 +223,7 @@ async fn all(context: &Context<'_>) -> Result<RecoveryReport> {
         // Also with no tenant to restore: whoever shadowed to this bucket before is fenced off.
         context
             .takeover
-            .epoch(None, highest_epoch(context).await?)
+            .epoch(None, newest_epoch(context).await?)
             .await?;
     }
     let mut seen = BTreeSet::new();
@@ -432,14 +444,19 @@ pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId
     Ok(plan.restored())
 }
 
-/// The newest epoch that any index names. `bucket.json` knows it; only a bucket that lost it has to be searched.
-async fn highest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
-    let mut highest = crate::domain::Epoch::default();
+/// The newest epoch in the bucket, where `bucket.json` does not tell it.
+async fn newest_epoch(context: &Context<'_>) -> Result<crate::domain::Epoch> {
     if context.takeover.knows_generation() {
-        return Ok(highest);
+        return Ok(crate::domain::Epoch::default());
     }
-    let bucket = context.sides.bucket();
-    let mut lister = Lister::all(context.sides.snapshots.as_ref());
+    highest_epoch(context.sides).await
+}
+
+/// The newest epoch that any index or snapshot names: the whole bucket is searched.
+pub(crate) async fn highest_epoch(sides: &Sides) -> Result<crate::domain::Epoch> {
+    let mut highest = crate::domain::Epoch::default();
+    let bucket = sides.bucket();
+    let mut lister = Lister::all(sides.snapshots.as_ref());
     while let Some((tenant, keys)) = lister.next().await? {
         for stream in Stream::ALL {
             match bucket.index(&tenant, stream).await {

@@ -12,6 +12,7 @@ use crate::domain::recovery::{
     SeenStream, TenantPlan, Unplanned,
 };
 use crate::domain::{EntryMeta, PerStream, Seq, ShortText, Stream, TenantId};
+use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, RecoverTarget, RecoveryRequest, RecoveryState, Result};
 
@@ -31,7 +32,11 @@ pub(crate) async fn make(
         ..request.clone()
     };
     let identity = sides.database.identity().await?;
-    let owner = sides.bucket().identity().await?.map(|(owner, _)| owner);
+    let owner = match marker::read(&sides.bucket()).await? {
+        Marker::Absent => None,
+        Marker::Whole(owner, _) => Some(owner),
+        Marker::Damaged(damaged) => damaged.says,
+    };
     let report = super::run(sides, settings, whom, &request, progress).await?;
     let mut plan = RecoveryPlan {
         schema: RECOVERY_PLAN_SCHEMA.to_owned(),

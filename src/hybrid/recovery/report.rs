@@ -26,6 +26,9 @@ pub struct RecoveryDocument<'a> {
     /// Per tenant, in byte order.
     pub tenants: Vec<RecoveredTenant<'a>>,
     unfinished: Option<&'a str>,
+    /// What belongs to no tenant, was damaged, and was worked around.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    worked_around: Vec<Value>,
     /// The object in the bucket that keeps this report.
     report: Option<&'a str>,
 }
@@ -83,11 +86,13 @@ impl MappingDocument {
     }
 }
 
+fn damages(damages: &[Damage]) -> Vec<Value> {
+    let show =
+        |damage: &Damage| json!({ "object": damage.object, "problem": damage.problem.to_string() });
+    damages.iter().map(show).collect()
+}
+
 fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> RecoveredTenant<'_> {
-    let damages = |damages: &[Damage]| {
-        let show = |damage: &Damage| json!({ "object": damage.object, "problem": damage.problem.to_string() });
-        damages.iter().map(show).collect::<Vec<_>>()
-    };
     match outcome {
         Ok(recovery) => RecoveredTenant {
             tenant,
@@ -145,6 +150,7 @@ impl RecoveryReport {
             by,
             tenants: self.tenants.iter().map(document).collect(),
             unfinished: self.unfinished.as_deref(),
+            worked_around: damages(&self.worked_around),
             report: self.kept.as_deref(),
         }
     }

@@ -2,10 +2,11 @@
 
 use tokio::sync::Mutex;
 
-use crate::domain::format::{BUCKET_KEY, BucketIdentity};
+use crate::domain::format::{BUCKET_KEY, BucketIdentity, Damage};
 use crate::domain::{BucketId, Epoch, TenantId};
 use crate::hybrid::bucket::Swapped;
 use crate::hybrid::crash;
+use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::settings::Sides;
 use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Result};
 
@@ -14,16 +15,23 @@ pub(super) struct Takeover<'a> {
     sides: &'a Sides,
     database: DatabaseIdentity,
     found: Option<BucketIdentity>,
+    /// What is wrong with `bucket.json`.
+    pub(super) damage: Option<Damage>,
     taken: Mutex<Option<BucketIdentity>>,
 }
 
 impl<'a> Takeover<'a> {
     pub(super) async fn new(sides: &'a Sides, database: &DatabaseIdentity) -> Result<Self> {
-        let found = sides.bucket().identity().await?.map(|(found, _)| found);
+        let (found, damage) = match marker::read(&sides.bucket()).await? {
+            Marker::Absent => (None, None),
+            Marker::Whole(found, _) => (Some(found), None),
+            Marker::Damaged(damaged) => (damaged.says, Some(damaged.damage)),
+        };
         Ok(Self {
             sides,
             database: *database,
             found,
+            damage,
             taken: Mutex::new(None),
         })
     }
@@ -71,8 +79,14 @@ impl<'a> Takeover<'a> {
         crash::point("recover-awaiting");
         let bucket = self.sides.bucket();
         for _ in 0..8 {
-            let now = bucket.identity().await?;
-            let before = now.as_ref().map(|(found, _)| found);
+            let (before, etag, damaged) = match marker::read(&bucket).await? {
+                Marker::Absent => (None, None, None),
+                Marker::Whole(found, etag) => (Some(found), Some(etag), None),
+                Marker::Damaged(damaged) => {
+                    let etag = damaged.object.etag.clone();
+                    (damaged.says, Some(etag), Some(damaged))
+                }
+            };
             let highest = above
                 .max(self.database.generation)
                 .max(before.map_or(Epoch::default(), |found| found.generation));
@@ -84,8 +98,13 @@ impl<'a> Takeover<'a> {
                 database_id: self.database.id,
                 generation: highest.next(),
             };
-            let etag = now.as_ref().map(|(_, etag)| etag);
-            if let Swapped::Written(_) = bucket.swap(BUCKET_KEY, &next.to_bytes(), etag).await? {
+            if let Some(damaged) = &damaged {
+                damaged.set_aside(&bucket).await?;
+            }
+            let swapped = bucket
+                .swap(BUCKET_KEY, &next.to_bytes(), etag.as_ref())
+                .await?;
+            if let Swapped::Written(_) = swapped {
                 crash::point("recover-bucket");
                 database
                     .take_generation(next.bucket_id, next.generation)

@@ -232,7 +232,6 @@ impl Replicator {
     }
 
     async fn batch(&self, database: DatabaseIdentity, work: &Work) -> Result<Progress, BatchError> {
-        let tenant = &work.state.tenant;
         let (sides, settings, requests) = (&self.sides, &self.settings, &self.requests);
         let batch = database.bucket_id.map(|bucket_id| Batch {
             sides,
@@ -255,7 +254,10 @@ impl Replicator {
             Ok(found) => found.map(|(found, _)| found),
             Err(BucketError::Store(error)) => return Err(error.into()),
             Err(BucketError::Damage(damage)) => {
-                return Err(BatchError::Damage(Box::new(damage), tenant.clone()));
+                self.probed.store(false, Ordering::Relaxed);
+                return Err(BatchError::NotOwner(format!(
+                    "{damage}; `driftline repair --plan FILE` writes it anew"
+                )));
             }
         };
         match (found, opening) {

@@ -142,3 +142,19 @@ pub async fn a_proof_is_kept_until_the_bucket_changes(db: Db) {
     db.claim(other, Epoch::FIRST).await.unwrap();
     assert_eq!(proven().await, None);
 }
+
+pub async fn a_write_is_tried_and_taken_back(db: Db) {
+    db.can_write().await.unwrap();
+    claimed(&db).await;
+    let acme = tenant("acme");
+    commit(&db, &acme, manifest("a")).await;
+    let (identity, state) = (
+        db.identity().await.unwrap(),
+        db.tenant(&acme).await.unwrap(),
+    );
+    db.can_write().await.unwrap();
+    assert_eq!(db.identity().await.unwrap(), identity);
+    assert_eq!(db.tenant(&acme).await.unwrap(), state);
+    // Nothing is left locked.
+    commit(&db, &acme, manifest("b")).await;
+}

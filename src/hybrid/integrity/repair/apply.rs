@@ -5,13 +5,15 @@ use futures::stream::{self, StreamExt};
 
 use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
 use crate::domain::format::{
-    Index, IndexEntry, PAGE_SIZE, Page, Snapshot, parse_snapshot_key, snapshot_key,
+    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, Snapshot, parse_snapshot_key,
+    snapshot_key,
 };
 use crate::domain::integrity::Verdict;
 use crate::domain::{Digest, Entry, EntryMeta, Seq, Stream, TenantId, references};
-use crate::hybrid::bucket::{BucketError, Created, Swapped};
+use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
+use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, Result, TenantStatus};
 
@@ -22,6 +24,8 @@ const ROWS_BYTES: u64 = 8 * 1024 * 1024;
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct RepairReport {
+    /// `bucket.json` was written anew.
+    pub bucket: bool,
     /// Per tenant: how many actions were carried out, or why it stopped.
     pub tenants: Vec<(TenantId, Result<usize>)>,
 }
@@ -37,8 +41,27 @@ pub(crate) async fn apply(
     if identity.id != plan.database_id || identity.bucket_id != plan.bucket_id {
         return Err(stale("the plan was made for another database or bucket"));
     }
-    let owner = sides.bucket().identity().await?;
-    if owner.is_none_or(|(owner, _)| {
+    let bucket = plan::of_bucket(look).await?;
+    if (&bucket.0, &bucket.1) != (&plan.bucket, &plan.bucket_left) {
+        return Err(stale("the bucket itself moved since"));
+    }
+    let owner = match bucket.0 {
+        Some(repair) => {
+            let owner = BucketIdentity {
+                bucket_id: repair.bucket_id,
+                database_id: repair.database_id,
+                generation: repair.generation,
+            };
+            Some((owner, repair.sha256))
+        }
+        None => None,
+    };
+    let mended = owner;
+    let owner = match mended {
+        Some((owner, _)) => Some(owner),
+        None => sides.bucket().identity().await?.map(|(owner, _)| owner),
+    };
+    if owner.is_none_or(|owner| {
         owner.database_id != identity.id || Some(owner.bucket_id) != identity.bucket_id
     }) {
         return Err(Error::new(
@@ -54,6 +77,10 @@ pub(crate) async fn apply(
         }
     }
     let mut report = RepairReport::default();
+    if let Some((identity, sha256)) = mended {
+        write_bucket(look, identity, sha256).await?;
+        report.bucket = true;
+    }
     for planned in &plan.tenants {
         if !planned.actions.is_empty() {
             let outcome = carry_out(look, planned).await;
@@ -150,7 +177,7 @@ async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Diges
     if Digest::of(&found.bytes) != sha256 {
         return Err(moved(key));
     }
-    copy(look, key, &found.bytes, sha256).await?;
+    to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
     crash::point("repair-copied");
     // It may have got its place in the index since the plan was made: such an object is no orphan any more.
     if let Some((stream, ..)) = parse_snapshot_key(key) {
@@ -165,11 +192,27 @@ async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Diges
     Ok(())
 }
 
-async fn copy(look: &Look<'_>, key: &str, bytes: &bytes::Bytes, sha256: Digest) -> Result<()> {
+/// Writes `bucket.json` anew if it still is what the plan saw.
+async fn write_bucket(look: &Look<'_>, identity: BucketIdentity, sha256: Digest) -> Result<()> {
+    match marker::read(&look.bucket).await? {
+        Marker::Damaged(damaged) if damaged.sha256() == sha256 => {
+            damaged.replace(&look.bucket, identity).await
+        }
+        _ => Err(moved(BUCKET_KEY)),
+    }
+}
+
+/// Copies an object to the quarantine, and reads the copy back.
+pub(crate) async fn to_quarantine(
+    bucket: &Bucket,
+    key: &str,
+    bytes: &bytes::Bytes,
+    sha256: Digest,
+) -> Result<()> {
     let short = &sha256.to_string()[..12];
     let place = format!("{QUARANTINE}{key}.{short}");
-    let created = look.bucket.create(&place, bytes).await?;
-    let there = look.bucket.get(&place).await?;
+    let created = bucket.create(&place, bytes).await?;
+    let there = bucket.get(&place).await?;
     match (created, there) {
         (Created::Written | Created::Exists(_), Some(there)) if there.bytes == *bytes => Ok(()),
         _ => Err(Error::new(
@@ -328,7 +371,7 @@ async fn rebuild_index(
         .await?;
     crash::point("repair-lowered");
     if let (Some(found), Some(sha256)) = (&found, sha256) {
-        copy(look, key, &found.bytes, sha256).await?;
+        to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
     }
     let etag = found.as_ref().map(|found| &found.etag);
     match look.bucket.swap(key, &index.to_bytes(), etag).await? {

@@ -10,18 +10,18 @@ mod plan;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::integrity::Finding;
+use crate::domain::integrity::{BucketFinding, Finding};
 use crate::domain::{BucketId, DatabaseId, Digest, Epoch, Seq, Stream, TenantId};
 
 pub use self::apply::RepairReport;
-pub(crate) use self::apply::apply;
+pub(crate) use self::apply::{apply, to_quarantine};
 pub(crate) use self::plan::make;
 
 /// The tag of a [`RepairPlan`].
 pub const REPAIR_PLAN_SCHEMA: &str = "driftline.repair-plan.v1";
 
 /// Where copies of what is removed lie.
-pub(super) const QUARANTINE: &str = "_driftline/quarantine/";
+const QUARANTINE: &str = "_driftline/quarantine/";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,22 @@ pub struct TenantRepair {
     pub left: Vec<Finding>,
 }
 
+/// Moves a damaged `bucket.json` to the quarantine, and writes it anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BucketRepair {
+    /// Its key.
+    pub object: String,
+    /// The digest of what is there.
+    pub sha256: Digest,
+    /// What it will say: the bucket, and the database that owns it, as the database's record has them.
+    pub bucket_id: BucketId,
+    /// The owner.
+    pub database_id: DatabaseId,
+    /// The newest generation that anything proves.
+    pub generation: Epoch,
+}
+
 /// What a repair would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -112,6 +128,12 @@ pub struct RepairPlan {
     pub bucket_id: Option<BucketId>,
     /// The database that was looked at.
     pub database_id: DatabaseId,
+    /// What is to be done for the bucket itself, before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketRepair>,
+    /// What no repair mends of what belongs to no tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bucket_left: Vec<BucketFinding>,
     /// Tenants for which there is something to do, or something left.
     pub tenants: Vec<TenantRepair>,
     /// Tenants that could not be looked at, and why. Such a plan is applied to the others.
@@ -121,7 +143,8 @@ pub struct RepairPlan {
 impl RepairPlan {
     /// How many things there are to do.
     pub fn actions(&self) -> usize {
-        self.tenants.iter().map(|it| it.actions.len()).sum()
+        let tenants = self.tenants.iter().map(|it| it.actions.len());
+        tenants.sum::<usize>() + usize::from(self.bucket.is_some())
     }
 
     /// What no repair mends.

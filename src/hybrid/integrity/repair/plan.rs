@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
-use super::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
-use crate::domain::format::{Damage, PAGE_SIZE, Snapshot};
-use crate::domain::integrity::{Finding, Mend, Verdict};
+use super::{Action, BucketRepair, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
+use crate::domain::format::{BUCKET_KEY, Damage, PAGE_SIZE, Snapshot};
+use crate::domain::integrity::{BucketFinding, Finding, Mend, Verdict};
 use crate::domain::{Digest, Epoch, Seq, Stream, TenantId};
 use crate::hybrid::bucket::BucketError;
-use crate::hybrid::integrity::{Examined, Look, ReadData, alone, rows};
+use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, rows};
+use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::recovery::Lister;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, Result};
@@ -39,10 +40,13 @@ pub(crate) async fn make(
             names.extend(page.into_iter().map(|state| state.tenant));
         }
     }
+    let (bucket, bucket_left) = of_bucket(look).await?;
     let mut plan = RepairPlan {
         schema: REPAIR_PLAN_SCHEMA.to_owned(),
         bucket_id: identity.bucket_id,
         database_id: identity.id,
+        bucket,
+        bucket_left,
         tenants: Vec::new(),
         unseen: Vec::new(),
     };
@@ -58,6 +62,25 @@ pub(crate) async fn make(
         }
     }
     Ok(plan)
+}
+
+/// Plans the repair of the bucket's own object, and says what of it no repair mends.
+pub(super) async fn of_bucket(
+    look: &Look<'_>,
+) -> Result<(Option<BucketRepair>, Vec<BucketFinding>)> {
+    if let Ok(Marker::Damaged(damaged)) = marker::read(&look.bucket).await
+        && let Ok(identity) = damaged.proven(look.sides).await
+    {
+        let repair = BucketRepair {
+            object: BUCKET_KEY.to_owned(),
+            sha256: damaged.sha256(),
+            bucket_id: identity.bucket_id,
+            database_id: identity.database_id,
+            generation: identity.generation,
+        };
+        return Ok((Some(repair), Vec::new()));
+    }
+    Ok((None, common::findings(look).await?))
 }
 
 /// Plans the repair of one tenant.

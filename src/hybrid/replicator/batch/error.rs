@@ -11,7 +11,9 @@ pub(crate) enum BatchError {
     #[error("{}", .0.report())]
     Store(#[from] StoreError),
     /// The bucket holds damaged or misplaced objects where the batch has to build on.
-    #[error("{0}; run `driftline recover --tenant {1} --dry-run`")]
+    #[error(
+        "{0}; `driftline verify --tenant {1}` names what is damaged, `driftline repair --plan FILE` mends it"
+    )]
     Damage(Box<Damage>, TenantId),
     /// The bucket is not, or no longer, this database's.
     #[error("{0}")]

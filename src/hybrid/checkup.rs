@@ -1,0 +1,214 @@
+//! Whether what driftline says it does can be done now: it is tried, and taken back.
+//!
+//! One conditional write and its removal below `_driftline/probe/` in the bucket, and one write in the database that is undone.
+//! Then each tenant's indexes are compared with the database's record of them: a dump that is older than its bucket, and an
+//! index that something else overwrote, show here before a batch meets them. Every question has its own time limit, and none
+//! hides the others.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::{self, StreamExt};
+
+use super::bucket::{Bucket, BucketError};
+use super::settings::{Settings, Sides};
+use crate::domain::format::{Index, index_key};
+use crate::domain::{Seq, Stream, TenantId};
+use crate::ports::{
+    ETag, Precondition, PutOutcome, SnapshotStore, StoreError, StoreResult, TenantStatus,
+};
+
+/// How long one question may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tenants whose indexes are looked at.
+const TENANTS: usize = 1000;
+
+/// What a check-up found; nothing stands for "well".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckUp {
+    /// Why the bucket takes no writes.
+    pub bucket: Option<String>,
+    /// Why the database takes no writes.
+    pub database: Option<String>,
+    /// Tenants whose indexes are not what the database's record says, and what is wrong.
+    pub tenants: Vec<(TenantId, String)>,
+    /// Tenants that were not looked at, because there are too many.
+    pub unseen: usize,
+}
+
+impl CheckUp {
+    /// Whether all is well.
+    pub fn is_well(&self) -> bool {
+        self.bucket.is_none() && self.database.is_none() && self.tenants.is_empty()
+    }
+}
+
+/// Tries both sides. Without `writes_to_bucket`, a bucket in other hands, nothing is written there and no index is looked at.
+pub(crate) async fn run(
+    sides: &Sides,
+    settings: &Settings,
+    known: &[TenantStatus],
+    writes_to_bucket: bool,
+) -> CheckUp {
+    let mut checkup = CheckUp {
+        database: answer(sides.database.can_write()).await.err(),
+        ..CheckUp::default()
+    };
+    if !writes_to_bucket {
+        return checkup;
+    }
+    checkup.bucket = try_bucket(sides).await.err();
+    checkup.unseen = known.len().saturating_sub(TENANTS);
+    let bucket = &sides.bucket();
+    let looks = known.iter().take(TENANTS).map(|status| {
+        async move {
+            let found = tokio::time::timeout(PATIENCE, compare(sides, bucket, status)).await;
+            let found = found.unwrap_or_else(|_| Err(late()));
+            let found = found.unwrap_or_else(|error| Some(error.to_string()));
+            found.map(|wrong| (status.state.tenant.clone(), wrong))
+        }
+        .boxed()
+    });
+    let looks: Vec<_> = looks.collect();
+    checkup.tenants = stream::iter(looks)
+        .buffered(settings.concurrent_requests)
+        .filter_map(|found| async move { found })
+        .collect()
+        .await;
+    checkup
+}
+
+/// The answer to one question, in words if it is an error.
+async fn answer<T>(question: impl Future<Output = StoreResult<T>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, question).await {
+        Ok(answer) => answer.map_err(|error| error.report()),
+        Err(_) => Err(late().to_string()),
+    }
+}
+
+fn late() -> BucketError {
+    let seconds = PATIENCE.as_secs();
+    StoreError::new(
+        crate::ports::Side::Bucket,
+        crate::ports::Fault::Unavailable,
+        format!("no answer within {seconds} seconds"),
+    )
+    .into()
+}
+
+/// One object is created, is not created again, is not replaced for a version that it does not have, and is removed.
+async fn try_bucket(sides: &Sides) -> Result<(), String> {
+    let store = sides.snapshots.as_ref();
+    let key = format!("_driftline/probe/{}/doctor", sides.entropy.uuid());
+    let tried = try_object(store, &key).await;
+    // Also after a failure: what was reported to fail may be there.
+    let removed = answer(store.delete(&key)).await;
+    tried.and(removed)
+}
+
+async fn try_object(store: &dyn SnapshotStore, key: &str) -> Result<(), String> {
+    let put = |condition| answer(store.put(key, Bytes::from_static(b"tried\n"), condition));
+    match put(Precondition::Absent).await? {
+        PutOutcome::Written(_) => {}
+        other => return Err(format!("a new object was not created: {other:?}")),
+    }
+    if let PutOutcome::Written(_) = put(Precondition::Absent).await? {
+        return Err(
+            "an object that exists was overwritten: `If-None-Match: *` is not honoured".to_owned(),
+        );
+    }
+    // No store gives such a version.
+    let other = ETag("0".repeat(32));
+    if let PutOutcome::Written(_) = put(Precondition::Matches(other)).await? {
+        return Err(
+            "an object was replaced under another's ETag: `If-Match` is not honoured".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// What is wrong with a tenant's indexes, if anything is.
+async fn compare(
+    sides: &Sides,
+    bucket: &Bucket,
+    status: &TenantStatus,
+) -> Result<Option<String>, BucketError> {
+    let state = &status.state;
+    // It is told already, and by those who look closer.
+    if state.awaiting_recovery || status.halted.is_some() {
+        return Ok(None);
+    }
+    for stream in Stream::ALL {
+        let (head, watermark) = (state.heads[stream], status.watermarks[stream]);
+        if head.seq == Seq::default() {
+            continue;
+        }
+        let key = index_key(&state.tenant, stream);
+        let index = match bucket.index(&state.tenant, stream).await {
+            Ok(Some((index, _))) => index,
+            Ok(None) if watermark == Seq::default() => continue,
+            Ok(None) => {
+                return Ok(Some(format!(
+                    "{key}: it is gone; `driftline repair` mends it"
+                )));
+            }
+            Err(BucketError::Damage(damage)) => {
+                return Ok(Some(format!("{damage}; `driftline repair` mends it")));
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(wrong) = compare_stream(sides, status, stream, &index).await? {
+            return Ok(Some(format!("{key}: {wrong}")));
+        }
+    }
+    Ok(None)
+}
+
+async fn compare_stream(
+    sides: &Sides,
+    status: &TenantStatus,
+    stream: Stream,
+    index: &Index,
+) -> Result<Option<String>, BucketError> {
+    let (tenant, head) = (&status.state.tenant, status.state.heads[stream]);
+    let (latest, watermark) = (index.latest(), status.watermarks[stream]);
+    if index.epoch > status.state.epoch {
+        return Ok(Some(format!(
+            "it is in epoch {}, the database in epoch {}: a recovery was cut off, or the database is an older copy; run `driftline recover --tenant {tenant}`",
+            index.epoch, status.state.epoch
+        )));
+    }
+    let common = latest.min(head.seq);
+    let row = sides
+        .database
+        .history(tenant, stream, Some(common.next()), 1)
+        .await?;
+    let row = row.first().filter(|row| row.seq == common);
+    if let (Some(row), Some(there)) = (row, index.chain_at(common))
+        && common > Seq::default()
+        && row.chain != there
+    {
+        return Ok(Some(format!(
+            "it names another entry {common} than the database has: two histories disagree; `driftline verify --tenant {tenant}` shows where"
+        )));
+    }
+    if latest > head.seq {
+        // Somebody may have written meanwhile.
+        let now = sides.database.tenant(tenant).await?;
+        if now.is_some_and(|now| latest > now.heads[stream].seq) {
+            return Ok(Some(format!(
+                "the database is behind its bucket: it ends at {}, the index at {latest}; `driftline recover --tenant {tenant}` brings back what it lacks",
+                head.seq
+            )));
+        }
+    }
+    if latest < watermark {
+        return Ok(Some(format!(
+            "it ends at {latest}, though entries up to {watermark} were shadowed: something else overwrote it; `driftline repair` mends it"
+        )));
+    }
+    Ok(None)
+}

@@ -1,0 +1,54 @@
+//! What belongs to no tenant: `bucket.json`, on which all the rest hangs.
+
+use super::Look;
+use crate::domain::format::BUCKET_KEY;
+use crate::domain::integrity::{BucketFinding, Mend, Verdict};
+use crate::hybrid::bucket::BucketError;
+use crate::hybrid::marker::{self, Marker};
+use crate::ports::{ErrorKind, Ownership, Result};
+
+/// What is wrong with it.
+pub(super) async fn findings(look: &Look<'_>) -> Result<Vec<BucketFinding>> {
+    let found = |verdict, detail, repair| {
+        let object = BUCKET_KEY.to_owned();
+        Ok(vec![BucketFinding {
+            verdict,
+            object,
+            detail,
+            repair,
+        }])
+    };
+    let damaged = match marker::read(&look.bucket).await {
+        Ok(Marker::Whole(..)) => return Ok(Vec::new()),
+        Ok(Marker::Absent) => {
+            let database = look.sides.database.identity().await?;
+            if database.ownership != Ownership::Claimed || database.bucket_id.is_none() {
+                return Ok(Vec::new());
+            }
+            let detail = "it is gone, though this database shadows to a bucket: is it this one?";
+            return found(Verdict::ShadowMissing, detail.to_owned(), Mend::Recover);
+        }
+        Ok(Marker::Damaged(damaged)) => damaged,
+        Err(BucketError::Damage(damage)) => {
+            return found(
+                Verdict::Malformed,
+                damage.problem.to_string(),
+                Mend::Inspect,
+            );
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match damaged.proven(look.sides).await {
+        Ok(_) => {
+            let detail = damaged.damage.problem.to_string();
+            found(Verdict::Malformed, detail, Mend::WriteBucket)
+        }
+        Err(error) if error.kind() == ErrorKind::Refused => {
+            let detail = error.to_string();
+            let detail = detail.trim_start_matches(BUCKET_KEY);
+            let detail = detail.trim_start_matches(": ").to_owned();
+            found(Verdict::Malformed, detail, Mend::Recover)
+        }
+        Err(error) => Err(error),
+    }
+}
