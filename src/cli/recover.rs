@@ -36,8 +36,9 @@ when a tenant failed or something could not be restored.
 
 An older bucket (one index a tenant, no digests of objects) is taken over: what its checksums \
 prove is restored and shadowed anew, and its own objects stay. A version whose checksum is not \
-that of its content comes back only with --accept-unverified. Say so at the first recovery: \
-numbers are dense, so a version that is left out loses its place to the next one.")]
+that of its content waits for a decision, and with it those after it and the tenant's writes: \
+--accept-unverified brings it, --leave-out opens the tenant without it. Numbers are dense: a \
+version that is left out loses its place to the next one.")]
 #[command(group = clap::ArgGroup::new("whom").required(true))]
 #[command(group = clap::ArgGroup::new("target"))]
 #[expect(
@@ -63,6 +64,9 @@ pub struct Arguments {
     /// Also restore versions of an older bucket whose stored digest does not match their content
     #[arg(long)]
     accept_unverified: bool,
+    /// Open tenants of an older bucket without such versions, for good
+    #[arg(long, conflicts_with_all = ["accept_unverified", "apply"])]
+    leave_out: bool,
     /// Print what would happen, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -90,6 +94,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         },
         as_new_version: arguments.as_new_version,
         accept_unverified: arguments.accept_unverified,
+        leave_out: arguments.leave_out,
         dry_run: arguments.dry_run,
         resolve_divergence: arguments.resolve_divergence,
         by: arguments.by.name()?,

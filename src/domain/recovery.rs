@@ -145,6 +145,9 @@ pub struct RecoveryPlan {
     pub resolve_divergence: bool,
     /// What nothing proves is taken from an older layout.
     pub accept_unverified: bool,
+    /// Versions of the older layout that nothing proves are left out for good.
+    #[serde(default)]
+    pub leave_out: bool,
     /// Per tenant, in byte order.
     pub tenants: Vec<TenantPlan>,
     /// Tenants that would fail.

@@ -181,6 +181,9 @@ pub struct RecoveryRequest {
     pub as_new_version: bool,
     /// Also restore versions of the older layout that nothing proves: their stored digest is not that of their content.
     pub accept_unverified: bool,
+    /// Open tenants of the older layout without the versions that nothing proves, for good. Without this or
+    /// `accept_unverified` such a tenant goes on awaiting recovery: what comes after them would take their place.
+    pub leave_out: bool,
     /// Only plan: nothing is changed on either side.
     pub dry_run: bool,
     /// Where two valid histories disagree keep both: the bucket's numbers stand, and the database's entries come after them.
@@ -246,6 +249,9 @@ pub struct Recovery {
     pub epoch: crate::domain::Epoch,
     /// What could not be restored, and why.
     pub failures: Vec<Damage>,
+    /// Versions of the older layout that wait for a decision: those that nothing proves, and those after them. While there are
+    /// any the tenant awaits recovery.
+    pub held: u64,
     /// Damaged indexes and pages whose entries were found all the same.
     pub worked_around: Vec<Damage>,
     /// Objects beyond the index that fit nowhere, left as they are.

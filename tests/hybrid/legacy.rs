@@ -78,6 +78,19 @@ fn accepting() -> RecoveryRequest {
     }
 }
 
+/// Without what nothing proves, which is decided.
+async fn recover_leaving_out(repository: &Repository) -> Vec<Recovery> {
+    let request = RecoveryRequest {
+        leave_out: true,
+        ..RecoveryRequest::default()
+    };
+    let progress = driftline::hybrid::Progress::default();
+    let report = repository.recover_all(&request, &progress).await.unwrap();
+    assert_eq!(report.unfinished, None);
+    let outcomes = report.tenants.into_iter();
+    outcomes.map(|(_, outcome)| outcome.unwrap()).collect()
+}
+
 async fn recover_accepting(repository: &Repository) -> Recovery {
     let progress = driftline::hybrid::Progress::default();
     let report = repository
@@ -138,7 +151,7 @@ async fn an_older_bucket_is_recovered_and_continued_in_todays_format() {
     let before = objects(&world).await;
     let database = world.database();
     let repository = world.repository(&database);
-    let recovery = recover_all(&repository).await.remove(0);
+    let recovery = recover_leaving_out(&repository).await.remove(0);
 
     assert_eq!(recovery.state, RecoveryState::Empty);
     assert_eq!((recovery.restored, recovery.head), (4, Seq::new(4)));
@@ -212,7 +225,7 @@ async fn a_second_recovery_changes_nothing_and_finds_nothing_wrong() {
     mixed(&world);
     let database = world.database();
     let repository = world.repository(&database);
-    recover_all(&repository).await;
+    recover_leaving_out(&repository).await;
     create(&repository, &community(), "new").await;
     for _ in 0..2 {
         let before = (objects(&world).await, entries(&database).await);
@@ -274,7 +287,7 @@ async fn what_was_left_out_has_lost_its_place_once_the_history_goes_on() {
     mixed(&world);
     let database = world.database();
     let repository = world.repository(&database);
-    recover_all(&repository).await;
+    recover_leaving_out(&repository).await;
     drain(&repository).await;
     let before = (objects(&world).await, entries(&database).await);
     let recovery = recover_accepting(&repository).await;
@@ -298,7 +311,7 @@ async fn what_was_left_out_at_the_end_can_be_accepted_until_the_history_goes_on(
     );
     let database = world.database();
     let repository = world.repository(&database);
-    let recovery = recover_all(&repository).await.remove(0);
+    let recovery = recover_leaving_out(&repository).await.remove(0);
     assert_eq!(failed(&recovery), [key(3)]);
     drain(&repository).await;
     let recovery = recover_accepting(&repository).await;
@@ -367,6 +380,46 @@ async fn a_database_takes_no_write_beside_an_older_bucket_before_it_is_recovered
         .unwrap();
     let proven: Vec<_> = proven.items.iter().map(|meta| meta.epoch.get()).collect();
     assert_eq!(proven, [0; 4]);
-    recover_all(&repository).await;
+    recover_leaving_out(&repository).await;
     try_create(&repository, &community(), "then").await.unwrap();
+}
+
+/// Nothing is proven of 3: it waits, and with it what would take its place.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_awaits_recovery_while_what_nothing_proves_waits_for_a_decision() {
+    let world = World::new();
+    mixed(&world);
+    let database = world.database();
+    let repository = world.repository(&database);
+    for _ in 0..2 {
+        let recovery = recover_all(&repository).await.remove(0);
+        assert_eq!(recovery.held, 3, "3, and 4 and 6 after it");
+        assert_eq!(failed(&recovery), [key(3), key(5)]);
+        assert_eq!(tags(&entries(&database).await), ["1", "2"]);
+        let early = try_create(&repository, &community(), "early").await;
+        assert_eq!(early.unwrap_err().kind(), ErrorKind::Refused);
+        drain(&repository).await;
+    }
+    let recovery = recover_accepting(&repository).await;
+    assert_eq!(numbers(&recovery), [(3, 3), (4, 4), (6, 5)]);
+    assert_eq!(recovery.held, 0);
+    assert_eq!(tags(&entries(&database).await), ["1", "2", "3", "4", "6"]);
+    create(&repository, &community(), "then").await;
+    is_whole(&world, &database, &repository).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_opened_for_good_without_what_nothing_proves() {
+    let world = World::new();
+    fill(&world, &[1, 2].map(Version::reordered));
+    let database = world.database();
+    let repository = world.repository(&database);
+    assert_eq!(recover_all(&repository).await[0].held, 2);
+    assert_eq!(recover_leaving_out(&repository).await[0].held, 0);
+    drain(&repository).await;
+    // That was decided, and outlives the database.
+    let other = world.database();
+    let repository = world.repository(&other);
+    assert_eq!(recover_all(&repository).await[0].held, 0);
+    create(&repository, &community(), "first").await;
 }

@@ -116,6 +116,12 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
         }
     };
     from_older_layout(ui, tenant, &recovery.legacy)?;
+    if recovery.held > 0 {
+        let held = crate::cli::ui::count(recovery.held, "version");
+        ui.line(format_args!(
+            "{tenant}: awaits recovery: {held} of the older layout not restored yet; `driftline recover --tenant {tenant} --accept-unverified` brings all of them, `--leave-out` opens the tenant without what nothing proves"
+        ))?;
+    }
     for damage in &recovery.failures {
         ui.line(format_args!("{tenant}: not restored: {damage}"))?;
     }

@@ -5,7 +5,7 @@ use crate::domain::format::BUCKET_KEY;
 use crate::domain::integrity::{BucketFinding, Mend, Verdict};
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::marker::{self, Marker};
-use crate::ports::{ErrorKind, Ownership, Result};
+use crate::ports::{ErrorKind, Result};
 
 /// What is wrong with it.
 pub(super) async fn findings(look: &Look<'_>) -> Result<Vec<BucketFinding>> {
@@ -19,15 +19,8 @@ pub(super) async fn findings(look: &Look<'_>) -> Result<Vec<BucketFinding>> {
         }])
     };
     let damaged = match marker::read(&look.bucket).await {
-        Ok(Marker::Whole(..)) => return Ok(Vec::new()),
-        Ok(Marker::Absent) => {
-            let database = look.sides.database.identity().await?;
-            if database.ownership != Ownership::Claimed || database.bucket_id.is_none() {
-                return Ok(Vec::new());
-            }
-            let detail = "it is gone, though this database shadows to a bucket: is it this one?";
-            return found(Verdict::ShadowMissing, detail.to_owned(), Mend::Recover);
-        }
+        // Where there is none, nothing says that this is the bucket at all: that is for `doctor` to tell.
+        Ok(Marker::Whole(..) | Marker::Absent) => return Ok(Vec::new()),
         Ok(Marker::Damaged(damaged)) => damaged,
         Err(BucketError::Damage(damage)) => {
             return found(

@@ -17,7 +17,7 @@ mod stock;
 
 use std::collections::BTreeSet;
 
-use self::choice::{choose, contradiction};
+use self::choice::{Unproven, choose, contradiction};
 pub(crate) use self::object::{LegacyObject, LegacyVerdict};
 pub(crate) use self::origin::taken_over;
 pub(super) use self::origin::todays;
@@ -47,6 +47,10 @@ pub(super) struct Legacy {
     first: Seq,
     /// What is taken.
     mapping: Vec<LegacyMapping>,
+    /// How many wait for a decision.
+    held: u64,
+    /// Some are left out, because somebody decided so.
+    leaves_out: bool,
 }
 
 /// Completes a plan with what only the older layout holds. Of a tenant that has nothing to do with it, this reads no more
@@ -72,6 +76,8 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
         due,
         first: Seq::new(u64::MAX),
         mapping: Vec::new(),
+        held: 0,
+        leaves_out: false,
     });
     // A history that is as long as the older layout's holds what was taken from it.
     if !due && !accept && there.len() >= versions.len() {
@@ -87,6 +93,7 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
         look(context, plan, keys, &stock.todays).await?;
         there = history(context, plan).await?;
     }
+    let unproven = unproven(context, plan, due).await?;
     let inventory = &mut plan.streams[Stream::Manifests];
     if origin == Origin::Index {
         let index = index_key(&tenant, Stream::Manifests);
@@ -95,7 +102,7 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
             .retain(|damage| damage.object != index);
     }
     let from = inventory.entries.len();
-    let choice = choose(&stock, &there, from, accept);
+    let choice = choose(&stock, &there, from, unproven);
     if due && choice.is_foreign {
         plan.state = RecoveryState::Diverged;
         plan.failures.extend(contradiction(&stock, &there));
@@ -103,6 +110,7 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
     }
     let first = Seq::new(there.len() as u64 + 1);
     let mapping = choice.mapping(first);
+    let (held, leaves_out) = (choice.held, choice.leaves_out);
     choice.append(&bucket, &tenant, inventory, &there);
     plan.failures.extend(choice.failures);
     inventory.worked_around.extend(stock.index);
@@ -110,7 +118,51 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
         due,
         first,
         mapping,
+        held,
+        leaves_out,
     });
+    Ok(())
+}
+
+/// What becomes of versions that nothing proves: a tenant that takes writes already, or for which somebody decided before, is
+/// not asked about again.
+async fn unproven(context: &Context<'_>, plan: &Plan, due: bool) -> Result<Unproven> {
+    if context.request.accept_unverified {
+        return Ok(Unproven::Taken);
+    }
+    let seen = plan.seen.as_ref();
+    let is_open = !due && seen.is_some_and(|state| !state.awaiting_recovery);
+    if context.request.leave_out || is_open {
+        return Ok(Unproven::LeftOut);
+    }
+    let decided = context
+        .sides
+        .bucket()
+        .get(&left_out_key(&plan.tenant))
+        .await?;
+    Ok(decided.map_or(Unproven::Wait, |_| Unproven::LeftOut))
+}
+
+/// Where it is written that a tenant was opened without what nothing proves: that outlives the database.
+fn left_out_key(tenant: &TenantId) -> String {
+    format!("_driftline/left-out/{tenant}.json")
+}
+
+/// Writes down that the tenant is opened without what nothing proves, if that was decided just now.
+pub(super) async fn remember(context: &Context<'_>, plan: &Plan) -> Result<()> {
+    let leaves_out = plan.legacy.as_ref().is_some_and(|it| it.leaves_out);
+    if !leaves_out || !context.request.leave_out {
+        return Ok(());
+    }
+    let left: Vec<_> = plan.failures.iter().map(|damage| &damage.object).collect();
+    let (by, at) = (&context.request.by, context.sides.now());
+    let document = serde_json::json!({
+        "schema": "driftline.left-out.v1", "tenant": plan.tenant, "by": by, "at": at, "objects": left,
+    });
+    let bytes = format!("{document:#}\n").into();
+    let key = left_out_key(&plan.tenant);
+    // Whoever decided first decided the same.
+    context.sides.bucket().create(&key, &bytes).await?;
     Ok(())
 }
 
@@ -118,6 +170,11 @@ impl Legacy {
     /// The index has to be replaced by one of today's format, whatever can be restored.
     pub(super) fn is_due(&self) -> bool {
         self.due
+    }
+
+    /// How many versions wait for a decision.
+    pub(super) fn held(&self) -> u64 {
+        self.held
     }
 
     /// Old versions and digests beside the new ones.
@@ -235,7 +292,7 @@ pub(super) async fn recoverable(
         let stock = take_stock(bucket, tenant, keys).await?;
         let there = inventory.entries.iter();
         let there: Vec<_> = there.map(|entry| entry.named.meta.clone()).collect();
-        let choice = choose(&stock, &there, there.len(), false);
+        let choice = choose(&stock, &there, there.len(), Unproven::LeftOut);
         choice.append(bucket, tenant, &mut inventory, &there);
     }
     Ok(inventory

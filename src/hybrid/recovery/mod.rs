@@ -406,6 +406,7 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
         new_version: None,
         epoch: outcome.epoch,
         failures: plan.failures.clone(),
+        held: plan.legacy.as_ref().map_or(0, legacy::Legacy::held),
         worked_around: plan
             .streams
             .iter()

@@ -286,7 +286,7 @@ impl Plan {
             .clone()
             .unwrap_or_else(|| TenantState::new(self.tenant.clone(), epoch));
         state.epoch = epoch;
-        state.awaiting_recovery = false;
+        state.awaiting_recovery = self.legacy.as_ref().is_some_and(|legacy| legacy.held() > 0);
         state.last_committed_at = state.last_committed_at.max(self.newest_commit);
         for (stream, inventory) in self.streams.iter() {
             let head = inventory.head(&self.tenant, stream);

@@ -55,6 +55,7 @@ pub(crate) async fn make(
         as_new_version: request.as_new_version,
         resolve_divergence: request.resolve_divergence,
         accept_unverified: request.accept_unverified,
+        leave_out: request.leave_out,
         tenants: Vec::new(),
         failed: Vec::new(),
     };
@@ -87,6 +88,7 @@ pub(crate) async fn apply(
         as_new_version: plan.as_new_version,
         resolve_divergence: plan.resolve_divergence,
         accept_unverified: plan.accept_unverified,
+        leave_out: plan.leave_out,
         dry_run: false,
         by,
     };

@@ -45,6 +45,9 @@ pub struct RecoveredTenant<'a> {
     new_version: Option<Seq>,
     epoch: Option<Epoch>,
     failures: Vec<Value>,
+    /// Versions of the older layout that wait for a decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
     worked_around: Vec<Value>,
     orphans: &'a [String],
     void_references: Vec<Value>,
@@ -103,6 +106,7 @@ fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Recovere
             new_version: recovery.new_version,
             epoch: Some(recovery.epoch),
             failures: damages(&recovery.failures),
+            held: Some(recovery.held).filter(|held| *held > 0),
             worked_around: damages(&recovery.worked_around),
             orphans: &recovery.orphans,
             void_references: recovery
@@ -124,6 +128,7 @@ fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Recovere
             new_version: None,
             epoch: None,
             failures: Vec::new(),
+            held: None,
             worked_around: Vec::new(),
             orphans: &[],
             void_references: Vec::new(),

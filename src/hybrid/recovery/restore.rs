@@ -41,6 +41,7 @@ pub(super) async fn run(
         fence(context, plan, epoch).await?;
         crash::point("recover-index");
     }
+    legacy::remember(context, plan).await?;
     let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
     if !unmoved(plan.seen.as_ref(), restore.state()) {
         return Err(Error::new(

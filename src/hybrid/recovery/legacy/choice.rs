@@ -10,6 +10,17 @@ use crate::hybrid::bucket::Bucket;
 use crate::hybrid::recovery::inventory::{Inventory, Recoverable};
 use crate::ports::LegacyMapping;
 
+/// What becomes of versions that nothing proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unproven {
+    /// They wait for a decision, and with them what comes after them: it would take their place.
+    Wait,
+    /// They are taken.
+    Taken,
+    /// They are left out.
+    LeftOut,
+}
+
 /// What of the older layout follows the history at hand.
 #[derive(Default)]
 pub(super) struct Choice<'a> {
@@ -19,6 +30,10 @@ pub(super) struct Choice<'a> {
     between: Vec<&'a LegacyObject>,
     /// What cannot be restored.
     pub(super) failures: Vec<Damage>,
+    /// How many wait for a decision.
+    pub(super) held: u64,
+    /// Some are left out that could be taken.
+    pub(super) leaves_out: bool,
     /// There is a history, and it holds nothing of what the older layout could give..
     pub(super) is_foreign: bool,
 }
@@ -28,7 +43,7 @@ pub(super) fn choose<'a>(
     stock: &'a LegacyInventory,
     history: &[EntryMeta],
     from: usize,
-    accept: bool,
+    unproven: Unproven,
 ) -> Choice<'a> {
     let there: HashMap<(EntryId, Digest), Seq> = history
         .iter()
@@ -64,8 +79,14 @@ pub(super) fn choose<'a>(
             continue;
         }
         let follows = goes_on && newest.is_none_or(|newest| object.version > newest);
-        match object.damage(accept) {
+        let is_unproven = matches!(object.verdict, LegacyVerdict::Unverifiable { .. });
+        if follows && is_unproven {
+            choice.held += u64::from(unproven == Unproven::Wait);
+            choice.leaves_out |= unproven == Unproven::LeftOut;
+        }
+        match object.damage(unproven == Unproven::Taken) {
             Some(damage) => choice.failures.push(damage),
+            None if follows && choice.held > 0 => choice.held += 1,
             None if follows => choice.taken.push(object),
             None => choice
                 .failures
