@@ -197,7 +197,7 @@ impl ManifestStore for PostgresDatabase {
         let action = Action::new("try a write");
         let mut session = self.begin(action, Scope::All).await?;
         // Dropping the session undoes it.
-        let touch = sqlx::query("UPDATE driftline.database SET ownership = ownership");
+        let touch = query("UPDATE driftline.database SET ownership = ownership");
         session.execute(action, touch).await.map(drop)
     }
 
