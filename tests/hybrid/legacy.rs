@@ -78,12 +78,16 @@ fn accepting() -> RecoveryRequest {
     }
 }
 
-/// Without what nothing proves, which is decided.
-async fn recover_leaving_out(repository: &Repository) -> Vec<Recovery> {
-    let request = RecoveryRequest {
+fn leaving_out() -> RecoveryRequest {
+    RecoveryRequest {
         leave_out: true,
         ..RecoveryRequest::default()
-    };
+    }
+}
+
+/// Without what nothing proves, which is decided.
+async fn recover_leaving_out(repository: &Repository) -> Vec<Recovery> {
+    let request = leaving_out();
     let progress = driftline::hybrid::Progress::default();
     let report = repository.recover_all(&request, &progress).await.unwrap();
     assert_eq!(report.unfinished, None);

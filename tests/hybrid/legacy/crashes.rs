@@ -64,20 +64,15 @@ async fn a_recovery_that_is_cut_off_after_any_write_is_completed_by_the_next() {
             let old = objects(&world).await.remove(&index_key()).unwrap();
             let mut database = world.database();
             let first = world.repository(&database);
-            let died = dies(
-                &world,
-                count,
-                recovering(&first, RecoveryRequest::default()),
-            )
-            .await;
+            let died = dies(&world, count, recovering(&first, leaving_out())).await;
             keeps_the_old_index(&world, &old).await;
             if !same_database {
                 database = world.database();
             }
             let repository = world.repository(&database);
-            let recovery = recover_all(&repository).await.remove(0);
-            // The sixth write is the report, and everything is done before it.
-            if died && count < 5 || !same_database {
+            let recovery = recover_leaving_out(&repository).await.remove(0);
+            // The seventh write is the report, and everything is done before it.
+            if died && count < 6 || !same_database {
                 assert_eq!(
                     numbers(&recovery),
                     [(1, 1), (2, 2), (4, 3), (6, 4)],
@@ -92,7 +87,7 @@ async fn a_recovery_that_is_cut_off_after_any_write_is_completed_by_the_next() {
             );
             is_whole(&world, &database, &repository).await;
             if !died {
-                // bucket.json, the copy, and three indexes.
+                // bucket.json, the copy, three indexes, and what was decided.
                 assert!(count >= 5, "{count}");
                 break;
             }
@@ -108,6 +103,7 @@ async fn a_database_lost_at_any_moment_of_the_shadowing_loses_nothing() {
             fill(&world, &history());
             let request = RecoveryRequest {
                 accept_unverified: accept,
+                leave_out: !accept,
                 ..RecoveryRequest::default()
             };
             let first = world.repository(&world.database());
@@ -126,6 +122,7 @@ async fn a_database_lost_at_any_moment_of_the_shadowing_loses_nothing() {
                 .recover_all(
                     &RecoveryRequest {
                         accept_unverified: !accept,
+                        leave_out: accept,
                         ..RecoveryRequest::default()
                     },
                     &driftline::hybrid::Progress::default(),
