@@ -36,6 +36,7 @@ fn report(items: Vec<Item>) -> DriftReport {
         recorded_version: Some(Seq::new(300)),
         observed_at: Some("2025-01-31T10:15:00Z".parse().unwrap()),
         reason: None,
+        untimely: None,
         has_drift: items.iter().any(Item::alarms),
         items,
         summary,
