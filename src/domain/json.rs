@@ -10,13 +10,17 @@ pub fn foreign(raw: &[u8]) -> Option<&'static str> {
             .is_some_and(|head| head.eq_ignore_ascii_case(text.as_bytes()))
     };
     match raw {
-        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => return Some("UTF-32, not UTF-8"),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => return Some("UTF-16, not UTF-8"),
-        // JSON begins with two characters of ASCII, and has no zeros.
-        [0, 0, 0, (1..), ..] | [(1..), 0, 0, 0, ..] => return Some("UTF-32, not UTF-8"),
-        [0, (1..), 0, (1..), ..] | [(1..), 0, (1..), 0, ..] | [0, (1..)] | [(1..), 0] => {
-            return Some("UTF-16, not UTF-8");
-        }
+        // By their mark, or by their zeros: JSON begins with two characters of ASCII, and has none.
+        [0xFF, 0xFE, 0, 0, ..]
+        | [0, 0, 0xFE, 0xFF, ..]
+        | [0, 0, 0, (1..), ..]
+        | [(1..), 0, 0, 0, ..] => return Some("UTF-32, not UTF-8"),
+        [0xFF, 0xFE, ..]
+        | [0xFE, 0xFF, ..]
+        | [0, (1..), 0, (1..), ..]
+        | [(1..), 0, (1..), 0, ..]
+        | [0, (1..)]
+        | [(1..), 0] => return Some("UTF-16, not UTF-8"),
         [0x1F, 0x8B, ..] => return Some("compressed with gzip"),
         [0x28, 0xB5, 0x2F, 0xFD, ..] => return Some("compressed with zstd"),
         [b'P', b'K', 3, 4, ..] => return Some("a ZIP archive"),

@@ -126,6 +126,10 @@ pub struct Unplanned {
 /// What a recovery would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what was asked for, flag by flag, as the file names it"
+)]
 pub struct RecoveryPlan {
     /// [`RECOVERY_PLAN_SCHEMA`].
     pub schema: String,

@@ -53,7 +53,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn simulated_time_stands_still_meanwhile() {
         let began = Instant::now();
-        let timer = tokio::spawn(tokio::time::sleep(Duration::from_secs(60)));
+        let timer = tokio::spawn(tokio::time::sleep(Duration::from_mins(1)));
         off_thread(IN_PLACE + 1, || thread::sleep(Duration::from_millis(20))).await;
         assert_eq!(began.elapsed(), Duration::ZERO);
         timer.await.unwrap();

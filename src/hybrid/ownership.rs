@@ -108,9 +108,8 @@ pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing
             }
             return Ok(Standing::FailedOver);
         }
-        match refuse_foreign(sides, &database, found).await? {
-            Some(standing) => return Ok(standing),
-            None => continue,
+        if let Some(standing) = refuse_foreign(sides, &database, found).await? {
+            return Ok(standing);
         }
     }
     Err(unsettled())

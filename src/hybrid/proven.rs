@@ -51,7 +51,7 @@ pub(crate) struct Guard {
 pub(crate) async fn damage_of(entry: &Entry) -> Option<RowDamage> {
     let (meta, bytes) = (&entry.meta, entry.content.bytes().clone());
     let actual = off_thread(bytes.len(), move || Digest::of(&bytes)).await;
-    (actual != meta.checksum).then(|| RowDamage {
+    (actual != meta.checksum).then_some(RowDamage {
         stream: meta.stream,
         seq: meta.seq,
         recorded: meta.checksum,

@@ -125,7 +125,7 @@ impl HybridManifestRepository {
         self.sides.inspector().counting(counts)
     }
 
-    async fn from_database(&self, stored: Stored) -> Result<Manifest> {
+    async fn manifest_of(&self, stored: Stored) -> Result<Manifest> {
         let Stored {
             entry,
             active,
@@ -320,7 +320,7 @@ impl ManifestProvider for HybridManifestRepository {
     #[tracing::instrument(name = "manifest.current", skip_all, fields(%tenant))]
     async fn current_manifest(&self, tenant: &TenantId) -> Result<Option<Manifest>> {
         match self.sides.database.active_manifest(tenant).await {
-            Ok(Some(stored)) => return Ok(Some(self.from_database(stored).await?)),
+            Ok(Some(stored)) => return Ok(Some(self.manifest_of(stored).await?)),
             Ok(None) => {}
             // The row by its number has something to fall back on.
             Err(error) if error.fault() == Fault::Corrupt => {}
@@ -344,7 +344,7 @@ impl ManifestProvider for HybridManifestRepository {
     ) -> Result<Option<Manifest>> {
         let database = &self.sides.database;
         let state = match database.entry(tenant, Stream::Manifests, version).await {
-            Ok(Some(stored)) => return Ok(Some(self.from_database(stored).await?)),
+            Ok(Some(stored)) => return Ok(Some(self.manifest_of(stored).await?)),
             Ok(None) => match database.tenant(tenant).await? {
                 Some(state)
                     if version > Seq::default()

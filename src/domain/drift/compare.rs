@@ -415,7 +415,7 @@ impl<'a> Findings<'a, '_> {
         if !verdict.is_difference() {
             return;
         }
-        let mut withhold = |action: Action, external_id: Option<&str>, withheld: Vec<Withheld>| {
+        let mut add_step = |action: Action, external_id: Option<&str>, withheld: Vec<Withheld>| {
             self.steps.push(Step {
                 action,
                 resource_type: resource.of_type.to_owned(),
@@ -430,15 +430,15 @@ impl<'a> Findings<'a, '_> {
         };
         let live_id = found.live_id(resource);
         if verdict == Verdict::Adopted {
-            return withhold(Action::Record, live_id, Vec::new());
+            return add_step(Action::Record, live_id, Vec::new());
         }
         match (found.desired(), found.live()) {
             (Some(desired), None) => {
                 let (attributes, withheld) = shown::attributes(scope, without_id(desired));
-                withhold(Action::Create { attributes }, None, withheld);
+                add_step(Action::Create { attributes }, None, withheld);
             }
             (None, Some(_)) => {
-                withhold(Action::Delete, live_id, Vec::new());
+                add_step(Action::Delete, live_id, Vec::new());
                 if resource.applied.is_none() {
                     let reason = self.only_recorded();
                     if let Some(step) = self.steps.last_mut() {
@@ -452,13 +452,13 @@ impl<'a> Findings<'a, '_> {
                 let is_done = operations.is_empty();
                 if !is_done {
                     let (patch, withheld) = shown::patch(scope, operations);
-                    withhold(Action::Update { patch }, live_id, withheld);
+                    add_step(Action::Update { patch }, live_id, withheld);
                 }
                 if (is_done && !is_accepted) || resolved.kind == Some(Kind::Mismatch) {
-                    withhold(Action::Record, live_id, Vec::new());
+                    add_step(Action::Record, live_id, Vec::new());
                 }
             }
-            (None, None) => withhold(Action::Record, None, Vec::new()),
+            (None, None) => add_step(Action::Record, None, Vec::new()),
         }
     }
 

@@ -198,7 +198,7 @@ fn members(value: Option<&Value>) -> impl Iterator<Item = &str> {
 }
 
 /// The names that count: those of the desired and the recorded value, with `strict` also the actual one's.
-fn names<'a>(triple: Triple<'a>, strict: bool) -> impl Iterator<Item = &'a str> + use<'a> {
+fn names(triple: Triple<'_>, strict: bool) -> impl Iterator<Item = &str> {
     let Triple {
         desired,
         recorded,

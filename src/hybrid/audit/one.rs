@@ -52,7 +52,7 @@ impl Auditor {
             }
         };
         let drift = &report.drift;
-        outcome.error = self.shortcoming(&report);
+        outcome.error = Self::shortcoming(&report);
         outcome.events = self.events_of(&report, &to_tell, claim.stale && outcome.error.is_none());
         let differences = Verdict::ALL
             .into_iter()
@@ -83,7 +83,7 @@ impl Auditor {
     }
 
     /// Why an audit that has a report does not count as a success: it did not see what is live, or not as it is now.
-    fn shortcoming(&self, report: &AuditReport) -> Option<String> {
+    fn shortcoming(report: &AuditReport) -> Option<String> {
         let (drift, source) = (&report.drift, report.source.as_ref()?);
         let compared = Verdict::ALL.into_iter().filter(|verdict| {
             // What is live and not managed was compared with nothing.

@@ -304,16 +304,17 @@ impl Inspector {
                 Err(error) => return Err(error),
             },
         };
-        let reason = if applied.meta.chain != chain {
-            format!("applies/{seq} names a version {version} that is no longer part of the history")
-        } else {
-            return Ok(Ledger {
-                version,
-                resources,
-                content: Ok(applied.content),
-            });
-        };
-        Ok(suspect(version, resources, reason))
+        if applied.meta.chain != chain {
+            let reason = format!(
+                "applies/{seq} names a version {version} that is no longer part of the history"
+            );
+            return Ok(suspect(version, resources, reason));
+        }
+        Ok(Ledger {
+            version,
+            resources,
+            content: Ok(applied.content),
+        })
     }
 
     /// A version whose row is lost.

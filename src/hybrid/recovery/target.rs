@@ -75,17 +75,14 @@ pub(super) async fn find(context: &Context<'_>, plan: &Plan) -> Result<Target> {
     if version == Seq::default() {
         return Err(missing());
     }
-    match plan.streams[Stream::Manifests].entries.get(place(version)) {
-        Some(entry) => {
-            read(context, entry).await?;
-        }
-        None => {
-            let database = &context.sides.database;
-            let stored = database.entry(&plan.tenant, Stream::Manifests, version);
-            let row = stored.await?.ok_or_else(missing)?.entry;
-            if context.request.as_new_version {
-                proven(context, row).await?;
-            }
+    if let Some(entry) = plan.streams[Stream::Manifests].entries.get(place(version)) {
+        read(context, entry).await?;
+    } else {
+        let database = &context.sides.database;
+        let stored = database.entry(&plan.tenant, Stream::Manifests, version);
+        let row = stored.await?.ok_or_else(missing)?.entry;
+        if context.request.as_new_version {
+            proven(context, row).await?;
         }
     }
     Ok(Target::Version(version))

@@ -51,11 +51,10 @@ impl Replicator {
                     until = asked + duration;
                     renew_at = asked + duration / 3;
                 }
-                Ok(Ok(false)) => return Err(BatchError::LeaseLost),
                 Ok(Err(_)) if Instant::now() < until => {
                     renew_at = until.min(Instant::now() + duration / 15);
                 }
-                Ok(Err(_)) | Err(_) => return Err(BatchError::LeaseLost),
+                Ok(Ok(false) | Err(_)) | Err(_) => return Err(BatchError::LeaseLost),
             }
         }
     }

@@ -85,10 +85,7 @@ impl Replicator {
                     next_look = Instant::now() + self.settings.poll_interval;
                     match look {
                         Ok(Look::Held(held)) if stops => {
-                            for hold in &held {
-                                // Whoever comes next waits for the lease to end, at worst.
-                                drop(self.give_back(hold, None).await);
-                            }
+                            self.give_all_back(&held).await;
                             None
                         }
                         Ok(Look::Held(held)) => {
@@ -155,16 +152,20 @@ impl Replicator {
                 }
             }
         }
-        match (failed, until) {
-            (Some(error), _) => Err(error),
-            (None, Until::Stopped) => Ok(Drained {
-                shadowed,
-                left: Backlog::default(),
-            }),
-            (None, Until::Drained) => Ok(Drained {
-                shadowed,
-                left: self.sides.database.backlog().await?,
-            }),
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let left = match until {
+            Until::Stopped => Backlog::default(),
+            Until::Drained => self.sides.database.backlog().await?,
+        };
+        Ok(Drained { shadowed, left })
+    }
+
+    /// Gives back what was leased when nothing more is to begin. Whoever comes next waits for the leases to end, at worst.
+    async fn give_all_back(&self, held: &[Hold]) {
+        for hold in held {
+            drop(self.give_back(hold, None).await);
         }
     }
 

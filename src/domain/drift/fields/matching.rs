@@ -232,13 +232,13 @@ impl Buckets {
                 buckets.of_left[*one] = Some(bucket);
             }
             let Some(first) = ones.first() else { continue };
-            let model = common.as_ref().unwrap_or(left[*first]);
+            let shared = common.as_ref().unwrap_or(left[*first]);
             for (place, element) in right.iter().enumerate() {
                 let (model, more) = match names {
                     Names::Both => (*element, None),
-                    Names::Left => (model, None),
-                    Names::LeftAnd(_) if common.is_some() => (model, None),
-                    Names::LeftAnd(named) => (model, named(place)),
+                    Names::Left => (shared, None),
+                    Names::LeftAnd(_) if common.is_some() => (shared, None),
+                    Names::LeftAnd(more) => (shared, more(place)),
                 };
                 let sketch = walk.sketched(element, Some(model), more);
                 if let Some(bucket) = known.get(&sketch) {

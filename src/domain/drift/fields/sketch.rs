@@ -24,7 +24,7 @@ impl Walk<'_> {
     ) -> String {
         let mut sketch = String::new();
         self.at(token::ANY, |walk| {
-            walk.sketch(Some(element), model, more, &mut sketch)
+            walk.sketch(Some(element), model, more, &mut sketch);
         });
         sketch
     }
@@ -50,7 +50,7 @@ impl Walk<'_> {
             }
             Value::Array(list) => match model {
                 Some(Value::Array(model)) if !list.is_empty() => {
-                    self.sketch_list(list, model, sketch)
+                    self.sketch_list(list, model, sketch);
                 }
                 _ => self.something(value, 'l', sketch),
             },
@@ -74,8 +74,9 @@ impl Walk<'_> {
 
     fn sketch_object(&mut self, value: &Value, models: [Option<&Value>; 2], sketch: &mut String) {
         let start = sketch.len();
-        let named = models.into_iter().flatten();
-        let mut names: BTreeSet<&str> = named
+        let mut names: BTreeSet<&str> = models
+            .into_iter()
+            .flatten()
             .flat_map(|model| super::members(Some(model)))
             .collect();
         if self.strict {
@@ -89,7 +90,7 @@ impl Walk<'_> {
             let written = sketch.len();
             let [model, more] = models.map(|model| model.and_then(|model| model.get(name)));
             self.at(name, |walk| {
-                walk.sketch(value.get(name), model, more, sketch)
+                walk.sketch(value.get(name), model, more, sketch);
             });
             if sketch[written..].starts_with(NOTHING) {
                 sketch.truncate(before);
@@ -174,7 +175,7 @@ impl Walk<'_> {
                 for (place, element) in list.iter().enumerate() {
                     let mut shape = String::new();
                     self.at(&place.to_string(), |walk| {
-                        walk.shape_of(element, &mut shape)
+                        walk.shape_of(element, &mut shape);
                     });
                     shapes.push(shape);
                 }

@@ -19,6 +19,11 @@ pub(in crate::domain::drift) struct Operation {
     pub(in crate::domain::drift) value: Option<Value>,
 }
 
+/// An element that is there too often: its place, and its list.
+type Gone = (usize, String);
+/// An element that is missing: its pointer, and what it is to be.
+type New = (String, Value);
+
 /// Makes a live value what is desired, and leaves alone what counts for nothing: members that nobody names, fields that the
 /// policy ignores, and fields whose live value was accepted.
 struct Target<'p> {
@@ -190,7 +195,7 @@ impl Target<'_> {
         path: &str,
         pointer: &str,
         (live_places, lists): (&[usize], &Lists<'_>),
-        (gone, new): (&mut Vec<(usize, String)>, &mut Vec<(String, Value)>),
+        (gone, new): (&mut Vec<Gone>, &mut Vec<New>),
     ) {
         let matched = Walk::new(self.scope, self.strict, Sides::ALL)
             .bounded_by(lists)

@@ -124,7 +124,8 @@ impl Policy {
 fn misses_element(rule: &ListRule, list: &str, member: &str) -> Option<&'static str> {
     let is_place = !member.is_empty() && member.bytes().all(|byte| byte.is_ascii_digit());
     let is_this_list = matches(&rule.pointer, list);
-    if !is_this_list && !(is_place && matches(list, &rule.pointer)) {
+    let is_element_of_it = is_place && matches(list, &rule.pointer);
+    if !(is_this_list || is_element_of_it) {
         return None;
     }
     match &rule.kind {

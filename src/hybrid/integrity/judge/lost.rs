@@ -32,24 +32,16 @@ impl Judge<'_> {
             }
         }
         for seq in lost {
-            let (key, detail, repair) = match found.remove(&seq) {
-                Some((key, _)) => {
-                    let detail = "its row is lost, and the index does not name it".to_owned();
-                    (Some(key), detail, Mend::RestoreRow)
-                }
+            let (key, detail, repair) = if let Some((key, _)) = found.remove(&seq) {
+                let detail = "the index does not name it".to_owned();
+                (Some(key), detail, Mend::RestoreRow)
+            } else {
                 // One that is damaged may be all that is left of it: it is told once, here.
-                None => match self.damaged_at(seq).await? {
-                    Some((key, detail)) => (
-                        Some(key),
-                        format!("its row is lost, and {detail}"),
-                        Mend::Lost,
-                    ),
-                    None => {
-                        let detail = "its row is lost, and no object continues the chain";
-                        (None, detail.to_owned(), Mend::Lost)
-                    }
-                },
+                let (key, detail) = self.damaged_at(seq).await?.unzip();
+                let detail = detail.unwrap_or_else(|| "no object continues the chain".to_owned());
+                (key, detail, Mend::Lost)
             };
+            let detail = format!("its row is lost, and {detail}");
             self.find(Some(seq), Verdict::ChainBroken, key, detail, repair);
         }
         Ok(())
