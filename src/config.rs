@@ -30,6 +30,7 @@ const DEFAULT_SNAPSHOTS: &str = "file://.driftline/snapshots";
 /// The configuration file. Every key is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "fields are the keys of the file")]
 struct File {
     database: Option<String>,
     snapshots: Option<String>,

@@ -82,7 +82,7 @@ fn confirmed(reason: &str) -> std::io::Result<bool> {
     if !input.is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(false);
     }
-    write!(error, "{}\nGo on without it? [y/N] ", reason)?;
+    write!(error, "{reason}\nGo on without it? [y/N] ")?;
     error.flush()?;
     let mut answer = String::new();
     input.lock().read_line(&mut answer)?;

@@ -12,7 +12,8 @@ use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::hybrid::CheckUp;
 use driftline::hybrid::probe::{ProbeLevel, ProbeProgress, ProbeReport};
 use driftline::ports::{
-    Clock as _, DatabaseIdentity, Inspection, ManifestProvider as _, Ownership, SideHealth, Verdict,
+    Clock as _, DatabaseIdentity, Health, Inspection, ManifestProvider as _, Ownership, SideHealth,
+    Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -80,9 +81,9 @@ struct Document<'a> {
     shadowing: Value,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     unknown: &'a [String],
-    refusal: Option<String>,
+    refusal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    undecided: Option<String>,
+    undecided: Option<&'a str>,
     proofs: Option<Value>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     halted: &'a [TenantId],
@@ -135,156 +136,209 @@ async fn told<T>(
     None
 }
 
+/// What the doctor found.
+struct Findings {
+    health: Health,
+    identity: Option<DatabaseIdentity>,
+    owner: Owner,
+    /// A new database beside an empty bucket, as it should be: the first write claims it.
+    fresh: bool,
+    refusal: Option<String>,
+    undecided: Option<String>,
+    /// What is not known is no reason to leave out the rest, and none to be green.
+    unknown: Vec<String>,
+    proofs: Option<Proofs>,
+    checkup: CheckUp,
+    shadowing: Shadowing,
+    probe: Option<ProbeReport>,
+}
+
 pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exit> {
     let ui = &context.ui;
-    let opened = context.existing_both().await?;
-    let health = opened.repository.health_check().await;
-    let identity = if health.database.reachable {
-        opened.sides.database.identity().await.ok()
-    } else {
-        None
-    };
-    let owner = if health.bucket.reachable {
-        owner(opened, identity.as_ref()).await
-    } else {
-        Owner::Unknown
-    };
-    let fresh = owner == Owner::Nobody
-        && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
-    // A new database beside an empty bucket is as it should be: the first write claims it.
-    let refusal = health.refusal.filter(|_| !fresh);
-    // A side that does not answer is told as such.
-    let undecided = opened.repository.undecided().await.unwrap_or_default();
-    // What is not known is no reason to leave out the rest, and none to be green.
-    let mut unknown = Vec::new();
-    let probe = if arguments.race && health.bucket.reachable {
-        match race(opened, ui, arguments).await {
-            Ok(report) => Some(report),
-            Err(error) => {
-                unknown.push(format!("the bucket's promises: {error:#}"));
-                None
-            }
-        }
-    } else {
-        None
-    };
-    let max_age = arguments.proof_max_age.or(context.config.proof_max_age);
-    let found = match &identity {
-        Some(_) => told(&mut unknown, "tenants", status::all(opened)).await,
-        None => None,
-    };
-    let found = found.unwrap_or_default();
-    let proofs = match &identity {
-        Some(_) => {
-            let read = Proofs::read(opened, &found, max_age, System.now());
-            told(&mut unknown, "proofs", read).await
-        }
-        None => None,
-    };
-    let ours = matches!(owner, Owner::This | Owner::Nobody) && health.bucket.reachable;
-    let checkup = if health.database.reachable {
-        opened.repository.check_up(&found, ours).await
-    } else {
-        CheckUp::default()
-    };
-    let limit = arguments.at_risk_limit.or(context.config.at_risk_limit);
-    let shadowing = Shadowing::of(&found, &checkup, limit, System.now());
-    let halted = proofs.as_ref().map_or(&[][..], Proofs::halted);
-    let healthy = health.database.reachable
-        && health.bucket.reachable
-        && refusal.is_none()
-        && undecided.is_none()
-        && !matches!(owner, Owner::Another | Owner::Former | Owner::Gone)
-        && !matches!(owner, Owner::Damaged(_) | Owner::Unknown)
-        && unknown.is_empty()
-        && checkup.is_well()
-        && shadowing.is_well()
-        && halted.is_empty()
-        && proofs.as_ref().is_none_or(Proofs::are_recent)
-        && probe.as_ref().is_none_or(ProbeReport::passed);
+    let findings = Findings::gather(context, arguments).await?;
     if ui.is_text() {
-        side(ui, "database", &health.database)?;
-        side(ui, "bucket", &health.bucket)?;
-        ui.line(format_args!("{:<10} {}", "owner", describe(&owner)))?;
-        for (side, reason) in [("database", &checkup.database), ("bucket", &checkup.bucket)] {
-            if let Some(reason) = reason {
-                let red = ui::RED;
-                ui.line(format_args!(
-                    "{side:<10} {red}takes no writes{red:#}: {reason}"
-                ))?;
+        findings.show(ui)?;
+    } else {
+        ui.json(&findings.document())?;
+    }
+    Ok(if findings.are_well() {
+        Exit::Done
+    } else {
+        Exit::Unhealthy
+    })
+}
+
+impl Findings {
+    async fn gather(context: &Context, arguments: &Arguments) -> anyhow::Result<Self> {
+        let opened = context.existing_both().await?;
+        let health = opened.repository.health_check().await;
+        let identity = if health.database.reachable {
+            opened.sides.database.identity().await.ok()
+        } else {
+            None
+        };
+        let owner = if health.bucket.reachable {
+            owner(opened, identity.as_ref()).await
+        } else {
+            Owner::Unknown
+        };
+        let fresh = owner == Owner::Nobody
+            && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
+        let refusal = health.refusal.clone().filter(|_| !fresh);
+        // A side that does not answer is told as such.
+        let undecided = opened.repository.undecided().await.unwrap_or_default();
+        let mut unknown = Vec::new();
+        let mut probe = None;
+        if arguments.race && health.bucket.reachable {
+            match race(opened, &context.ui, arguments).await {
+                Ok(report) => probe = Some(report),
+                Err(error) => unknown.push(format!("the bucket's promises: {error:#}")),
             }
         }
-        let writes = match (&refusal, fresh, &owner) {
+        let mut found = None;
+        let mut proofs = None;
+        if identity.is_some() {
+            found = told(&mut unknown, "tenants", status::all(opened)).await;
+            let max_age = arguments.proof_max_age.or(context.config.proof_max_age);
+            let tenants = found.as_deref().unwrap_or_default();
+            let read = Proofs::read(opened, tenants, max_age, System.now());
+            proofs = told(&mut unknown, "proofs", read).await;
+        }
+        let found = found.unwrap_or_default();
+        let ours = matches!(owner, Owner::This | Owner::Nobody) && health.bucket.reachable;
+        let checkup = if health.database.reachable {
+            opened.repository.check_up(&found, ours).await
+        } else {
+            CheckUp::default()
+        };
+        let limit = arguments.at_risk_limit.or(context.config.at_risk_limit);
+        let shadowing = Shadowing::of(&found, &checkup, limit, System.now());
+        Ok(Self {
+            health,
+            identity,
+            owner,
+            fresh,
+            refusal,
+            undecided,
+            unknown,
+            proofs,
+            checkup,
+            shadowing,
+            probe,
+        })
+    }
+
+    fn halted(&self) -> &[TenantId] {
+        self.proofs.as_ref().map_or(&[], Proofs::halted)
+    }
+
+    fn are_well(&self) -> bool {
+        self.health.database.reachable
+            && self.health.bucket.reachable
+            && self.refusal.is_none()
+            && self.undecided.is_none()
+            && matches!(self.owner, Owner::This | Owner::Nobody)
+            && self.unknown.is_empty()
+            && self.checkup.is_well()
+            && self.shadowing.is_well()
+            && self.halted().is_empty()
+            && self.proofs.as_ref().is_none_or(Proofs::are_recent)
+            && self.probe.as_ref().is_none_or(ProbeReport::passed)
+    }
+
+    fn writes(&self) -> String {
+        match (&self.refusal, self.fresh, &self.owner) {
             (Some(reason), _, _) => format!("refused: {reason}"),
             (None, true, _) => "none yet; the first one claims the bucket".to_owned(),
             (None, false, Owner::Former) => {
                 "none before a recovery: `driftline recover --all-tenants`, or by itself with the first write"
                     .to_owned()
             }
-            (None, false, _) if checkup.database.is_some() => "refused by the database".to_owned(),
+            (None, false, _) if self.checkup.database.is_some() => {
+                "refused by the database".to_owned()
+            }
             (None, false, _) => "taken".to_owned(),
-        };
-        ui.line(format_args!("{:<10} {writes}", "writes"))?;
-        if let Some(reason) = &undecided {
-            let red = ui::RED;
+        }
+    }
+
+    fn show(&self, ui: &Ui) -> anyhow::Result<()> {
+        let red = ui::RED;
+        side(ui, "database", &self.health.database)?;
+        side(ui, "bucket", &self.health.bucket)?;
+        ui.line(format_args!("{:<10} {}", "owner", describe(&self.owner)))?;
+        let tried = [
+            ("database", &self.checkup.database),
+            ("bucket", &self.checkup.bucket),
+        ];
+        for (side, reason) in tried {
+            if let Some(reason) = reason {
+                ui.line(format_args!(
+                    "{side:<10} {red}takes no writes{red:#}: {reason}"
+                ))?;
+            }
+        }
+        ui.line(format_args!("{:<10} {}", "writes", self.writes()))?;
+        if let Some(reason) = &self.undecided {
             ui.line(format_args!(
                 "{:<10} {red}stopped{red:#}: {reason}",
                 "shadowing"
             ))?;
         }
-        if !halted.is_empty() {
-            let (red, names) = (ui::RED, proofs::names(halted));
+        if !self.halted().is_empty() {
+            let names = proofs::names(self.halted());
             ui.line(format_args!(
                 "{:<10} {red}halted{red:#}: {names}; `driftline verify` shows where two histories disagree",
                 "shadowing"
             ))?;
         }
-        shadowing.show(ui)?;
-        if checkup.unseen > 0 {
-            let others = checkup.unseen;
+        self.shadowing.show(ui)?;
+        if self.checkup.unseen > 0 {
+            let others = self.checkup.unseen;
             ui.line(format_args!(
                 "{:<10} the indexes of {others} more tenants were not looked at; `driftline verify` looks at all",
                 "shadowing"
             ))?;
         }
-        if let Some(proofs) = &proofs {
+        if let Some(proofs) = &self.proofs {
             proofs.show(ui)?;
         }
-        for what in &unknown {
-            let red = ui::RED;
+        for what in &self.unknown {
             ui.line(format_args!(
                 "{:<10} {red}not known{red:#}: {what}",
                 "unknown"
             ))?;
         }
-        if let Some(probe) = &probe {
+        if let Some(probe) = &self.probe {
             show(ui, probe)?;
         }
-    } else {
-        ui.json(&Document {
+        Ok(())
+    }
+
+    fn document(&self) -> Document<'_> {
+        Document {
             schema: "driftline.doctor.v1",
-            healthy,
-            database: side_document(&health.database),
-            bucket: side_document(&health.bucket),
-            identity: identity.as_ref().map(DatabaseDocument::from),
-            owner: owner.clone(),
-            owner_problem: match &owner {
+            healthy: self.are_well(),
+            database: side_document(&self.health.database),
+            bucket: side_document(&self.health.bucket),
+            identity: self.identity.as_ref().map(DatabaseDocument::from),
+            owner: self.owner.clone(),
+            owner_problem: match &self.owner {
                 Owner::Damaged(problem) => Some(problem.clone()),
                 _ => None,
             },
-            tried: json!({ "database": checkup.database, "bucket": checkup.bucket }),
-            shadowing: shadowing.document(),
-            unknown: &unknown,
-            refusal,
-            undecided,
-            proofs: proofs.as_ref().map(Proofs::document),
-            halted,
-            checks: probe
+            tried: json!({ "database": self.checkup.database, "bucket": self.checkup.bucket }),
+            shadowing: self.shadowing.document(),
+            unknown: &self.unknown,
+            refusal: self.refusal.as_deref(),
+            undecided: self.undecided.as_deref(),
+            proofs: self.proofs.as_ref().map(Proofs::document),
+            halted: self.halted(),
+            checks: self
+                .probe
                 .as_ref()
                 .map(|probe| probe.checks.iter().map(check_document).collect()),
-        })?;
+        }
     }
-    Ok(if healthy { Exit::Done } else { Exit::Unhealthy })
 }
 
 /// Races writers on the bucket.

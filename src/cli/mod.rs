@@ -253,7 +253,7 @@ impl Command {
             Self::Apply(command) => apply::run(context, command).await,
             Self::Drift(command) => drift::run(context, command).await,
             Self::Replicate(arguments) => replicate::run(context, &arguments).await,
-            Self::Recover(arguments) => recover::run(context, arguments).await,
+            Self::Recover(arguments) => Box::pin(recover::run(context, arguments)).await,
             Self::Drill(arguments) => drill::run(context, &arguments).await,
             Self::Verify(arguments) => verify::run(context, arguments).await,
             Self::Repair(arguments) => repair::run(context, arguments).await,

@@ -152,7 +152,7 @@ impl Opened {
                 )),
                 // Whether the write is taken is for the database to say.
                 Ok(Err(error)) => {
-                    tracing::warn!(%tenant, %error, "cannot compare it with the bucket")
+                    tracing::warn!(%tenant, %error, "cannot compare it with the bucket");
                 }
                 Err(_) => tracing::warn!(%tenant, "cannot compare it with the bucket in time"),
             }

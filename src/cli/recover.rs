@@ -100,11 +100,11 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         by: arguments.by.name()?,
     };
     if let Some(file) = &arguments.apply {
-        return apply(context, file, request.by).await;
+        return Box::pin(apply(context, file, request.by)).await;
     }
     let whom = arguments.tenant.as_ref().map_or(Whom::All, Whom::One);
     if let Some(file) = &arguments.plan {
-        return plan(context, whom, &request, file).await;
+        return Box::pin(plan(context, whom, &request, file)).await;
     }
     let opened = if request.dry_run {
         context.open_with(Needs::Bucket).await?
@@ -140,7 +140,7 @@ async fn plan(
 ) -> anyhow::Result<Exit> {
     let (opened, ui) = (recovering(context).await?, &context.ui);
     let progress = Progress::default();
-    let work = opened.repository.plan_recovery(whom, request, &progress);
+    let work = Box::pin(opened.repository.plan_recovery(whom, request, &progress));
     let plan = watched(opened, ui, &progress, work).await?;
     write_plan(file, &plan)?;
     if ui.is_text() {
@@ -164,9 +164,11 @@ async fn apply(context: &Context, file: &Path, by: Option<ShortText>) -> anyhow:
     let plan: RecoveryPlan = read_plan(file, RECOVERY_PLAN_SCHEMA)?;
     let opened = context.existing_both().await?;
     let progress = Progress::default();
-    let work = opened
-        .repository
-        .apply_recovery(&plan, by.clone(), &progress);
+    let work = Box::pin(
+        opened
+            .repository
+            .apply_recovery(&plan, by.clone(), &progress),
+    );
     let report = watched(opened, &context.ui, &progress, work).await?;
     let whom = plan.tenant.as_ref().map_or(Whom::All, Whom::One);
     let decides = plan.as_new_version || plan.target != PlannedTarget::Newest;

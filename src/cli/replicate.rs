@@ -60,7 +60,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         begin().await?
     } else {
         match waiting::patiently(context, begin).await? {
-            Some(begun) => begun,
+            Some(both) => both,
             None => return Ok(Exit::Interrupted),
         }
     };

@@ -777,7 +777,7 @@ async fn a_snapshot_in_other_bytes_is_no_other_history() {
     for _ in 0..6 {
         let left = drain(&scene.repository).await.left;
         assert_eq!((left.backing_off, left.stopped), (1, 0));
-        tokio::time::sleep(std::time::Duration::from_secs(300)).await;
+        tokio::time::sleep(std::time::Duration::from_mins(5)).await;
     }
     scene.repair(4).await;
 }

@@ -185,14 +185,14 @@ async fn a_damaged_chain_in_a_snapshot_is_no_other_history() {
             lowered.await.unwrap();
             for _ in 0..6 {
                 drain(&scene.repository).await;
-                tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+                tokio::time::sleep(std::time::Duration::from_mins(10)).await;
             }
         }
         let found = scene.damage().await;
         let is_divergent = |it: &Finding| it.verdict == Verdict::Divergent;
         assert!(!found.iter().any(is_divergent), "{found:#?}");
         scene.mend().await;
-        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        tokio::time::sleep(std::time::Duration::from_mins(10)).await;
         scene.mend().await;
         assert_eq!(scene.damage().await, []);
         let (database, acme) = (&scene.database, &scene.acme);

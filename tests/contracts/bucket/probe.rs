@@ -247,12 +247,11 @@ async fn an_error_ends_one_check_and_not_the_table() {
             assert!(told, "{name} after {key}: {report:?}");
         }
         let failures: Vec<_> = report.failures().map(|check| check.name).collect();
-        match failed {
-            Some(failed) => assert!(failures.contains(&failed), "{key}: {failures:?}"),
-            None => {
-                assert_eq!(failures, [""; 0], "{key}");
-                assert!(report.unanswered.is_some(), "{key}");
-            }
+        if let Some(failed) = failed {
+            assert!(failures.contains(&failed), "{key}: {failures:?}");
+        } else {
+            assert_eq!(failures, [""; 0], "{key}");
+            assert!(report.unanswered.is_some(), "{key}");
         }
     }
 }
