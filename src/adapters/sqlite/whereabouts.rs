@@ -91,6 +91,8 @@ mod tests {
         let (first, second) = (directory.path().join("a"), directory.path().join("b"));
         std::fs::write(&first, "x").unwrap();
         let server = of_file(&first).unwrap();
+        // File systems tell times by the tick of the kernel's clock.
+        std::thread::sleep(std::time::Duration::from_millis(50));
         std::fs::copy(&first, &second).unwrap();
         let copy = of_file(&second).unwrap();
         assert_eq!(beside(Some(server), copy), Whereabouts::Elsewhere);
