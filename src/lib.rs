@@ -6,6 +6,8 @@ pub mod adapters;
 pub mod domain;
 pub mod hybrid;
 pub mod ports;
+#[cfg(test)]
+mod vectors;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -11,8 +11,6 @@ pub mod json;
 mod records;
 pub mod recovery;
 mod time;
-#[cfg(test)]
-mod vectors;
 
 pub use digest::{Digest, InvalidDigest};
 pub use entry::{Entry, EntryMeta, genesis, identity, link};
@@ -25,5 +23,3 @@ pub use records::{
     VersionRef, references, retires,
 };
 pub use time::{InvalidTime, Timestamp};
-#[cfg(test)]
-pub(crate) use vectors::test_vectors;

@@ -143,9 +143,14 @@ fn a_tenant_that_is_not_there_or_not_seen_hides_no_other() {
     session.run("audit list --schedule");
     let beta = ids(&session, "beta").remove(0);
     session.run(&format!("audit show {beta}"));
-    session.say("a row that fails its verification");
+    session.say("a row that fails its verification, and so does the bucket's copy");
     let tampered = "UPDATE entry SET content = x'7b7d' WHERE tenant = 'acme' AND stream = 0";
     tamper(&session, tampered);
+    std::fs::write(
+        session.path(".driftline/snapshots/acme/versions/v000001.json"),
+        "{}",
+    )
+    .unwrap();
     assert_eq!(session.run("audit run --exit-code drifted").code, 3);
     assert_eq!(session.run("audit run --tenant acme").code, 9);
     session.run("audit run -o ndjson");

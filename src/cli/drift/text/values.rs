@@ -314,7 +314,7 @@ mod tests {
         let long = |end: &str| json!(format!("{}{end}", "registry.example/team/".repeat(4)));
         assert_eq!(
             pair(&long("a\u{34f}b"), &long("ab"), 40),
-            [r#"…le/team/a\u{34f}b" → …le/team/ab""#]
+            [r#""…e/team/a\u{34f}b" → "…e/team/ab""#]
         );
         let object = |last: u32| json!({ "a": "x".repeat(90), "b": last });
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Values that are spelt in several ways: what each of them means, as a text that is the same for what means the same.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::domain::content::canonicalize;
-use crate::domain::test_vectors;
+use crate::vectors::{skipped, test_vectors};
 
 /// What there is to say of each difference, and how much it matters; in a fixed order.
 type Found = Vec<Value>;
@@ -319,7 +319,7 @@ fn vectors_drift() {
         let manifest = &vector["input"]["manifest"];
         if !manifest.is_null() && has_doubled_ids(manifest) {
             // Two resources with one id: refused when the manifest is created.
-            println!("{}: skipped, such a manifest is refused", vector["id"]);
+            skipped(&vector["id"], "such a manifest is refused");
             let text = manifest.to_string();
             assert!(Content::parse_manifest(text.as_bytes(), 1 << 20).is_err());
             continue;

@@ -14,3 +14,8 @@ pub(crate) fn test_vectors(suite: &str, own: &str) -> Value {
     };
     serde_json::from_str(&text).unwrap()
 }
+
+/// Names a case, or a part of one, that is passed over, and says why.
+pub(crate) fn skipped(case: &Value, reason: &str) {
+    println!("{case}: skipped, {reason}");
+}
