@@ -154,19 +154,19 @@ impl Operation for Resolve {
         apply(&lost, &acme, 1).await;
         create(&lost, &tenant("other"), "only").await;
         drain(&lost).await;
-        let replica = Arc::new(primary.fork());
+        let replica = Arc::new(primary.backup());
         for tag in THEIRS {
             create(&lost, &acme, tag).await;
         }
         apply(&lost, &acme, 4).await;
         drain(&lost).await;
-        let promoted = world.repository(&replica);
-        promoted.check_ownership().await.unwrap();
+        let restored = world.repository(&replica);
+        restored.check_ownership().await.unwrap();
         for tag in OURS {
-            create(&promoted, &acme, tag).await;
+            create(&restored, &acme, tag).await;
         }
-        apply(&promoted, &acme, 3).await;
-        assert_eq!(drain(&promoted).await.left.stopped, 1);
+        apply(&restored, &acme, 3).await;
+        assert_eq!(drain(&restored).await.left.stopped, 1);
         Site::new(world, replica).await
     }
 
