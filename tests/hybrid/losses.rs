@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use driftline::adapters::memory::MemoryDatabase;
-use driftline::domain::format::{Index, Snapshot, index_key};
+use driftline::domain::format::{Index, Snapshot, index_key, page_key};
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{EntryId, Epoch, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
@@ -263,4 +263,22 @@ async fn an_index_of_a_later_epoch_is_not_made_up_by_who_is_fenced_off() {
     let plan = scene.repository.plan_repair(None).await.unwrap();
     assert_eq!(plan.actions(), 0, "{plan:#?}");
     assert!(plan.left().count() > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_where_the_next_page_belongs_is_moved_away() {
+    let scene = Scene::with(128).await;
+    let key = page_key(&scene.acme, Stream::Manifests, 1);
+    scene.world.memory.insert(&key, "{");
+    let found = scene.damage().await;
+    let told: Vec<_> = found.iter().map(|it| (&it.object, it.repair)).collect();
+    assert_eq!(told, [(&Some(key), Mend::Quarantine)]);
+    scene.mend().await;
+    create_many(&scene.repository, &scene.acme, 2).await;
+    drain(&scene.repository).await;
+    scene
+        .world
+        .assert_settled(&scene.database, &scene.acme)
+        .await;
+    assert_eq!(scene.damage().await, []);
 }

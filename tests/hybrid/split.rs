@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use driftline::adapters::memory::MemoryDatabase;
-use driftline::domain::format::index_key;
+use driftline::domain::format::{Index, index_key};
 use driftline::domain::integrity::{Mend, Verdict};
 use driftline::domain::{Entry, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
@@ -254,4 +254,30 @@ async fn an_entry_lost_below_the_split_stops_no_resolution() {
         (damage[0].seq, damage[0].repair),
         (Some(Seq::new(2)), Mend::Lost)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_in_the_way_of_what_both_histories_share_is_moved_away_first() {
+    let scene = Scene::new().await;
+    let ours = scene.rows(&scene.replica).await;
+    // An index that is being made up anew ends before what is damaged.
+    let index_key = index_key(&scene.acme, Stream::Manifests);
+    let bytes = scene.world.memory.remove(&index_key).unwrap();
+    let mut index = Index::parse(&scene.acme, Stream::Manifests, &bytes).unwrap();
+    index.entries.truncate(1);
+    scene.world.memory.insert(&index_key, index.to_bytes());
+    let bytes = scene.world.memory.remove(&key(2)).unwrap();
+    scene.world.memory.insert(&key(2), bytes.slice(..40));
+    drain(&scene.promoted).await;
+    assert_eq!(scene.split().await, Some(Seq::new(4)));
+    let found = scene.verify().await.findings;
+    let second = (found.iter().filter(|it| it.is_damage())).find(|it| it.seq == Some(Seq::new(2)));
+    assert_eq!(second.map(|it| it.repair), Some(Mend::Quarantine));
+    assert_eq!(scene.mend().await, 1);
+    // Whoever backs off comes back.
+    tokio::time::sleep(tokio::time::Duration::from_secs(60)).await;
+    drain(&scene.promoted).await;
+    scene.try_resolve().await.unwrap();
+    scene.is_one(&[], &ours).await;
+    assert!(!scene.verify().await.has_damage());
 }

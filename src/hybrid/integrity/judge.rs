@@ -128,6 +128,11 @@ impl Judge<'_> {
             let key = page_key(self.tenant, self.stream, *number);
             self.find(None, verdict, Some(key), detail, Mend::RebuildPage);
         }
+        for damage in &stock.in_pages_way {
+            let (verdict, detail) = words(damage);
+            let key = Some(damage.object.clone());
+            self.find(None, verdict, key, detail, Mend::Quarantine);
+        }
     }
 
     /// The first number at which both sides hold a valid entry, and not the same one. Where the database's is lost, the row

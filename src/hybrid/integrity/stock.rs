@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::format::{
-    Damage, Index, IndexEntry, PAGE_SIZE, index_key, page_key, parse_snapshot_key, stream_of,
+    Damage, Index, IndexEntry, PAGE_SIZE, Problem, index_key, page_key, parse_snapshot_key,
+    stream_of,
 };
 use crate::domain::{Epoch, Seq, Stream, TenantId};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
@@ -23,6 +24,8 @@ pub(super) struct Stock {
     pub(super) index_damage: Option<Damage>,
     /// What is wrong with pages.
     pub(super) page_damage: Vec<(u64, Damage)>,
+    /// What lies damaged where pages belong that the index does not count yet.
+    pub(super) in_pages_way: Vec<Damage>,
     /// What the index and the readable pages name.
     pub(super) named: BTreeMap<Seq, IndexEntry>,
     /// Snapshots in the listing.
@@ -57,6 +60,7 @@ impl Stock {
                 for entry in &index.entries {
                     stock.named.insert(entry.meta.seq, entry.clone());
                 }
+                stock.beyond(bucket, &index, &pages).await?;
                 stock.index = Some(index);
             }
             Ok(None) => {}
@@ -68,7 +72,7 @@ impl Stock {
         }
         stock.foreign = pages
             .into_iter()
-            .filter(|key| !is_page(tenant, stream, key))
+            .filter(|key| page_number(tenant, stream, key).is_none())
             .collect();
         Ok(stock)
     }
@@ -122,6 +126,32 @@ impl Stock {
         Ok(())
     }
 
+    /// Pages that are there and not counted. A good one is used when its entries are sealed; of a damaged one no sealing gets
+    /// past.
+    async fn beyond(
+        &mut self,
+        bucket: &Bucket,
+        index: &Index,
+        keys: &[String],
+    ) -> BucketResult<()> {
+        let (tenant, stream) = (&index.tenant, index.stream);
+        let numbers = keys
+            .iter()
+            .filter_map(|key| page_number(tenant, stream, key));
+        for number in numbers.filter(|number| *number > index.sealed_pages) {
+            match bucket.page(tenant, stream, number).await {
+                Ok(_) => {}
+                Err(BucketError::Damage(damage)) if damage.problem == Problem::Missing => {}
+                Err(BucketError::Damage(damage)) => self.in_pages_way.push(damage),
+                Err(error) => return Err(error),
+            }
+            if self.in_pages_way.len() > PAGES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The newest number that the index names; 0 without a readable one.
     pub(super) fn latest(&self) -> Seq {
         self.index.as_ref().map_or(Seq::default(), Index::latest)
@@ -134,11 +164,10 @@ impl Stock {
     }
 }
 
-/// A page of this stream. One that no index names yet may have been sealed by whoever did not get to write the index, or wait
-/// for an index that is being made up again.
-fn is_page(tenant: &TenantId, stream: Stream, key: &str) -> bool {
-    let number = key
-        .rsplit_once("/p")
-        .and_then(|(_, name)| name.strip_suffix(".json")?.parse().ok());
-    number.is_some_and(|number: u64| number > 0 && page_key(tenant, stream, number) == key)
+/// The number of a page of this stream. One that no index names yet may have been sealed by whoever did not get to write the
+/// index, or wait for an index that is being made up again.
+fn page_number(tenant: &TenantId, stream: Stream, key: &str) -> Option<u64> {
+    let (_, name) = key.rsplit_once("/p")?;
+    let number = name.strip_suffix(".json")?.parse().ok()?;
+    (number > 0 && page_key(tenant, stream, number) == key).then_some(number)
 }

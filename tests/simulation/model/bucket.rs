@@ -192,9 +192,15 @@ impl Model {
         let content = &self.entries[&meta.id].content;
         for reference in references(meta.stream, content) {
             let latest = self.named(&meta.tenant, Stream::Manifests).entries.len() as u64;
-            let resolves = rows::chain_at(node, &meta.tenant, Stream::Manifests, reference.version)
-                == Some(reference.chain);
-            if reference.version.get() > latest && resolves {
+            let manifest = rows::row(node, &meta.tenant, Stream::Manifests, reference.version)
+                .filter(|row| row.meta.chain == reference.chain);
+            // One that an index named which was lost comes back later: until then what refers to it is not left out.
+            let is_due = manifest.is_some_and(|row| {
+                let manifests = (meta.tenant.clone(), Stream::Manifests);
+                let was_named = self.once_named.contains(&row.meta.id);
+                !(was_named && self.rotten_indexes.contains(&manifests))
+            });
+            if reference.version.get() > latest && is_due {
                 return broken(format!(
                     "{what} names {}, which refers to version {}, but the index of manifests ends at {latest}",
                     meta.seq, reference.version

@@ -120,6 +120,8 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
         let last = match finding.repair {
             Mend::Reshadow | Mend::RestoreRow => finding.seq,
             Mend::RebuildPage => page_end(&examined, finding),
+            // Damage where a row's object belongs; what is no damage is an orphan, or may be the other history's.
+            Mend::Quarantine if finding.verdict != Verdict::BucketOnly => finding.seq,
             _ => None,
         };
         last.is_some_and(|last| split.is_none_or(|split| last < split))
