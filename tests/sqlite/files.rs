@@ -105,7 +105,7 @@ async fn a_place_where_nothing_can_be_created_is_refused() {
     let error = error(Path::new("/proc/db")).await;
     assert_eq!(error.fault(), Fault::Refused);
     assert!(
-        error.to_string().contains("the file cannot be opened"),
+        error.to_string().contains("it cannot be created"),
         "{error}"
     );
 }

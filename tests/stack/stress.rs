@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use driftline::domain::format::PAGE_SIZE;
 use driftline::domain::{Seq, Stream, TenantId, references};
-use driftline::hybrid::{HybridManifestRepository, Progress, Settings, Sides};
+use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
 use driftline::ports::{
     CreateManifest, Durability, ErrorKind, ManifestProvider as _, RecordApply, RecoverTarget,
     RecoveryRequest,
@@ -182,7 +182,12 @@ async fn wait_until_shadowed(repository: &HybridManifestRepository) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("not everything is shadowed after a minute");
+    let left = repository.status(None, None, 1000).await.unwrap();
+    let left: Vec<_> = left
+        .iter()
+        .filter(|status| status.at_risk.entries > 0)
+        .collect();
+    panic!("not everything is shadowed after a minute: {left:#?}");
 }
 
 /// Nothing is pending, and so nobody will look at an index that went back.
@@ -243,10 +248,8 @@ async fn comes_back(pair: &mut Pair, tenants: &[TenantId], before: &[History]) {
 async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() {
     let mut pair = Pair::new(Kind::Services).await;
     // Leases end in the middle of batches, and some requests take long: the two get into each other's way.
-    let settings = Settings {
-        lease: Duration::from_millis(30),
-        ..settings()
-    };
+    let settings = settings();
+    let ending = pair.ending_leases().await;
     let buckets = [1, 2].map(|seed| {
         let bucket = FaultyStore::new(Arc::clone(&pair.snapshots));
         bucket.randomly(seed, slow());
@@ -296,6 +299,7 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
             assert_index_is_complete(&pair, name).await;
         }
     }
+    ending.abort();
     for repository in [&one, &two] {
         assert!(repository.is_shadowing());
         assert!(repository.shutdown(Duration::from_secs(10)).await.unwrap());

@@ -207,6 +207,21 @@ impl Pair {
         }
     }
 
+    /// Ends every lease again and again, as a server's clock does that jumps ahead, until the task is aborted.
+    pub async fn ending_leases(&self) -> tokio::task::JoinHandle<()> {
+        let Place::Postgres(database) = &self.place else {
+            panic!("only a server has a clock of its own");
+        };
+        let mut connection = database.connect("postgres").await;
+        tokio::spawn(async move {
+            loop {
+                let end = "UPDATE driftline.shadowing SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL";
+                sqlx::query(end).execute(&mut connection).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        })
+    }
+
     /// Changes the content of a row behind driftline's back.
     pub async fn tamper_row(&self, tenant: &TenantId, version: Seq, content: &'static [u8]) {
         match &self.place {

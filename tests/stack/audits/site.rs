@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use driftline::adapters::system::System;
+use driftline::ports::Clock as _;
 use serde_json::{Value, json};
 
 use crate::support::pairs::{Kind, Pair};
@@ -91,7 +93,7 @@ impl Site {
     /// What is live from now on.
     pub fn live(&self, name: &str, limit: u32, topic: &str) {
         let live = json!({
-            "observedAt": "2025-03-01T10:15:00Z",
+            "observedAt": System.now(),
             "resources": {
                 "roles": {"r-1": {"name": "Moderator", "limit": limit}},
                 "channels": {"c-1": {"topic": topic}},
