@@ -275,7 +275,7 @@ async fn damage_in_the_way_of_what_both_histories_share_is_moved_away_first() {
     assert_eq!(second.map(|it| it.repair), Some(Mend::Quarantine));
     assert_eq!(scene.mend().await, 1);
     // Whoever backs off comes back.
-    tokio::time::sleep(tokio::time::Duration::from_secs(60)).await;
+    tokio::time::sleep(tokio::time::Duration::from_mins(1)).await;
     drain(&scene.promoted).await;
     scene.try_resolve().await.unwrap();
     scene.is_one(&[], &ours).await;
