@@ -43,13 +43,21 @@ pub fn pair(from: &Value, to: &Value, columns: usize) -> Vec<String> {
             let both = sides(&from, &to, columns);
             // Excerpts that are the same say nothing: then what differs is shown.
             match both.split_once(" → ") {
-                Some((one, other)) if one == other => {
+                Some((one, other)) if say_nothing(one, other) => {
                     let (from, to) = without_common(&from, &to);
                     vec![sides(&from, &to, columns)]
                 }
                 _ => vec![both],
             }
         }
+    }
+}
+
+/// Whether two excerpts show no difference: they are the same, or were cut before it.
+fn say_nothing(one: &str, other: &str) -> bool {
+    match (one.rsplit_once('…'), other.rsplit_once('…')) {
+        (Some((one, _)), Some((other, _))) => one.starts_with(other) || other.starts_with(one),
+        _ => one == other,
     }
 }
 
@@ -314,12 +322,12 @@ mod tests {
         let long = |end: &str| json!(format!("{}{end}", "registry.example/team/".repeat(4)));
         assert_eq!(
             pair(&long("a\u{34f}b"), &long("ab"), 40),
-            [r#""…e/team/a\u{34f}b" → "…e/team/ab""#]
+            [r#"…e/team/a\u{34f}b" → …e/team/ab""#]
         );
         let object = |last: u32| json!({ "a": "x".repeat(90), "b": last });
         assert_eq!(
             pair(&object(1), &object(2), 40),
-            [r#"…xxx","b":1} → …xxx","b":2}"#]
+            [r#"…xx","b":1} → …xx","b":2}"#]
         );
         assert_eq!(
             pair(
