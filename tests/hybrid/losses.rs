@@ -282,3 +282,29 @@ async fn damage_where_the_next_page_belongs_is_moved_away() {
         .await;
     assert_eq!(scene.damage().await, []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_lost_on_a_damaged_page_keeps_no_other_from_coming_back() {
+    let scene = Scene::with(128).await;
+    create_many(&scene.repository, &scene.acme, 2).await;
+    drain(&scene.repository).await;
+    let page = page_key(&scene.acme, Stream::Manifests, 1);
+    scene.change(&page, "\"version\":100,", "\"versioo\":100,");
+    scene.world.memory.remove("acme/versions/v000128.json");
+    let database = scene.world.database();
+    let repository = scene.world.repository(&database);
+    repository.check_ownership().await.unwrap();
+    let request = RecoveryRequest::default();
+    let recovered = repository.recover_from_s3(&scene.acme, &request).await;
+    let recovered = recovered.unwrap();
+    assert_eq!(recovered.restored, 129);
+    let failed: Vec<_> = recovered.failures.iter().map(|it| &it.object).collect();
+    assert_eq!(failed, ["acme/versions/v000128.json"]);
+    let report = repository.verify(&scene.acme, ReadData::All).await.unwrap();
+    let lost = report.findings.iter().filter(|it| it.is_damage());
+    let lost: Vec<_> = lost.map(|it| (it.seq, it.repair)).collect();
+    assert_eq!(
+        lost,
+        [(None, Mend::RebuildPage), (Some(Seq::new(128)), Mend::Lost)]
+    );
+}

@@ -389,6 +389,19 @@ impl Page {
         Ok(page)
     }
 
+    /// What can still be read of a damaged page, oldest first. Nothing is verified: whoever follows the chain can tell which of
+    /// them are entries.
+    pub fn remains(stream: Stream, bytes: &[u8]) -> Vec<IndexEntry> {
+        // Each entry has a line of its own.
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let entry = |line: &[u8]| {
+            let line = line.strip_suffix(b",").unwrap_or(line);
+            serde_json::from_slice::<EntryDocument>(line).ok()
+        };
+        let found: Vec<_> = lines.filter_map(entry).collect();
+        entries(stream, found)
+    }
+
     /// The entry with this number, if the page holds it.
     pub fn entry(&self, seq: Seq) -> Option<&IndexEntry> {
         let at = seq.get().checked_sub((self.number - 1) * PAGE_SIZE + 1)?;

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::domain::content::Content;
 use crate::domain::format::{
-    Damage, Index, IndexEntry, PAGE_SIZE, Snapshot, index_key, parse_snapshot_key, stream_of,
+    Damage, Index, IndexEntry, PAGE_SIZE, Page, Snapshot, index_key, parse_snapshot_key, stream_of,
 };
-use crate::domain::{Digest, Epoch, Head, Seq, Stream, TenantId, genesis};
+use crate::domain::{Digest, EntryMeta, Epoch, Head, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
 use crate::ports::{Database, ETag};
 
@@ -218,8 +218,7 @@ impl Walk<'_> {
                 }
                 Err(damage) => {
                     self.worked_around.extend(damage);
-                    self.follow(Seq::new(number * PAGE_SIZE), Epoch::default())
-                        .await?;
+                    self.through_damage(number).await?;
                     if (self.entries.len() as u64) < number * PAGE_SIZE {
                         // Later entries cannot be tied to this history without those that are lost here.
                         break;
@@ -233,6 +232,38 @@ impl Walk<'_> {
             index.prev_chain,
             self.chain(),
         )?;
+        Ok(())
+    }
+
+    /// The entries of a damaged page: from their objects, and where one is lost from what the page says of it, if that fits
+    /// the chain. Such an entry cannot be brought back, but what follows it can be.
+    async fn through_damage(&mut self, number: u64) -> BucketResult<()> {
+        let (tenant, stream, end) = (self.tenant, self.stream, number * PAGE_SIZE);
+        self.follow(Seq::new(end), Epoch::default()).await?;
+        if self.entries.len() as u64 == end {
+            return Ok(());
+        }
+        let key = crate::domain::format::page_key(tenant, stream, number);
+        let found = self.bucket.get(&key).await?;
+        let remains = found.map_or_else(Vec::new, |found| Page::remains(stream, &found.bytes));
+        while (self.entries.len() as u64) < end {
+            let (next, chain) = (self.entries.len() as u64 + 1, self.chain());
+            let mut remains = remains.iter().filter(|it| it.meta.tenant == *tenant);
+            let is_next = |meta: &EntryMeta| {
+                meta.seq.get() == next && meta.expected_chain(chain) == meta.chain
+            };
+            let Some(named) = remains.find(|it| is_next(&it.meta)) else {
+                return Ok(());
+            };
+            // It is told when it is read.
+            self.failures.retain(|damage| damage.object != named.key());
+            self.entries.push(Recoverable {
+                named: named.clone(),
+                content: None,
+                legacy: None,
+            });
+            self.follow(Seq::new(end), Epoch::default()).await?;
+        }
         Ok(())
     }
 
