@@ -10,7 +10,7 @@ use driftline::adapters::system::System;
 use driftline::domain::TenantId;
 use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::hybrid::CheckUp;
-use driftline::hybrid::probe::{ProbeLevel, ProbeProgress, ProbeReport};
+use driftline::hybrid::probe::{PROMISES, ProbeLevel, ProbeProgress, ProbeReport};
 use driftline::ports::{
     Clock as _, DatabaseIdentity, Health, Inspection, ManifestProvider as _, Ownership, SideHealth,
     Verdict,
@@ -211,6 +211,9 @@ impl Findings {
         } else {
             CheckUp::default()
         };
+        if let Some(reason) = &checkup.unlisted {
+            unknown.push(format!("which tenants the bucket has: {reason}"));
+        }
         let limit = arguments.at_risk_limit.or(context.config.at_risk_limit);
         let shadowing = Shadowing::of(&found, &checkup, limit, System.now());
         Ok(Self {
@@ -243,12 +246,16 @@ impl Findings {
             && self.shadowing.is_well()
             && self.halted().is_empty()
             && self.proofs.as_ref().is_none_or(Proofs::are_recent)
-            && self.probe.as_ref().is_none_or(ProbeReport::passed)
+            && (self.probe.as_ref())
+                .is_none_or(|probe| probe.passed() && probe.open().next().is_none())
     }
 
     fn writes(&self) -> String {
         match (&self.refusal, self.fresh, &self.owner) {
             (Some(reason), _, _) => format!("refused: {reason}"),
+            (None, true, _) if self.checkup.bucket.is_some() => {
+                "none: the first one has to claim the bucket, which takes none".to_owned()
+            }
             (None, true, _) => "none yet; the first one claims the bucket".to_owned(),
             (None, false, Owner::Former) => {
                 "none before a recovery: `driftline recover --all-tenants`, or by itself with the first write"
@@ -469,10 +476,14 @@ fn show(ui: &Ui, probe: &ProbeReport) -> anyhow::Result<()> {
         probe.checks.iter().map(row).collect(),
     )?;
     let url = &probe.url;
-    let verdict = match probe.failures().count() {
-        0 => format!("{url} keeps what driftline relies on"),
-        1 => format!("{url} breaks a promise that driftline relies on"),
-        failed => format!("{url} breaks {failed} promises that driftline relies on"),
+    let verdict = match (probe.failures().count(), probe.open().count()) {
+        (0, 0) => format!("{url} keeps what driftline relies on"),
+        (0, open) => format!(
+            "whether {url} keeps what driftline relies on is not known: {open} of {} promises could not be tried; once more may tell",
+            PROMISES.len()
+        ),
+        (1, _) => format!("{url} breaks a promise that driftline relies on"),
+        (failed, _) => format!("{url} breaks {failed} promises that driftline relies on"),
     };
     Ok(ui.line(verdict)?)
 }

@@ -1,10 +1,11 @@
 //! Whether what driftline says it does can be done now: it is tried, and taken back.
 //!
 //! One conditional write and its removal below `_driftline/probe/` in the bucket, and one write in the database that is undone.
-//! Then each tenant's indexes are compared with the database's record of them: a dump that is older than its bucket, and an
-//! index that something else overwrote, show here before a batch meets them. Every question has its own time limit, and none
-//! hides the others.
+//! Then each tenant's indexes are compared with the database's record of them, and the tenants that the bucket names with those
+//! that the database knows: a dump that is older than its bucket, and an index that something else overwrote, show here before
+//! a batch meets them. Every question has its own time limit, and none hides the others.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures::stream::{self, StreamExt};
 
 use super::bucket::{Bucket, BucketError};
 use super::settings::{Settings, Sides};
-use crate::domain::format::{Index, index_key};
+use crate::domain::format::{Index, index_key, parse_snapshot_key};
 use crate::domain::{Seq, Stream, TenantId};
 use crate::ports::{
     ETag, Precondition, PutOutcome, SnapshotStore, StoreError, StoreResult, TenantStatus,
@@ -23,7 +24,7 @@ use crate::ports::{
 /// How long one question may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tenants whose indexes are looked at.
+/// Tenants whose indexes are looked at, and tenants that are told to be unknown.
 const TENANTS: usize = 1000;
 
 /// What a check-up found; nothing stands for "well".
@@ -33,16 +34,21 @@ pub struct CheckUp {
     pub bucket: Option<String>,
     /// Why the database takes no writes.
     pub database: Option<String>,
-    /// Tenants whose indexes are not what the database's record says, and what is wrong.
+    /// Tenants of whom the bucket shows something else than the database has on record, and what is wrong.
     pub tenants: Vec<(TenantId, String)>,
     /// Tenants that were not looked at, because there are too many.
     pub unseen: usize,
+    /// Why it could not be found out which tenants the bucket has beside those that the database knows.
+    pub unlisted: Option<String>,
 }
 
 impl CheckUp {
     /// Whether all is well.
     pub fn is_well(&self) -> bool {
-        self.bucket.is_none() && self.database.is_none() && self.tenants.is_empty()
+        self.bucket.is_none()
+            && self.database.is_none()
+            && self.tenants.is_empty()
+            && self.unlisted.is_none()
     }
 }
 
@@ -78,7 +84,53 @@ pub(crate) async fn run(
         .filter_map(|found| async move { found })
         .collect()
         .await;
+    match strangers(sides, known).await {
+        Ok(strangers) => {
+            let told = strangers.into_iter().map(|tenant| {
+                let wrong = format!(
+                    "the bucket has it, and the database knows nothing of it; `driftline recover --tenant {tenant}` brings it back"
+                );
+                (tenant, wrong)
+            });
+            checkup.tenants.extend(told);
+        }
+        Err(reason) => checkup.unlisted = Some(reason),
+    }
     checkup
+}
+
+/// Tenants of whom the bucket has something and the database nothing, as many as are told.
+async fn strangers(sides: &Sides, known: &[TenantStatus]) -> Result<BTreeSet<TenantId>, String> {
+    let store = sides.snapshots.as_ref();
+    let known: BTreeSet<_> = known.iter().map(|status| &status.state.tenant).collect();
+    let (mut strangers, mut from) = (BTreeSet::new(), None);
+    loop {
+        let part = answer(store.folders(from.as_deref())).await?;
+        let tenants = part.names.iter().filter_map(|name| name.parse().ok());
+        for tenant in tenants.filter(|tenant| !known.contains(tenant)) {
+            // Somebody may have begun it meanwhile; a neighbour's folder is nobody's.
+            if answer(sides.database.tenant(&tenant)).await?.is_none()
+                && holds_entries(store, &tenant).await?
+            {
+                strangers.insert(tenant);
+            }
+            if strangers.len() >= TENANTS {
+                return Ok(strangers);
+            }
+        }
+        from = part.next;
+        if from.is_none() {
+            return Ok(strangers);
+        }
+    }
+}
+
+/// Whether a tenant's folder has an index or a snapshot.
+async fn holds_entries(store: &dyn SnapshotStore, tenant: &TenantId) -> Result<bool, String> {
+    let part = answer(store.list(&format!("{tenant}/"), None, 1000)).await?;
+    let indexes = Stream::ALL.map(|stream| index_key(tenant, stream));
+    let mut keys = part.objects.iter().map(|object| object.key.as_str());
+    Ok(keys.any(|key| parse_snapshot_key(key).is_some() || indexes.iter().any(|it| it == key)))
 }
 
 /// The answer to one question, in words if it is an error.
@@ -142,10 +194,7 @@ async fn compare(
         return Ok(None);
     }
     for stream in Stream::ALL {
-        let (head, watermark) = (state.heads[stream], status.watermarks[stream]);
-        if head.seq == Seq::default() {
-            continue;
-        }
+        let watermark = status.watermarks[stream];
         let key = index_key(&state.tenant, stream);
         let index = match bucket.index(&state.tenant, stream).await {
             Ok(Some((index, _))) => index,

@@ -67,8 +67,6 @@ pub struct ProbeReport {
     pub backend: BackendInfo,
     /// Each condition, in the order in which it was looked at.
     pub checks: Vec<Inspection>,
-    /// Why a promise could not be tried: the store did not answer. A later probe may tell.
-    pub unanswered: Option<String>,
 }
 
 impl ProbeReport {
@@ -82,6 +80,13 @@ impl ProbeReport {
         self.checks
             .iter()
             .filter(|check| check.verdict == Verdict::Fail)
+    }
+
+    /// The promises of which nobody knows whether they are kept: the store did not answer. A later probe may tell.
+    pub fn open(&self) -> impl Iterator<Item = &Inspection> {
+        self.checks
+            .iter()
+            .filter(|check| check.verdict == Verdict::Unknown && PROMISES.contains(&check.name))
     }
 }
 
@@ -110,7 +115,6 @@ pub async fn probe(
         touched: BTreeSet::new(),
         written: std::sync::Mutex::default(),
         checks: Vec::new(),
-        unanswered: None,
         until: Instant::now() + LONGEST,
         progress,
     };
@@ -134,7 +138,6 @@ pub async fn probe(
         url: store.url(),
         backend,
         checks: probe.checks,
-        unanswered: probe.unanswered,
     })
 }
 

@@ -235,6 +235,50 @@ fn an_index_that_is_overwritten_or_ahead_is_no_health() {
     );
 }
 
+/// An older state comes back in the very same file.
+fn older(session: &Session, before: &[u8]) {
+    for log in ["driftline.db-wal", "driftline.db-shm"] {
+        drop(fs::remove_file(session.path(".driftline").join(log)));
+    }
+    fs::write(session.path(".driftline/driftline.db"), before).unwrap();
+}
+
+/// A database that is older than a tenant, and one that is older than a tenant's first apply.
+#[test]
+fn what_only_the_bucket_has_is_no_health() {
+    let mut session = shadowed();
+    let database = session.path(".driftline/driftline.db");
+    let before = fs::read(&database).unwrap();
+    session.must("manifest create --tenant gamma --file m.json --wait-shadowed");
+    older(&session, &before);
+    let doctor = session.run("doctor");
+    assert_eq!(doctor.code, 10);
+    assert!(
+        doctor
+            .text()
+            .contains("gamma: the bucket has it, and the database knows nothing of it"),
+        "{}",
+        doctor.text()
+    );
+    session.must("recover --tenant gamma");
+    session.must("recover --all-tenants");
+    assert_eq!(session.run("doctor").code, 0);
+
+    let before = fs::read(&database).unwrap();
+    session.write("r.json", "{}");
+    session.must("apply record --tenant acme --version 1 --file r.json --wait-shadowed");
+    older(&session, &before);
+    let doctor = session.run("doctor");
+    assert_eq!(doctor.code, 10);
+    assert!(
+        doctor
+            .text()
+            .contains("acme/applies/index.json: the database is behind its bucket"),
+        "{}",
+        doctor.text()
+    );
+}
+
 #[test]
 fn what_is_at_risk_for_long_and_never_proven_is_no_health() {
     let mut session = Session::new();

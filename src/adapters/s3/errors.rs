@@ -116,7 +116,7 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the store answered {}", self.status)?;
         for text in [&self.code, &self.message].into_iter().flatten() {
-            write!(f, " {text}")?;
+            write!(f, " {}", text.trim_end_matches('.'))?;
         }
         Ok(())
     }

@@ -30,7 +30,6 @@ pub(super) struct Probe<'a> {
     pub(super) touched: BTreeSet<String>,
     pub(super) written: Mutex<BTreeSet<String>>,
     pub(super) checks: Vec<Inspection>,
-    pub(super) unanswered: Option<String>,
     pub(super) until: Instant,
     pub(super) progress: &'a ProbeProgress,
 }
@@ -265,6 +264,8 @@ impl Probe<'_> {
         sorted.sort_unstable();
         if whole.error.is_none() {
             let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            // A listing of nothing keeps no promise.
+            whole.unknown += usize::from(written.is_empty());
             let once = sorted.is_sorted_by(|left, right| left < right);
             let ours = sorted.iter().all(|key| self.touched.contains(key));
             whole.is(once && ours && written.iter().all(|key| sorted.binary_search(key).is_ok()));
@@ -379,9 +380,7 @@ impl Probe<'_> {
                 format!("{expected}: the store refuses it: {}", error.report())
             }
             (_, Some(error), _) => {
-                let reason = format!("could not be found out: {expected}: {}", error.report());
-                self.unanswered.get_or_insert_with(|| reason.clone());
-                reason
+                format!("could not be found out: {expected}: {}", error.report())
             }
             _ => format!("could not be found out: {expected}"),
         };

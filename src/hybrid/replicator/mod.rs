@@ -148,10 +148,10 @@ impl Replicator {
             )
             .hint(Hint::ChangeStore));
         }
-        if let Some(reason) = report.unanswered {
+        if let Some(open) = report.open().next() {
             return Err(Error::new(
                 ErrorKind::Unavailable(Side::Bucket),
-                format!("try the store's conditional writes: {reason}"),
+                format!("try the store's conditional writes: {}", open.detail),
             ));
         }
         // Before the record: whoever dies in between writes them again, where after it nobody would.
