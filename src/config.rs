@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use driftline::domain::json;
 use driftline::hybrid::{OnClone, OnFailover, Settings};
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
@@ -258,17 +259,28 @@ fn read(file: Option<&Path>) -> Result<(File, Option<String>), Failure> {
                     "there is no key `{key}`; there are {}",
                     known.join(", ")
                 )),
-                Kind::InvalidType(found, expected) => failed(&format_args!(
-                    "`{key}` is {}, but {expected} is expected",
-                    word(found)
+                Kind::InvalidType(found, wanted) => failed(&format_args!(
+                    "`{key}` is {}, but {} is expected",
+                    word(found),
+                    json::expected(wanted)
                 )),
                 Kind::UnknownVariant(_, known) => {
                     failed(&format_args!("`{key}` must be one of {}", known.join(", ")))
                 }
-                Kind::InvalidValue(_, expected) => failed(&format_args!(
-                    "the value of `{key}` will not do: {expected} is expected"
+                Kind::InvalidValue(_, wanted) => failed(&format_args!(
+                    "the value of `{key}` will not do: {} is expected",
+                    json::expected(wanted)
                 )),
-                Kind::Message(message) => failed(&first_line(message)),
+                Kind::MissingField(name) => failed(&format_args!(
+                    "{}`{name}` is missing",
+                    if key.is_empty() {
+                        String::new()
+                    } else {
+                        format!("`{key}`: ")
+                    }
+                )),
+                Kind::DuplicateField(name) => failed(&format_args!("`{name}` is there twice")),
+                Kind::Message(message) => failed(&json::plain(first_line(message))),
                 _ => failed(&"it is not valid"),
             }
         })?;

@@ -180,6 +180,7 @@ pub(crate) fn stored(tenant: &TenantId, report: &NewReport) -> StoredReport {
             has_drift: report.has_drift,
             differences: report.differences,
             unknown: report.unknown,
+            timeliness: report.timeliness,
         },
         body: report.body.clone(),
     }

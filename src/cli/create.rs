@@ -118,7 +118,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         })?;
     }
     for warning in &lost {
-        ui.warn(super::drift::plain(&warning.message));
+        warning.show(ui);
     }
     if !new {
         ui.note("nothing new: the content is there already, or the idempotency key was used for it before");
@@ -144,15 +144,22 @@ struct CreatedDocument<'a> {
 
 /// Something about a version that was taken, and may not be what was meant.
 #[derive(Serialize)]
-struct Warning {
+pub struct Warning {
     code: &'static str,
     pointer: String,
     message: String,
 }
 
+impl Warning {
+    /// Tells a person.
+    pub fn show(&self, ui: &Ui) {
+        ui.warn(super::drift::plain(&self.message));
+    }
+}
+
 /// What looks like resources, was a collection before, and is a setting now. The version is committed: no answer warns of
 /// nothing.
-async fn lost_collections(opened: &Opened, manifest: &Manifest) -> Vec<Warning> {
+pub async fn lost_collections(opened: &Opened, manifest: &Manifest) -> Vec<Warning> {
     let entry = &manifest.entry;
     let (tenant, version) = (&entry.meta.tenant, entry.meta.seq);
     let asked = opened

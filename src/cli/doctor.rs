@@ -12,8 +12,8 @@ use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::hybrid::CheckUp;
 use driftline::hybrid::probe::{PROMISES, ProbeLevel, ProbeProgress, ProbeReport};
 use driftline::ports::{
-    Clock as _, DatabaseIdentity, Health, Inspection, ManifestProvider as _, Ownership, SideHealth,
-    Verdict,
+    Clock as _, DatabaseIdentity, Error, Fault, Health, Inspection, ManifestProvider as _,
+    Ownership, SideHealth, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -129,7 +129,11 @@ async fn told<T>(
 ) -> Option<T> {
     let reason = match tokio::time::timeout(PATIENCE, question).await {
         Ok(Ok(answer)) => return Some(answer),
-        Ok(Err(error)) => format!("{error:#}"),
+        Ok(Err(error)) => match error.downcast_ref::<Error>() {
+            // Its message has what is behind it already.
+            Some(error) => error.to_string(),
+            None => format!("{error:#}"),
+        },
         Err(_) => format!("no answer within {} seconds", PATIENCE.as_secs()),
     };
     unknown.push(format!("{what}: {reason}"));
@@ -172,22 +176,43 @@ impl Findings {
     async fn gather(context: &Context, arguments: &Arguments) -> anyhow::Result<Self> {
         let opened = context.existing_both().await?;
         let health = opened.repository.health_check().await;
+        let mut unknown = Vec::new();
+        // A side that does not answer is told as such.
         let identity = if health.database.reachable {
-            opened.sides.database.identity().await.ok()
+            let asked = async {
+                Ok(opened
+                    .sides
+                    .database
+                    .identity()
+                    .await
+                    .map_err(Error::from)?)
+            };
+            told(&mut unknown, "whose the database is", asked).await
         } else {
             None
         };
         let owner = if health.bucket.reachable {
-            owner(opened, identity.as_ref()).await
+            let asked = owner(opened, identity.as_ref());
+            let owner = told(&mut unknown, "whose the bucket is", asked).await;
+            owner.unwrap_or(Owner::Unknown)
         } else {
             Owner::Unknown
         };
         let fresh = owner == Owner::Nobody
             && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
         let refusal = health.refusal.clone().filter(|_| !fresh);
-        // A side that does not answer is told as such.
-        let undecided = opened.repository.undecided().await.unwrap_or_default();
-        let mut unknown = Vec::new();
+        let mut undecided = None;
+        if identity.is_some() && health.bucket.reachable {
+            let asked = async {
+                match opened.repository.undecided().await {
+                    // A damaged bucket.json is told as such.
+                    Err(_) if matches!(owner, Owner::Damaged(_)) => Ok(None),
+                    asked => Ok(asked?),
+                }
+            };
+            let what = "whether shadowing waits for a decision";
+            undecided = told(&mut unknown, what, asked).await.flatten();
+        }
         let mut probe = None;
         if arguments.race && health.bucket.reachable {
             match race(opened, &context.ui, arguments).await {
@@ -372,18 +397,17 @@ async fn race(opened: &Opened, ui: &Ui, arguments: &Arguments) -> anyhow::Result
     Ok(report)
 }
 
-async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
-    match (
-        opened
-            .sides
-            .snapshots
-            .get(BUCKET_KEY, most_bytes(BUCKET_KEY))
-            .await,
-        identity,
-    ) {
-        (Ok(None), Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
-        (Ok(None), _) => Owner::Nobody,
-        (Ok(Some(object)), Some(identity)) => match BucketIdentity::parse_exactly(&object.bytes) {
+async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> anyhow::Result<Owner> {
+    let bound = most_bytes(BUCKET_KEY);
+    let found = match opened.sides.snapshots.get(BUCKET_KEY, bound).await {
+        Ok(found) => found,
+        Err(error) if error.fault() == Fault::Corrupt => return Ok(Owner::Damaged(error.report())),
+        Err(error) => return Err(Error::from(error).into()),
+    };
+    Ok(match (found, identity) {
+        (None, Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
+        (None, _) => Owner::Nobody,
+        (Some(object), Some(identity)) => match BucketIdentity::parse_exactly(&object.bytes) {
             Ok(found) if found.database_id == identity.id => Owner::This,
             Ok(found)
                 if found.database_id.id == identity.id.id
@@ -394,9 +418,8 @@ async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> Owner {
             Ok(_) => Owner::Another,
             Err(damage) => Owner::Damaged(damage.to_string()),
         },
-        (Err(error), _) => Owner::Damaged(error.report()),
-        (Ok(Some(_)), None) => Owner::Unknown,
-    }
+        (Some(_), None) => Owner::Unknown,
+    })
 }
 
 fn describe(owner: &Owner) -> Cow<'static, str> {

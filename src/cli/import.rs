@@ -10,14 +10,14 @@ mod lines;
 use driftline::adapters::system::System;
 use driftline::domain::content::ContentError;
 use driftline::domain::{Digest, Seq, Stream, TenantId};
-use driftline::ports::{CreateManifest, Entropy as _, Expectation};
+use driftline::ports::{CreateManifest, Entropy as _, Expectation, Manifest};
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 
 use self::existing::Existing;
 use self::lines::Line;
 use super::args::{Tenant, WaitShadowed};
-use super::create::{self, report_shadowing};
+use super::create::{self, Warning, report_shadowing};
 use super::input::Input;
 use super::open::Opened;
 use super::{Context, Exit, Failure, shadowing, ui};
@@ -62,6 +62,8 @@ struct Document<'a> {
     head: Seq,
     watermark: Seq,
     shadowed: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [Warning],
 }
 
 /// An import under way.
@@ -73,6 +75,8 @@ struct Import<'a> {
     lines: Receiver<anyhow::Result<Line>>,
     counts: Counts,
     head: Seq,
+    /// The newest version that was made.
+    newest: Option<Manifest>,
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
@@ -103,10 +107,16 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         lines,
         counts: Counts::default(),
         head,
+        newest: None,
     };
     let outcome = import.all(arguments.append, &bar).await;
     bar.finish_and_clear();
-    let Import { counts, head, .. } = import;
+    let Import {
+        counts,
+        head,
+        newest,
+        ..
+    } = import;
     if let Err(error) = outcome {
         if counts.created > 0 {
             let created = ui::count(counts.created, "version");
@@ -116,6 +126,10 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         }
         return Err(error);
     }
+    let lost = match &newest {
+        Some(newest) => create::lost_collections(opened, newest).await,
+        None => Vec::new(),
+    };
     let longest = arguments.wait.longest(expected);
     let shadowed = shadowing::wait(opened, tenant, Stream::Manifests, head, longest, signals).await;
     if ui.is_text() {
@@ -139,7 +153,11 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             head,
             watermark,
             shadowed,
+            warnings: &lost,
         })?;
+    }
+    for warning in &lost {
+        warning.show(ui);
     }
     if head > Seq::default() {
         report_shadowing(
@@ -234,6 +252,9 @@ impl Import<'_> {
                 .blame(&format!(", the content of line {number}"), error)
         })?;
         self.head = created.manifest.version();
+        if created.new {
+            self.newest = Some(created.manifest);
+        }
         Ok(created.new)
     }
 

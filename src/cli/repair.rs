@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use driftline::domain::TenantId;
+use driftline::domain::{TenantId, json as said};
 use driftline::hybrid::integrity::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -236,7 +236,10 @@ fn private(file: &Path, text: &[u8]) -> std::io::Result<()> {
 }
 
 /// Reads a plan of this schema.
-pub fn read_plan<T: serde::de::DeserializeOwned>(file: &Path, schema: &str) -> anyhow::Result<T> {
+pub fn read_plan<T>(file: &Path, schema: &str) -> anyhow::Result<T>
+where
+    T: serde::de::DeserializeOwned + serde::Serialize,
+{
     #[derive(serde::Deserialize)]
     struct Tag {
         schema: String,
@@ -246,9 +249,22 @@ pub fn read_plan<T: serde::de::DeserializeOwned>(file: &Path, schema: &str) -> a
         Failure::misuse(format!("read the plan {}: {what}", file.display()))
             .hint("make a new one with --plan FILE")
     };
-    let tag: Tag = serde_json::from_slice(&text).map_err(|error| misuse(error.to_string()))?;
+    let misread = |error: serde_json::Error| misuse(said::advise(&text, &error));
+    let tag: Tag = serde_json::from_slice(&text).map_err(misread)?;
     if tag.schema != schema {
         return Err(misuse(format!("`{}` is no {schema}", tag.schema)).into());
     }
-    Ok(serde_json::from_slice(&text).map_err(|error| misuse(error.to_string()))?)
+    let plan: T = serde_json::from_slice(&text).map_err(misread)?;
+    // What this build would not write it does not understand, and somebody may have meant something by it.
+    let written = serde_json::from_slice(&text).map_err(misread)?;
+    if let Some((pointer, meant)) = said::unread(&written, &serde_json::to_value(&plan)?) {
+        let meant = meant.map_or_else(String::new, |meant| {
+            format!("; `{meant}` is meant, perhaps")
+        });
+        return Err(misuse(format!(
+            "{pointer} is not a member that is known here{meant}"
+        ))
+        .into());
+    }
+    Ok(plan)
 }

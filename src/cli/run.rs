@@ -95,8 +95,13 @@ fn misused(error: &clap::Error, asked: Format) -> Exit {
     match error.kind() {
         ClapError::DisplayHelp | ClapError::DisplayVersion => {
             // A reader that went away wants no more help.
-            let _ = error.print();
-            Exit::Done
+            match ui::answered(error.print()) {
+                Ok(_) => Exit::Done,
+                Err(error) => {
+                    Report::of(&error.into()).print(asked);
+                    Exit::Error
+                }
+            }
         }
         _ if !asked.is_json() => {
             // What was typed may be a tenant's: it is shown like everything else.

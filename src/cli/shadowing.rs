@@ -73,14 +73,21 @@ fn decision(status: &TenantStatus) -> Option<String> {
 
 /// Says that a committed entry is not in the bucket yet, and why if that is known.
 pub async fn warn_pending(opened: &Opened, ui: &Ui, tenant: &TenantId, what: &str) {
-    let status = opened.repository.status(Some(tenant), None, 1).await;
-    let found = status.ok().and_then(|found| found.into_iter().next());
-    let reason = found.as_ref().and_then(why);
     if opened.is_undecided() {
         return ui.warn(format_args!(
             "{what} is committed, but not in the bucket, and does not get there before that is decided"
         ));
     }
+    let status = match opened.repository.status(Some(tenant), None, 1).await {
+        Ok(found) => found,
+        Err(error) => {
+            return ui.warn(format_args!(
+                "{what} is committed, but it is not known whether it is in the bucket, or what keeps it: {error}"
+            ));
+        }
+    };
+    let found = status.into_iter().next();
+    let reason = found.as_ref().and_then(why);
     if let Some(decision) = found.as_ref().and_then(decision) {
         let reason = reason
             .map(|reason| format!(": {reason}"))

@@ -210,13 +210,22 @@ impl Ui {
 
     /// A reader that went away (`| head`) is no failure.
     fn written(&self, outcome: io::Result<()>) -> io::Result<()> {
-        match outcome {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.closed.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-            other => other,
+        if !answered(outcome)? {
+            self.closed.store(true, Ordering::Relaxed);
         }
+        Ok(())
+    }
+}
+
+/// Whether an answer reached its reader: one that went away (`| head`) is no failure, a full disk is.
+pub fn answered(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("write the answer: {error}"),
+        )),
     }
 }
 

@@ -1,6 +1,19 @@
 //! What people are told of JSON that cannot be read: in words of their own, not of the program's.
 
+mod names;
+mod place;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
+
+use serde_json::Value;
+use serde_json::error::Category;
+
+pub use self::names::{similar, unread};
+
+/// How much of a text is shown.
+const SHOWN: usize = 80;
 
 /// What bytes are that were meant to be JSON in UTF-8, where their beginning tells.
 pub fn foreign(raw: &[u8]) -> Option<&'static str> {
@@ -51,9 +64,88 @@ pub fn foreign(raw: &[u8]) -> Option<&'static str> {
     None
 }
 
+/// What bytes are, as a sentence, when their beginning tells that they are no JSON: something else, or nothing.
+pub fn unlike(raw: &[u8]) -> Option<String> {
+    if raw.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    if raw.iter().all(|byte| *byte == 0) {
+        return Some(format!("it is {} zero bytes", raw.len()));
+    }
+    foreign(raw).map(|what| format!("it is {what}"))
+}
+
+/// What is wrong with bytes from which `error` came: what they are, or else what is wrong where. No advice: it is for what
+/// machines wrote.
+pub fn explain(raw: &[u8], error: &serde_json::Error) -> String {
+    if let Some(what) = unlike(raw) {
+        return what;
+    }
+    if let Err(error) = std::str::from_utf8(raw) {
+        return format!("it is not UTF-8 at byte {}", error.valid_up_to() + 1);
+    }
+    let message = error.to_string();
+    let message = message
+        .rfind(" at line ")
+        .map_or(&*message, |at| &message[..at]);
+    let pointer = place::pointer(raw, error.line(), error.column());
+    match error.classify() {
+        Category::Data => {
+            let said = member_meant(message).unwrap_or_else(|| plain(message));
+            if pointer.is_empty() || said.starts_with('/') {
+                said
+            } else {
+                format!("{pointer}: {said}")
+            }
+        }
+        Category::Io => message.to_owned(),
+        Category::Syntax | Category::Eof => {
+            let column = error.column();
+            let within = if pointer.is_empty() {
+                String::new()
+            } else {
+                format!(" at {pointer}")
+            };
+            let line = if raw.contains(&b'\n') {
+                format!("line {}, ", error.line())
+            } else {
+                String::new()
+            };
+            format!(
+                "it is not valid JSON{within} ({line}column {column}): {}",
+                syntax(message)
+            )
+        }
+    }
+}
+
+/// The same of what a person wrote or fetched: with what to do, and with the name that was meant, perhaps.
+pub fn advise(raw: &[u8], error: &serde_json::Error) -> String {
+    if let Some(objection) = objection(raw) {
+        return objection;
+    }
+    let said = explain(raw, error);
+    let meant = || {
+        let message = error.to_string();
+        let missing = between(&message, "missing field `")?;
+        let pointer = place::pointer(raw, error.line(), error.column());
+        let written: Value = serde_json::from_slice(raw).ok()?;
+        let members = written.pointer(&pointer)?.as_object()?;
+        let names = members.keys().map(String::as_str);
+        Some(short(similar(missing, names)?).into_owned())
+    };
+    match meant() {
+        Some(name) => format!("{said}, and `{name}` is there"),
+        None => said,
+    }
+}
+
 /// What is said against bytes that were meant to be JSON, with what to do; `None` when nothing tells that they are something
 /// else.
 pub fn objection(raw: &[u8]) -> Option<String> {
+    if raw.is_empty() || raw.iter().all(|byte| *byte == 0) {
+        return unlike(raw).map(|what| format!("{what}: JSON is expected"));
+    }
     let what = foreign(raw)?;
     let advice = match what {
         "HTML, not JSON" => "this is a page for people, of a login or an error perhaps",
@@ -76,7 +168,7 @@ pub fn plain(message: &str) -> String {
         let Some((before, rest)) = message.split_once(start) else {
             continue;
         };
-        let Some((found, wanted)) = rest.split_once(", expected ") else {
+        let Some((found, wanted)) = rest.rsplit_once(", expected ") else {
             continue;
         };
         let (wanted, place) = match wanted.find(" at line ") {
@@ -92,11 +184,13 @@ pub fn plain(message: &str) -> String {
     if let Some((before, rest)) = message.split_once("missing field `")
         && let Some((name, after)) = rest.split_once('`')
     {
+        let name = short(name);
         return format!("{before}`{name}` is missing{after}");
     }
     if let Some((before, rest)) = message.split_once("duplicate field `")
         && let Some((name, after)) = rest.split_once('`')
     {
+        let name = short(name);
         return format!("{before}`{name}` is there twice{after}");
     }
     for (start, what) in [
@@ -119,14 +213,94 @@ pub fn plain(message: &str) -> String {
             } else {
                 format!("; known are {known}")
             };
+            let name = short(name);
             return format!("{before}`{name}` is not {what} that is known here{known}{place}");
+        }
+    }
+    if message.contains("data did not match any variant of untagged enum") {
+        return "it has none of the forms that are known here".to_owned();
+    }
+    // What reads on for itself puts a pointer before what the parser says of the text.
+    for parsers in [
+        "EOF while parsing a list",
+        "EOF while parsing an object",
+        "EOF while parsing a string",
+        "EOF while parsing a value",
+        "expected value",
+        "expected ident",
+    ] {
+        if let Some((before, after)) = message.split_once(parsers)
+            && (before.is_empty() || before.ends_with(": "))
+        {
+            return format!("{before}{}{after}", syntax(parsers));
         }
     }
     message.to_owned()
 }
 
+/// What a parser says of text that is no JSON.
+fn syntax(message: &str) -> Cow<'_, str> {
+    Cow::Borrowed(match message {
+        "EOF while parsing a list" => "it ends in the middle of an array",
+        "EOF while parsing an object" => "it ends in the middle of an object",
+        "EOF while parsing a string" => "it ends in the middle of a text",
+        "EOF while parsing a value" => "it ends where a value is expected",
+        "expected value" | "expected ident" => "a value is expected",
+        "key must be a string" => "a member's name in double quotes is expected",
+        "trailing characters" => "something follows the value",
+        "trailing comma" => "nothing follows the comma",
+        "invalid escape" => "an escape in a text is not valid",
+        "invalid number" => "a number is not valid",
+        "number out of range" => "a number is too large",
+        "invalid unicode code point" => "an escape in a text is no character",
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
+            "an escape in a text is half of a surrogate pair"
+        }
+        "recursion limit exceeded" => "it is nested too deep",
+        _ if message.starts_with("control character") => {
+            "a control character in a text is not escaped"
+        }
+        _ => match message.strip_prefix("expected ") {
+            Some(wanted) => return Cow::Owned(format!("{wanted} is expected")),
+            None => message,
+        },
+    })
+}
+
+/// A member that is not known, with the one that was meant, if one is like it.
+fn member_meant(message: &str) -> Option<String> {
+    let name = between(message, "unknown field `")?;
+    let (_, known) = message.rsplit_once("`, expected ")?;
+    let known = known.split('`').skip(1).step_by(2);
+    let meant = similar(name, known)?;
+    let name = short(name);
+    Some(format!(
+        "`{name}` is not a member that is known here; `{meant}` is meant, perhaps"
+    ))
+}
+
+fn between<'a>(message: &'a str, start: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(start)?;
+    rest.split_once('`').map(|(name, _)| name)
+}
+
+/// A text of somebody else, shortened.
+fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 fn there(found: &str) -> Cow<'_, str> {
     let (kind, rest) = found.split_once(' ').unwrap_or((found, ""));
+    if rest.ends_with("variant") {
+        return Cow::Borrowed(if kind == "unit" {
+            "a word alone"
+        } else {
+            "an object"
+        });
+    }
     Cow::Borrowed(match kind {
         "map" => "an object",
         "sequence" => "an array",
@@ -134,19 +308,20 @@ fn there(found: &str) -> Cow<'_, str> {
         "boolean" | "integer" | "floating" => {
             return Cow::Owned(rest.trim_start_matches("point ").replace('`', ""));
         }
-        "string" => return Cow::Owned(format!("the text {rest}")),
+        "string" | "character" => return Cow::Owned(format!("the text {}", short(rest))),
+        "byte" | "bytes" => "bytes",
         _ => found,
     })
 }
 
-fn expected(wanted: &str) -> &str {
+/// What a parser expects, in words that name no types of the program.
+pub fn expected(wanted: &str) -> &str {
     match wanted {
         "a map" | "map" => "an object",
         "a sequence" | "sequence" => "an array",
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i64" | "i128"
         | "isize" => "a whole number that is not too large",
         "f32" | "f64" => "a number",
-        "a boolean" => "true or false",
         "a borrowed string" | "str" | "string" => "a string",
         "unit" => "null",
         _ if [
@@ -166,145 +341,13 @@ fn expected(wanted: &str) -> &str {
         {
             "an array"
         }
-        _ if ["enum", "variant", "string or map"]
+        "newtype variant" | "struct variant" | "tuple variant" => "an object",
+        _ if ["enum", "variant", "unit variant", "string or map"]
             .iter()
             .any(|start| wanted.starts_with(start)) =>
         {
             "a word that is known here"
         }
         _ => wanted,
-    }
-}
-
-/// The name among those known that was meant, perhaps.
-pub fn similar<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted = letters(name);
-    let known: Vec<&str> = known.into_iter().collect();
-    let same = known.iter().find(|other| letters(other) == wanted);
-    let near = || {
-        let near = |other: &&&str| distance(&letters(other), &wanted) <= 2.min(wanted.len() / 3);
-        known.iter().find(near)
-    };
-    same.or_else(near).copied()
-}
-
-/// Without what people write in different ways.
-fn letters(name: &str) -> String {
-    let letters = name.chars().filter(|char| char.is_alphanumeric());
-    letters.flat_map(char::to_lowercase).collect()
-}
-
-/// How many letters differ (Levenshtein), 3 at most.
-fn distance(one: &str, other: &str) -> usize {
-    const MOST: usize = 3;
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    if one.len().abs_diff(other.len()) >= MOST || one.len() > 64 {
-        return MOST;
-    }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, left) in one.iter().enumerate() {
-        let mut before = i;
-        row[0] = i + 1;
-        for (j, right) in other.iter().enumerate() {
-            let here = before + usize::from(left != right);
-            before = row[j + 1];
-            row[j + 1] = here.min(row[j] + 1).min(before + 1);
-        }
-    }
-    row.last().copied().unwrap_or(MOST).min(MOST)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[test]
-    fn what_is_no_json_is_named() {
-        let utf16 = |text: &str, le: bool| -> Vec<u8> {
-            let units = text.encode_utf16();
-            units
-                .flat_map(|unit| {
-                    if le {
-                        unit.to_le_bytes()
-                    } else {
-                        unit.to_be_bytes()
-                    }
-                })
-                .collect()
-        };
-        for (raw, what) in [
-            (b"\xEF\xBB\xBF{}".to_vec(), "begun with a byte order mark"),
-            (b"\xEF\xBB\xBF<html>".to_vec(), "HTML, not JSON"),
-            (utf16("\u{feff}{\"a\":1}", true), "UTF-16, not UTF-8"),
-            (utf16("\u{feff}{\"a\":1}", false), "UTF-16, not UTF-8"),
-            (utf16("{}", true), "UTF-16, not UTF-8"),
-            (utf16("[ ]", false), "UTF-16, not UTF-8"),
-            (b"{\0\0\0}\0\0\0".to_vec(), "UTF-32, not UTF-8"),
-            (b"\n <!DOCTYPE html><p>".to_vec(), "HTML, not JSON"),
-            (b"<HTML lang=en>".to_vec(), "HTML, not JSON"),
-            (b"<!-- proxy --><html>".to_vec(), "HTML, not JSON"),
-            (b"<?xml version='1.0'?><Error/>".to_vec(), "XML, not JSON"),
-            (b"\x1F\x8B\x08".to_vec(), "compressed with gzip"),
-        ] {
-            assert_eq!(foreign(&raw), Some(what), "{raw:?}");
-            assert!(objection(&raw).is_some());
-        }
-        for json in ["", "{", "{\"a\":1}", " [1]", "\"<html>\"", "7", "tru", "x"] {
-            assert_eq!(foreign(json.as_bytes()), None, "{json}");
-        }
-    }
-
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Secretive {
-        #[expect(dead_code, reason = "only read")]
-        number: u32,
-    }
-
-    #[test]
-    fn messages_name_no_types_of_the_program() {
-        for (text, message) in [
-            ("7", "an object is expected, not 7 at line 1 column 1"),
-            (
-                "\"x\"",
-                "an object is expected, not the text \"x\" at line 1 column 3",
-            ),
-            (
-                "{\"number\":{}}",
-                "a whole number that is not too large is expected, not an object at line 1 column 10",
-            ),
-            (
-                "{\"number\":-1}",
-                "a whole number that is not too large is expected, not -1 at line 1 column 12",
-            ),
-            (
-                "{\"number\":1.5}",
-                "a whole number that is not too large is expected, not 1.5 at line 1 column 13",
-            ),
-            ("{}", "`number` is missing at line 1 column 2"),
-            (
-                "{\"nubmer\":1}",
-                "`nubmer` is not a member that is known here; known are `number` at line 1 column 9",
-            ),
-            (
-                "{\"number\":1,\"number\":1}",
-                "`number` is there twice at line 1 column 20",
-            ),
-        ] {
-            let error = serde_json::from_str::<Secretive>(text).unwrap_err();
-            assert_eq!(words(&error), message);
-        }
-    }
-
-    #[test]
-    fn a_name_that_was_meant_is_found() {
-        let known = ["observedAt", "resources", "errors"];
-        assert_eq!(similar("observed_at", known), Some("observedAt"));
-        assert_eq!(similar("error", known), Some("errors"));
-        assert_eq!(similar("Ressources", known), Some("resources"));
-        assert_eq!(similar("metadata", known), None);
-        assert_eq!(similar("x", ["y"]), None);
     }
 }

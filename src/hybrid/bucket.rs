@@ -14,7 +14,7 @@ use crate::domain::format::{
     BUCKET_KEY, BucketIdentity, Damage, Index, IndexEntry, Page, Problem, Snapshot, index_key,
     most_bytes, most_bytes_of, page_key,
 };
-use crate::domain::{Digest, Stream, TenantId};
+use crate::domain::{Stream, TenantId};
 use crate::ports::{
     ETag, Error, Fault, Object, Oversize, Precondition, PutOutcome, SnapshotStore, StoreError,
 };
@@ -145,12 +145,7 @@ impl Bucket {
     pub(crate) async fn snapshot(&self, named: &IndexEntry) -> BucketResult<Snapshot> {
         let (key, meta) = (named.key(), &named.meta);
         let verify = |object: &Object| {
-            Damage::check(
-                &key,
-                "the object's SHA-256",
-                named.object_sha256,
-                Digest::of(&object.bytes),
-            )?;
+            Damage::check_object(&key, named.object_sha256, &object.bytes)?;
             let snapshot = Snapshot::parse(&meta.tenant, meta.stream, &key, &object.bytes)?;
             Damage::check(&key, "the chain", meta.chain, snapshot.entry.meta.chain)?;
             Damage::check(

@@ -52,7 +52,10 @@ pub(super) fn check_known(
     const SHOWN: usize = 5;
     let about = format!("record an apply of {tenant}");
     let members = content.members().map_err(|error| {
-        let message = format!("{about}: the content of version {version} cannot be read: {error}");
+        let message = format!(
+            "{about}: the content of version {version} cannot be read: {}",
+            json::words(&error)
+        );
         Error::new(ErrorKind::Damaged, message)
     })?;
     let mut unknown = Vec::new();

@@ -21,7 +21,7 @@ use crate::domain::format::MAX_CONTENT_BYTES;
 use crate::domain::integrity::RowDamage;
 use crate::domain::{
     Apply, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, TenantState, Timestamp,
-    VersionRef,
+    VersionRef, json,
 };
 use crate::ports::{
     Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
@@ -151,7 +151,12 @@ impl HybridManifestRepository {
         let apply: Apply = serde_json::from_slice(content.as_bytes()).map_err(|error| {
             Error::new(
                 ErrorKind::Damaged,
-                format!("read applies/{} of {}: {error}", meta.seq, meta.tenant),
+                format!(
+                    "read applies/{} of {}: {}",
+                    meta.seq,
+                    meta.tenant,
+                    json::explain(content.as_bytes(), &error)
+                ),
             )
         })?;
         let mut named = VersionRef {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StoreResult, WorkerId};
-use crate::domain::drift::EventKind;
+use crate::domain::drift::{EventKind, Timeliness};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 
 /// Which tenants an auditor asks for.
@@ -47,6 +47,8 @@ pub struct NewReport {
     pub differences: u64,
     /// Resources that could not be seen.
     pub unknown: u64,
+    /// Whether what was seen is what is live now; `None` where that is not known.
+    pub timeliness: Option<Timeliness>,
     /// The whole report as JSON text.
     pub body: String,
 }
@@ -139,6 +141,8 @@ pub struct ReportSummary {
     pub differences: u64,
     /// Resources that could not be seen.
     pub unknown: u64,
+    /// Whether what was seen is what is live now; `None` where that is not known.
+    pub timeliness: Option<Timeliness>,
 }
 
 /// A stored report.

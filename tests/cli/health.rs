@@ -339,3 +339,20 @@ fn a_neighbours_directory_stops_nothing() {
     assert_eq!(session.run("recover --all-tenants").code, 0);
     assert_eq!(session.run("doctor").code, 0);
 }
+
+#[test]
+fn what_could_not_be_asked_is_not_well() {
+    let mut session = shadowed();
+    // It is there, and no answer can be had from it.
+    fs::remove_file(session.path(BUCKET)).unwrap();
+    std::os::unix::fs::symlink("bucket.json", session.path(BUCKET)).unwrap();
+    let run = session.run("doctor");
+    assert_eq!(run.code, 10);
+    let said = run.text();
+    for what in ["whose the bucket is", "whether shadowing waits"] {
+        assert!(said.contains(&format!("not known: {what}")), "{said}");
+    }
+    let (code, document) = json(&mut session, "doctor -o json");
+    assert_eq!((code, &document["healthy"]), (10, &Value::Bool(false)));
+    assert_eq!(document["unknown"].as_array().unwrap().len(), 2);
+}

@@ -14,6 +14,7 @@ mod hostile;
 mod import;
 mod integrity;
 mod legacy;
+mod messages;
 mod misfits;
 mod missing;
 mod observations;
@@ -32,6 +33,7 @@ mod session;
 mod support;
 #[cfg(all(feature = "postgres", feature = "s3", feature = "http"))]
 mod tls;
+mod unwritten;
 #[cfg(feature = "postgres")]
 mod waiting;
 mod whereabouts;

@@ -67,3 +67,25 @@ fn what_was_a_collection_is_missed() {
     session.run("manifest create --tenant acme --file m.json -o json");
     session.assert("misfit_collections");
 }
+
+#[test]
+fn an_import_misses_what_was_a_collection() {
+    let mut session = Session::new();
+    session.write(
+        "h.ndjson",
+        "{\"content\":{\"schemaVersion\":\"1\",\"roles\":[{\"id\":\"a\"}]}}\n\
+         {\"content\":{\"schemaVersion\":\"1\",\"roles\":{\"a\":{}}}}\n",
+    );
+    session.run("manifest import --tenant acme --file h.ndjson");
+    let run = session.run("manifest import --tenant beta --file h.ndjson -o json");
+    assert_eq!(run.json()["warnings"][0]["pointer"], "/roles");
+    session.say("it is back in the newest version");
+    session.write(
+        "h.ndjson",
+        "{\"content\":{\"schemaVersion\":\"1\",\"roles\":[{\"id\":\"a\"}]}}\n\
+         {\"content\":{\"schemaVersion\":\"1\",\"roles\":{\"a\":{}}}}\n\
+         {\"content\":{\"schemaVersion\":\"1\",\"roles\":[{\"id\":\"b\"}]}}\n",
+    );
+    session.run("manifest import --tenant gamma --file h.ndjson");
+    session.assert("misfit_imports");
+}

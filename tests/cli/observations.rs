@@ -140,3 +140,32 @@ fn settings_are_compared_or_said_not_to_be() {
     session.run("drift check --tenant t --actual t.json");
     session.assert("observations_settings");
 }
+
+#[test]
+fn lists_say_which_audits_saw_what_is_live() {
+    let mut session = tenant();
+    session.write("t.json", r#"{"resources":{"roles":{"1":{"name":"x"}}}}"#);
+    session.quietly("audit run --tenant t");
+    for time in ["2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"] {
+        let document =
+            format!(r#"{{"observedAt":"{time}","resources":{{"roles":{{"1":{{"name":"x"}}}}}}}}"#);
+        session.write("t.json", document);
+        session.quietly("audit run --tenant t");
+    }
+    for line in ["audit list --tenant t", "drift history --tenant t"] {
+        let run = session.must(line);
+        let words = run.text();
+        let rows: Vec<_> = words.lines().skip(1).take(3).collect();
+        assert!(rows[0].contains("future"), "{line}: {words}");
+        assert!(rows[1].contains("stale"), "{line}: {words}");
+        assert!(!rows[2].contains("stale"), "{line}: {words}");
+        let document = session.must(&format!("{line} -o json")).json();
+        let items = document.get("items").or(document.get("reports")).unwrap();
+        let told = items.as_array().unwrap().iter();
+        let told: Vec<_> = told.map(|item| item["timeliness"].clone()).collect();
+        assert_eq!(told[..2], ["future", "stale"], "{line}");
+    }
+    session.hide_seconds();
+    session.run("audit list --tenant t -o ndjson");
+    session.assert("observations_listed");
+}

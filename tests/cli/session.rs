@@ -225,7 +225,7 @@ impl Run {
 }
 
 /// The words of a command line; single quotes hold words together.
-fn words(line: &str) -> Vec<&str> {
+pub fn words(line: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for (number, part) in line.split('\'').enumerate() {
         if number % 2 == 1 {

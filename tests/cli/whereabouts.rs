@@ -92,3 +92,30 @@ fn a_copy_adopts_itself_where_the_configuration_says_so() {
     let status = session.must(&format!("{copy} status -o json")).json();
     assert_eq!(status["tenants"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn what_waits_for_a_decision_does_not_come_by_itself() {
+    let mut session = copied();
+    std::fs::create_dir(session.path("other")).unwrap();
+    session.must("--database sqlite://copy.db manifest create --tenant beta --file m.json");
+    for line in [
+        "--database sqlite://copy.db verify --tenant beta",
+        "--snapshots file://other verify",
+    ] {
+        let run = session.run(line);
+        let said = run.text();
+        assert!(!said.contains("comes by itself"), "{line}: {said}");
+        assert!(said.contains("what keeps it"), "{line}: {said}");
+    }
+    let run = session.run("--snapshots file://other verify -o json");
+    let waits = |item: &serde_json::Value| {
+        item["repair"] == "unhinder"
+            && item["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains("nothing is shadowed"))
+    };
+    let document = run.json();
+    let items = document["items"].as_array().unwrap();
+    assert!(items.iter().any(waits), "{items:#?}");
+    assert!(items.iter().all(|item| item["repair"] != "shadowing"));
+}

@@ -49,6 +49,7 @@ macro_rules! audit_log_contract {
                 reports_are_listed_newest_first_in_pages,
                 reports_of_one_time_are_ordered_by_identifier,
                 only_what_drifts_can_be_listed,
+                a_list_says_whose_live_state_was_of_no_time_that_counts,
                 a_report_is_read_with_its_body,
                 retention_by_time_keeps_the_newest_of_each_tenant,
                 retention_by_number_keeps_so_many,

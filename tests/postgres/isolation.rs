@@ -97,6 +97,7 @@ async fn audit(store: &PostgresDatabase, name: &str) {
         has_drift: true,
         differences: 1,
         unknown: 0,
+        timeliness: None,
         body: "{}".to_owned(),
     };
     let event = NewEvent {

@@ -65,7 +65,8 @@ const MARK_STALE: &str = "UPDATE driftline.audited a SET stale = true
     WHERE a.tenant = $1 AND NOT a.stale AND (a.last_success_at IS NULL OR a.last_success_at <= $2)";
 
 const REPORTS: &str =
-    "SELECT r.id, r.tenant, r.at, r.has_drift, r.differences, r.unknown FROM driftline.report r
+    "SELECT r.id, r.tenant, r.at, r.has_drift, r.differences, r.unknown, r.timeliness
+    FROM driftline.report r
     WHERE ($1::text IS NULL OR r.tenant = $1) AND (NOT $2 OR r.has_drift)
         AND ($3::timestamptz IS NULL OR (r.at, r.id) < ($3, $4))
     ORDER BY r.at DESC, r.id DESC LIMIT $5";

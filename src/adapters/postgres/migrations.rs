@@ -63,6 +63,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "whereabouts",
         include_str!("../../../migrations/postgres/0007_whereabouts.sql"),
     ),
+    (
+        10,
+        "timeliness",
+        include_str!("../../../migrations/postgres/0010_timeliness.sql"),
+    ),
 ];
 
 impl PostgresDatabase {

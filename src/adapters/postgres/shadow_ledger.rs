@@ -14,7 +14,7 @@ use super::rows::{
 };
 use super::session::{Scope, query};
 use super::types::{PgDigest, PgUuid, micros};
-use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis};
+use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis, json};
 use crate::ports::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, RestoreProof, ShadowFailure,
     ShadowLedger, StoreResult, TenantStatus, Work, WorkerId,
@@ -444,7 +444,9 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
     let fields = Fields::of(row, "shadowing", &tenant);
     let halted = fields
         .get::<Option<&str>>("halted")?
-        .map(serde_json::from_str)
+        .map(|text| {
+            serde_json::from_str(text).map_err(|error| json::explain(text.as_bytes(), &error))
+        })
         .transpose();
     let version = fields.optional_number::<Seq>("proven_version")?;
     Ok(TenantStatus {

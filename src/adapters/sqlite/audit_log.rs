@@ -47,7 +47,7 @@ const PRUNE: &str = "DELETE FROM report WHERE id IN (
     SELECT id FROM (SELECT id, at, row_number() OVER (PARTITION BY tenant ORDER BY at DESC, id DESC) AS nth FROM report)
     WHERE nth > 1 AND (at < ? OR nth > ?))";
 
-const REPORTS: &str = "SELECT id, tenant, at, has_drift, differences, unknown FROM report
+const REPORTS: &str = "SELECT id, tenant, at, has_drift, differences, unknown, timeliness FROM report
     WHERE (?1 IS NULL OR tenant = ?1) AND (NOT ?2 OR has_drift) AND (?3 IS NULL OR (at, id) < (?3, ?4))
     ORDER BY at DESC, id DESC LIMIT ?5";
 

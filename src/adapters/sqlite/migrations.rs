@@ -28,6 +28,11 @@ const FILES: &[(i64, &str, &str)] = &[
         "whereabouts",
         include_str!("../../../migrations/sqlite/0004_whereabouts.sql"),
     ),
+    (
+        7,
+        "timeliness",
+        include_str!("../../../migrations/sqlite/0007_timeliness.sql"),
+    ),
 ];
 
 fn migrator() -> Migrator {

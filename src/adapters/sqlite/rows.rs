@@ -10,7 +10,7 @@ use crate::adapters::shadow_rules::Shadowing;
 use crate::domain::content::Content;
 use crate::domain::{
     Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Epoch, Head, PerStream,
-    Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef,
+    Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef, json,
 };
 use crate::ports::{DatabaseIdentity, Ownership, RestoreProof, Server, StoreResult, WorkerId};
 
@@ -202,7 +202,9 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
         attempts: cells.parsed("attempts", |value: i64| u32::try_from(value))?,
         last_error: cells.raw("last_error")?,
         retry_at: cells.nullable("retry_at", time)?,
-        halted: cells.nullable("halted", |text: &str| serde_json::from_str(text))?,
+        halted: cells.nullable("halted", |text: &str| {
+            serde_json::from_str(text).map_err(|error| json::explain(text.as_bytes(), &error))
+        })?,
         proof: version
             .zip(cells.nullable("proven_at", time)?)
             .map(|(version, at)| RestoreProof { version, at }),

@@ -1,6 +1,6 @@
 //! `audit list`
 
-use driftline::domain::drift::EventKind;
+use driftline::domain::drift::{EventKind, Timeliness};
 use driftline::domain::{EventId, ReportId, TenantId, Timestamp};
 use driftline::ports::{AuditLog, AuditedTenant, Error, EventStatus, ReportFilter, ReportSummary};
 use serde::Serialize;
@@ -48,6 +48,8 @@ struct ReportLine<'a> {
     has_drift: bool,
     differences: u64,
     unknown: u64,
+    /// Null where it is not known.
+    timeliness: Option<Timeliness>,
 }
 
 #[derive(Serialize)]
@@ -150,6 +152,7 @@ fn show_reports(ui: &Ui, reports: &[ReportSummary]) -> anyhow::Result<()> {
                 has_drift: report.has_drift,
                 differences: report.differences,
                 unknown: report.unknown,
+                timeliness: report.timeliness,
             })
             .collect();
         let schema = "driftline.audits.v1";
@@ -169,7 +172,7 @@ fn show_reports(ui: &Ui, reports: &[ReportSummary]) -> anyhow::Result<()> {
         vec![
             crate::cli::drift::time(report.at),
             report.tenant.to_string(),
-            if report.has_drift { "drift" } else { "-" }.to_owned(),
+            alarm(report),
             report.differences.to_string(),
             report.unknown.to_string(),
             report.id.to_string(),
@@ -177,6 +180,17 @@ fn show_reports(ui: &Ui, reports: &[ReportSummary]) -> anyhow::Result<()> {
     });
     let header = ["AT", "TENANT", "ALARM", "DIFFERENCES", "UNKNOWN", "REPORT"];
     Ok(ui.table(&header, &[3, 4], rows.collect())?)
+}
+
+/// An untimely report says nothing of what is live now, and is no all-clear.
+fn alarm(report: &ReportSummary) -> String {
+    let untimely = report.timeliness.filter(|it| it.is_untimely());
+    match (report.has_drift, untimely) {
+        (true, Some(untimely)) => format!("drift, {}", untimely.name()),
+        (true, None) => "drift".to_owned(),
+        (false, Some(untimely)) => untimely.name().to_owned(),
+        (false, None) => "-".to_owned(),
+    }
 }
 
 fn show_schedule(ui: &Ui, tenants: &[AuditedTenant]) -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 mod subject;
 
 use driftline::adapters::system::System;
-use driftline::domain::ShortText;
 use driftline::domain::drift::Acknowledgement;
+use driftline::domain::{ShortText, json};
 use driftline::hybrid::inspection::Question;
 use driftline::ports::{Clock as _, DriftDecision};
 use serde_json::Value;
@@ -47,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT", required_unless_present = "withdraw")]
     reason: Option<ShortText>,
     /// The value to accept, as JSON, instead of the one that was seen
-    #[arg(long, value_name = "JSON", requires = "path", conflicts_with = "actual", value_parser = json)]
+    #[arg(long, value_name = "JSON", requires = "path", conflicts_with = "actual", value_parser = value)]
     value: Option<Value>,
     #[command(flatten)]
     source: SourceArguments,
@@ -67,8 +67,13 @@ fn pointer(text: &str) -> Result<String, String> {
     Err("a JSON pointer is expected, like /spec/replicas".to_owned())
 }
 
-fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("JSON is expected: {error}"))
+fn value(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| {
+        format!(
+            "JSON is expected: {}",
+            json::advise(text.as_bytes(), &error)
+        )
+    })
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {

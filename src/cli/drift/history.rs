@@ -1,7 +1,7 @@
 //! `drift history`
 
 use driftline::adapters::system::System;
-use driftline::domain::drift::{self, AuditReport, Item, Subject};
+use driftline::domain::drift::{self, AuditReport, Item, Subject, Timeliness};
 use driftline::domain::{ReportId, TenantId, Timestamp};
 use driftline::ports::{Clock as _, ReportSummary};
 use serde::Serialize;
@@ -46,6 +46,8 @@ struct ReportDocument {
     has_drift: bool,
     differences: u64,
     unknown: u64,
+    /// Null where it is not known.
+    timeliness: Option<Timeliness>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +114,7 @@ fn document(summary: &ReportSummary) -> ReportDocument {
         has_drift: summary.has_drift,
         differences: summary.differences,
         unknown: summary.unknown,
+        timeliness: summary.timeliness,
     }
 }
 
@@ -165,9 +168,15 @@ fn row(summary: &ReportSummary) -> Vec<String> {
     } else {
         "in order"
     };
+    // What was so at another time says nothing of now.
+    let state = match summary.timeliness.filter(|it| it.is_untimely()) {
+        Some(untimely) if state == "in order" => untimely.name().to_owned(),
+        Some(untimely) => format!("{state}, {}", untimely.name()),
+        None => state.to_owned(),
+    };
     vec![
         words::time(summary.at),
-        state.to_owned(),
+        state,
         summary.differences.to_string(),
         summary.unknown.to_string(),
         summary.id.0.to_string(),

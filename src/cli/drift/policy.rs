@@ -1,8 +1,8 @@
 //! `drift policy get` and `drift policy set`
 
-use driftline::domain::ShortText;
 use driftline::domain::content::Content;
 use driftline::domain::drift::{Policy, Unmanaged};
+use driftline::domain::{ShortText, json};
 use driftline::ports::DriftDecision;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -229,7 +229,7 @@ fn rules<T: DeserializeOwned>(
 }
 
 fn one<T: DeserializeOwned>(value: Value, pointer: &str) -> Result<T, Wrong> {
-    serde_json::from_value(value).map_err(|error| (pointer.to_owned(), error.to_string()))
+    serde_json::from_value(value).map_err(|error| (pointer.to_owned(), json::words(&error)))
 }
 
 /// Refuses a member that is none of these.
@@ -238,7 +238,10 @@ fn known(object: &Map<String, Value>, pointer: &str, members: &[&str]) -> Result
         None => Ok(()),
         Some(key) => {
             let pointer = format!("{pointer}/{}", args::pointer_member(key));
-            let reason = format!("there is no such member; there are {}", members.join(", "));
+            let reason = match json::similar(key, members.iter().copied()) {
+                Some(meant) => format!("there is no such member; `{meant}` is meant, perhaps"),
+                None => format!("there is no such member; there are {}", members.join(", ")),
+            };
             Err((pointer, reason))
         }
     }

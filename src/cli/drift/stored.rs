@@ -1,7 +1,7 @@
 //! What audits left.
 
 use driftline::domain::drift::AuditReport;
-use driftline::domain::{ReportId, TenantId};
+use driftline::domain::{ReportId, TenantId, json};
 use driftline::ports::{AuditLog, Error, ErrorKind, Hint, ReportFilter, ReportSummary};
 
 /// A tenant's reports without their bodies, newest first.
@@ -27,7 +27,8 @@ pub async fn read(audits: &dyn AuditLog, id: ReportId) -> Result<Option<AuditRep
         .map(Some)
         .map_err(|error| {
             let tenant = &stored.summary.tenant;
-            let message = format!("read the report {id} of {tenant}: {error}");
+            let said = json::explain(stored.body.as_bytes(), &error);
+            let message = format!("read the report {id} of {tenant}: {said}");
             Error::new(ErrorKind::Damaged, message).hint(Hint::AuditAgain {
                 tenant: tenant.clone(),
             })

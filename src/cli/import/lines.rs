@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context as _;
 use driftline::domain::content::{Content, ContentError};
-use driftline::domain::{Digest, EntryMeta, ShortText, Timestamp};
+use driftline::domain::{Digest, EntryMeta, ShortText, Timestamp, json};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::{self, Receiver};
@@ -87,21 +87,17 @@ fn next(reader: &mut impl BufRead, limit: usize) -> std::io::Result<Option<Vec<u
 
 impl Line {
     fn parse(number: u64, line: &[u8]) -> anyhow::Result<Self> {
+        if let Some(objection) = json::objection(line) {
+            return Err(invalid(&objection).into());
+        }
         let text = std::str::from_utf8(line).map_err(|error| {
             invalid(&format!(
                 "it is not UTF-8 at byte {}",
                 error.valid_up_to() + 1
             ))
         })?;
-        let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
-            // The position is that in the line, which is the only one.
-            let text = error.to_string();
-            invalid(
-                text.split(" at line ")
-                    .next()
-                    .map_or(&*text, |before| before),
-            )
-        })?;
+        let envelope: Envelope<'_> =
+            serde_json::from_str(text).map_err(|error| invalid(&json::advise(line, &error)))?;
         Ok(Self {
             number,
             content: envelope.content.get().as_bytes().to_vec(),

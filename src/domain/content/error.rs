@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::parser::MAX_DEPTH;
+use crate::domain::json;
 
 /// What is wrong with refused content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,8 @@ struct Report {
     kind: ContentErrorKind,
     pointer: String,
     position: Option<Position>,
+    /// What the whole text is, when its beginning tells that it is no JSON in UTF-8.
+    objection: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +97,9 @@ impl std::error::Error for ContentError {}
 impl fmt::Display for ContentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = Place(&self.0);
+        if let Some(objection) = &self.0.objection {
+            return write!(f, "the document is not valid JSON: {objection}");
+        }
         match &self.0.kind {
             ContentErrorKind::Syntax { expected } => {
                 write!(f, "the document is not valid JSON{place}: expected {expected}; correct it there")
@@ -232,6 +238,14 @@ impl Failure {
 
     pub(super) fn into_error(self, raw: &[u8]) -> ContentError {
         let Fault { kind, offset, path } = *self.0;
+        let is_about_text = matches!(
+            kind,
+            ContentErrorKind::Syntax { .. } | ContentErrorKind::InvalidUtf8
+        );
+        // An empty document has a place as well: that is said, and is enough.
+        let objection = (is_about_text && !raw.is_empty())
+            .then(|| json::objection(raw))
+            .flatten();
         let pointer = path.iter().rev().flat_map(|token| ["/", token]).collect();
         let position = offset.map(|offset| {
             let before = String::from_utf8_lossy(raw.get(..offset).unwrap_or(raw));
@@ -251,6 +265,7 @@ impl Failure {
             kind,
             pointer,
             position,
+            objection,
         }))
     }
 }

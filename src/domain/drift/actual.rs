@@ -60,7 +60,13 @@ impl ActualState {
             return Err(InvalidActualState(objection));
         }
         let read = serde_json::from_slice::<Document>(raw);
-        let Document(state) = read.map_err(|error| InvalidActualState(json::words(&error)))?;
+        let Document(state) = read.map_err(|error| {
+            InvalidActualState(if error.is_data() {
+                json::words(&error)
+            } else {
+                json::explain(raw, &error)
+            })
+        })?;
         let expect_object = |at: String, raw: &RawValue| {
             if matches!(raw.get().as_bytes().first(), Some(b'{' | b'n')) {
                 return Ok(());

@@ -20,7 +20,7 @@ use super::{
     Unmanaged, UnusedRule, Verdict, Withheld, shown,
 };
 use crate::domain::content::Content;
-use crate::domain::{Resources, Seq, TenantId, Timestamp};
+use crate::domain::{Resources, Seq, TenantId, Timestamp, json};
 
 /// What is desired.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +108,7 @@ pub fn compare(comparison: &Comparison<'_>) -> Result<DriftReport, Unreadable> {
     };
     let unreadable = |reason: serde_json::Error| Unreadable {
         version: desired.version,
-        reason: reason.to_string(),
+        reason: json::words(&reason),
     };
     let wanted = Collections::read(desired.content).map_err(unreadable)?;
     let (recorded, suspect) = comparison.record(desired, &wanted);

@@ -32,7 +32,7 @@ pub use policy::{
 };
 pub use report::{
     Acknowledged, Change, DriftReport, Item, Kind, Onset, REPORT_SCHEMA, SETTINGS, Severity,
-    Status, Summary, Untimely, UnusedRule, Verdict, name,
+    Status, Summary, Timeliness, Untimely, UnusedRule, Verdict, name,
 };
 pub use rules::DriftRules;
 pub use shown::{KEPT, Placeholder, Withheld};

@@ -198,6 +198,51 @@ impl Untimely {
     }
 }
 
+/// Whether what was seen is what is live now, as a list of reports shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timeliness {
+    /// It was seen at a time that counts.
+    Timely,
+    /// It was seen too long ago.
+    Stale,
+    /// The observer says that it will be seen.
+    Future,
+}
+
+impl Timeliness {
+    const ALL: [Self; 3] = [Self::Timely, Self::Stale, Self::Future];
+
+    /// Of a report; `None` where nothing live was seen.
+    pub fn of(report: &DriftReport) -> Option<Self> {
+        report.observed_at?;
+        Some(match report.untimely {
+            None => Self::Timely,
+            Some(Untimely::Stale) => Self::Stale,
+            Some(Untimely::Future) => Self::Future,
+        })
+    }
+
+    /// As JSON and databases have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timely => "timely",
+            Self::Stale => "stale",
+            Self::Future => "future",
+        }
+    }
+
+    /// The one of that name. A name of a later build is not known.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
+    /// Whether it says nothing of what is live now.
+    pub fn is_untimely(self) -> bool {
+        self != Self::Timely
+    }
+}
+
 /// A field that is not the same in all states. An absent value is null. A value that is not shown as it is has a
 /// [`super::Placeholder`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

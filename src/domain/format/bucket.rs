@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{BUCKET_KEY, Damage, check_format};
-use crate::domain::{BucketId, DatabaseId, Epoch};
+use crate::domain::{BucketId, DatabaseId, Epoch, json};
 
 const FORMAT: &str = "driftline.bucket.v1";
 const MEMBERS: usize = 4;
@@ -103,7 +103,7 @@ fn unreadable(bytes: &[u8], error: &serde_json::Error) -> String {
     if bytes.starts_with(MARK) {
         return "it begins with a byte order mark".to_owned();
     }
-    error.to_string()
+    json::explain(bytes, error)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::extras::Extras;
 use super::snapshot::json;
 use super::{Damage, Snapshot, check_format, index_key, page_key, snapshot_key};
+use crate::domain::json::{explain, unlike};
 use crate::domain::{
     Digest, EntryId, EntryMeta, Epoch, InvalidDigest, Seq, ShortText, Stream, TenantId, Timestamp,
     genesis,
@@ -530,6 +531,9 @@ fn extras(bytes: &[u8], entries: &mut [IndexEntry]) -> Extras {
 
 fn open(key: &str, format: &str, tenant: &TenantId, bytes: &[u8]) -> Result<Document, Damage> {
     let malformed = |reason: &str| Damage::malformed(key, reason);
+    if let Some(what) = unlike(bytes) {
+        return Err(malformed(&what));
+    }
     let covered = bytes
         .len()
         .checked_sub(TAIL)
@@ -544,7 +548,7 @@ fn open(key: &str, format: &str, tenant: &TenantId, bytes: &[u8]) -> Result<Docu
         .map_err(|error: InvalidDigest| Damage::malformed(key, error.to_string()))?;
     Damage::check(key, "selfSha256", expected, Digest::of(body))?;
     let document: Document =
-        serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| malformed(&explain(bytes, &error)))?;
     check_format(key, format, &document.format)?;
     if document.sealed_pages > MAX_PAGES {
         return Err(malformed("sealedPages is beyond every history"));

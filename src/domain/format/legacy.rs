@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 pub use self::stringify::stringify;
 use super::Damage;
+use crate::domain::json::explain;
 use crate::domain::{Digest, EntryId, Seq, ShortText, TenantId, Timestamp};
 
 /// Where the first indexes of tenants are kept that were taken over from the older layout.
@@ -189,7 +190,8 @@ impl LegacySnapshot {
 
 impl<'a> Members<'a> {
     fn read(key: &str, bytes: &'a [u8]) -> Result<Self, Damage> {
-        serde_json::from_slice(bytes).map_err(|error| Damage::malformed(key, error.to_string()))
+        serde_json::from_slice(bytes)
+            .map_err(|error| Damage::malformed(key, explain(bytes, &error)))
     }
 
     /// What names another tenant belongs elsewhere.

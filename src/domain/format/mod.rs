@@ -24,6 +24,7 @@ pub use limits::{MAX_CONTENT_BYTES, most_bytes};
 pub use snapshot::Snapshot;
 
 use super::content::ContentError;
+use super::json::unlike;
 use super::{Digest, Seq};
 
 /// Bytes in the bucket that are not what they should be.
@@ -67,6 +68,16 @@ pub enum Problem {
     Mismatch {
         /// Which digest.
         what: &'static str,
+        /// The digest on record.
+        expected: Digest,
+        /// The digest of what is there.
+        actual: Digest,
+    },
+    /// Bytes that are no JSON at all, where an object with another digest is on record.
+    #[error("{what}: its SHA-256 is {actual}, but {expected} is on record")]
+    NotJson {
+        /// What they are, as a sentence.
+        what: String,
         /// The digest on record.
         expected: Digest,
         /// The digest of what is there.
@@ -172,6 +183,22 @@ impl Damage {
                 actual,
             },
         ))
+    }
+
+    /// Refuses an object that is not the one on record.
+    pub(crate) fn check_object(object: &str, expected: Digest, bytes: &[u8]) -> Result<(), Self> {
+        let actual = Digest::of(bytes);
+        match unlike(bytes).filter(|_| actual != expected) {
+            Some(what) => Err(Self::new(
+                object,
+                Problem::NotJson {
+                    what,
+                    expected,
+                    actual,
+                },
+            )),
+            None => Self::check(object, "the object's SHA-256", expected, actual),
+        }
     }
 
     /// Refuses what says the same in other bytes: others read it by its lines, and its digest is not on record.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Damage, check_format, snapshot_key};
 use crate::domain::content::Content;
+use crate::domain::json::{explain, unlike};
 use crate::domain::{
     Digest, Entry, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp,
 };
@@ -99,10 +100,13 @@ impl Snapshot {
         key: &str,
         bytes: &Bytes,
     ) -> Result<Self, Damage> {
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| Damage::malformed(key, error.to_string()))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let end = error.valid_up_to() + 1;
+            let what = unlike(bytes).unwrap_or_else(|| format!("it is not UTF-8 at byte {end}"));
+            Damage::malformed(key, what)
+        })?;
         let document: Document<'_> = serde_json::from_str(text)
-            .map_err(|error| Damage::malformed(key, error.to_string()))?;
+            .map_err(|error| Damage::malformed(key, explain(bytes, &error)))?;
         check_format(key, FORMAT, &document.format)?;
         let content = Content::from_stored(bytes.slice_ref(document.content.get().as_bytes()));
         Damage::check(

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::Auditor;
-use crate::domain::ReportId;
-use crate::domain::drift::{AUDIT_SCHEMA, AuditReport, Memory, Proof, Status, ToTell, Verdict};
+use crate::domain::drift::{
+    AUDIT_SCHEMA, AuditReport, Memory, Proof, Status, Timeliness, ToTell, Verdict,
+};
+use crate::domain::{ReportId, json};
 use crate::hybrid::drift;
 use crate::hybrid::inspection::{Inspected, Question};
 use crate::ports::{AuditClaim, AuditOutcome, Error, ErrorKind, NewReport, Result};
@@ -65,6 +67,7 @@ impl Auditor {
                 has_drift: drift.has_drift,
                 differences: differences.map(|verdict| drift.count(verdict)).sum(),
                 unknown: drift.count(Verdict::Unknown),
+                timeliness: Timeliness::of(drift),
                 body,
             })
         });
@@ -133,6 +136,7 @@ impl Auditor {
             Some(Ok(memory)) => memory,
             Some(Err(error)) => {
                 // Onsets begin anew; nothing that is live depends on them.
+                let error = json::words(&error);
                 tracing::warn!(tenant = %claim.tenant, %error, "what audits remembered cannot be read");
                 Memory::default()
             }

@@ -17,7 +17,7 @@ use crate::domain::drift::{
 };
 use crate::domain::integrity::RowDamage;
 use crate::domain::{
-    Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, Timestamp, VersionRef,
+    Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, Timestamp, VersionRef, json,
 };
 use crate::ports::{
     ActualStateSource, Clock, Error, ErrorKind, Fault, Hint, ObserveRequest, ReadSession, Result,
@@ -260,7 +260,8 @@ impl Inspector {
         let record = match serde_json::from_slice::<Apply>(apply.content.as_bytes()) {
             Ok(record) => record,
             Err(error) => {
-                let reason = format!("applies/{seq} cannot be read: {error}");
+                let said = json::explain(apply.content.as_bytes(), &error);
+                let reason = format!("applies/{seq} cannot be read: {said}");
                 return Ok(suspect(Seq::default(), Resources::new(), reason));
             }
         };

@@ -417,7 +417,7 @@ pub(super) fn words(damage: &Damage) -> (Verdict, String) {
         Problem::Mismatch { what, .. } if what.contains("chain") || *what == "prevChain" => {
             Verdict::ChainBroken
         }
-        Problem::Mismatch { .. } => Verdict::ChecksumMismatch,
+        Problem::Mismatch { .. } | Problem::NotJson { .. } => Verdict::ChecksumMismatch,
         Problem::Diverged { .. } | Problem::Unfollowed { .. } => Verdict::Divergent,
         _ => Verdict::Malformed,
     };

@@ -18,12 +18,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use self::judge::Judge;
 use self::rows::Rows;
 use self::stock::Stock;
 use super::bucket::{Bucket, BucketResult};
+use super::ownership;
 use super::recovery::{Lister, legacy};
 use super::settings::{Settings, Sides};
 use crate::domain::format::{IndexEntry, Snapshot, stream_of};
@@ -115,6 +116,23 @@ struct Look<'a> {
     read: ReadData,
     /// Tenants that were recovered from an older system's layout.
     taken_over: BTreeSet<TenantId>,
+    /// What shadowing as a whole waits for; asked once, when something waits for shadowing.
+    undecided: OnceCell<Option<Undecided>>,
+}
+
+/// What shadowing waits for.
+struct Undecided {
+    reason: String,
+    own: Own,
+}
+
+/// Whether the bucket is the database's, and so one that a repair may fill.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Yes,
+    /// If something of the tenant lies there.
+    Perhaps,
+    No,
 }
 
 impl<'a> Look<'a> {
@@ -127,7 +145,26 @@ impl<'a> Look<'a> {
             bucket,
             requests: Arc::new(Semaphore::new(settings.concurrent_requests)),
             read,
+            undecided: OnceCell::new(),
         })
+    }
+
+    /// Why nothing is shadowed before somebody decides, or before `bucket.json` is mended.
+    async fn undecided(&self) -> Result<Option<&Undecided>> {
+        let asked = self.undecided.get_or_try_init(async || {
+            let (reason, own) = match ownership::undecided(self.sides).await {
+                Err(error) if error.kind() == ErrorKind::Damaged => (error.to_string(), Own::Yes),
+                // Nothing says whose it is: what lies there does.
+                Ok(Some(reason)) if self.bucket.identity().await?.is_none() => {
+                    (reason, Own::Perhaps)
+                }
+                Ok(Some(reason)) => (reason, Own::No),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            Ok::<_, Error>(Some(Undecided { reason, own }))
+        });
+        Ok(asked.await?.as_ref())
     }
 
     /// Whether this object is to be read although it is listed.
@@ -404,14 +441,35 @@ async fn examine(
 }
 
 /// Says what keeps entries from being shadowed. What comes by itself is not asked for.
+/// A bucket that is not the database's is not filled by a repair either.
 async fn hinder(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> Result<()> {
-    let waits = |finding: &&mut Finding| finding.repair == Mend::Shadowing;
+    let comes = |finding: &Finding| finding.repair == Mend::Shadowing;
+    let fills = |finding: &Finding| {
+        matches!(
+            finding.repair,
+            Mend::Reshadow | Mend::RebuildIndex | Mend::RebuildPage
+        )
+    };
+    if !examined.findings.iter().any(|it| comes(it) || fills(it)) {
+        return Ok(());
+    }
+    let undecided = look.undecided().await?;
+    let is_ours = undecided.is_none_or(|it| match it.own {
+        Own::Yes => true,
+        Own::Perhaps => !examined.is_empty,
+        Own::No => false,
+    });
+    let waits = |finding: &&mut Finding| comes(finding) || (fills(finding) && !is_ours);
     if !examined.findings.iter_mut().any(|it| waits(&it)) {
         return Ok(());
     }
     let status = look.sides.database.status(Some(tenant), None, 1).await?;
-    let Some(reason) = status.first().and_then(TenantStatus::hindrance) else {
-        return Ok(());
+    let reason = match undecided {
+        Some(undecided) => undecided.reason.clone(),
+        None => match status.first().and_then(TenantStatus::hindrance) {
+            Some(hindrance) => hindrance,
+            None => return Ok(()),
+        },
     };
     for finding in examined.findings.iter_mut().filter(waits) {
         finding.detail = format!("{}: {reason}", finding.detail);

@@ -245,8 +245,7 @@ pub(super) async fn read(
         .sides
         .bucket()
         .read(key, |object| {
-            let actual = Digest::of(&object.bytes);
-            Damage::check(key, "the object's SHA-256", named.object_sha256, actual)?;
+            Damage::check_object(key, named.object_sha256, &object.bytes)?;
             let snapshot = LegacySnapshot::parse(&meta.tenant, key, &object.bytes)?;
             let raw = snapshot
                 .map(|snapshot| snapshot.content)

@@ -73,6 +73,7 @@ pub fn report(seconds: i64) -> NewReport {
         has_drift: false,
         differences: 0,
         unknown: 0,
+        timeliness: None,
         body: "{}".to_owned(),
     }
 }
@@ -126,6 +127,7 @@ pub async fn keep(log: &Log, name: &str, report: NewReport) -> ReportSummary {
         has_drift: report.has_drift,
         differences: report.differences,
         unknown: report.unknown,
+        timeliness: report.timeliness,
     };
     let outcome = AuditOutcome {
         report: Some(report),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use driftline::domain::ReportId;
+use driftline::domain::drift::Timeliness;
 use driftline::ports::{AuditOutcome, DeliveryOutcome, NewReport, ReportFilter, Retention};
 
 use super::fixture::*;
@@ -86,6 +87,27 @@ pub async fn only_what_drifts_can_be_listed(log: Log) {
         ..page(2)
     };
     assert_eq!(ids(&log, filter).await, drifting[..2]);
+}
+
+pub async fn a_list_says_whose_live_state_was_of_no_time_that_counts(log: Log) {
+    let all = [
+        None,
+        Some(Timeliness::Timely),
+        Some(Timeliness::Stale),
+        Some(Timeliness::Future),
+    ];
+    for (seconds, timeliness) in (0..).zip(all) {
+        let new = NewReport {
+            timeliness,
+            ..report(seconds)
+        };
+        let kept = keep(&log, "acme", new).await;
+        let stored = log.report(kept.id).await.unwrap().unwrap();
+        assert_eq!(stored.summary, kept);
+    }
+    let listed: Vec<_> = all_reports(&log).await;
+    let listed = listed.iter().rev().map(|report| report.timeliness);
+    assert!(listed.eq(all));
 }
 
 pub async fn a_report_is_read_with_its_body(log: Log) {

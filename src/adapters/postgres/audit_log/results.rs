@@ -8,6 +8,7 @@ use super::super::error::Action;
 use super::super::rows::Fields;
 use super::super::session::{Scope, Session, Statement, query};
 use super::super::types::{PgTime, PgUuid};
+use crate::domain::drift::Timeliness;
 use crate::ports::{AuditOutcome, NewEvent, StoreResult};
 
 /// Rows are locked in the order of their names, so that two batches with the same tenants do not wait for each other.
@@ -33,8 +34,9 @@ const END: &str = "WITH result AS MATERIALIZED (
     WHERE a.tenant = n.tenant
     RETURNING n.nth";
 
-const REPORTS: &str = "INSERT INTO driftline.report (id, tenant, at, has_drift, differences, unknown, body)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::bigint[], $6::bigint[], $7::text[])";
+const REPORTS: &str = "INSERT INTO driftline.report (id, tenant, at, has_drift, differences, unknown, timeliness, body)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::boolean[], $5::bigint[], $6::bigint[], $7::text[],
+        $8::text[])";
 
 const EVENTS: &str = "INSERT INTO driftline.event (id, kind, tenant, at, receiver, body)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])";
@@ -106,6 +108,9 @@ async fn insert_reports(
         .bind(column(each.clone(), |(_, it)| it.has_drift))
         .bind(column(each.clone(), |(_, it)| number(it.differences)))
         .bind(column(each.clone(), |(_, it)| number(it.unknown)))
+        .bind(column(each.clone(), |(_, it)| {
+            it.timeliness.map(Timeliness::name)
+        }))
         .bind(column(each, |(_, it)| it.body.as_str()));
     session.execute(action, statement).await?;
     Ok(())

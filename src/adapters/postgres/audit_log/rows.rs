@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 
 use super::super::rows::{Fields, tenant_name};
 use super::super::types::PgUuid;
-use crate::domain::drift::EventKind;
+use crate::domain::drift::{EventKind, Timeliness};
 use crate::domain::{EventId, ReportId};
 use crate::ports::{
     AuditClaim, AuditedTenant, Delivery, EventStatus, NewEvent, ReportSummary, StoreResult,
@@ -52,6 +52,9 @@ pub(super) fn summary(row: &PgRow) -> StoreResult<ReportSummary> {
         has_drift: fields.get("has_drift")?,
         differences: fields.number("differences")?,
         unknown: fields.number("unknown")?,
+        timeliness: fields
+            .get::<Option<&str>>("timeliness")?
+            .and_then(Timeliness::named),
         tenant: tenant.clone(),
     })
 }

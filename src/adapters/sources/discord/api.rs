@@ -12,6 +12,7 @@ use url::Url;
 use super::limits::Limits;
 use crate::adapters::http::{self as web, Failure};
 use crate::adapters::text::{EXCERPT, harmless};
+use crate::domain::json;
 
 /// The largest page of members.
 const PAGE: usize = 1000;
@@ -128,7 +129,7 @@ impl Api {
         }
         let body = web::read(answer, limit).await?;
         let objects = serde_json::from_slice(&body).map_err(|error| {
-            let error = harmless(&error.to_string(), EXCERPT);
+            let error = harmless(&json::explain(&body, &error), EXCERPT);
             Failure::new(format!("the answer is no list of objects: {error}"))
         })?;
         Ok(Page {

@@ -11,7 +11,7 @@ use super::super::error::failed;
 use super::super::rows::{Cells, time};
 use super::super::writes::execute;
 use crate::adapters::audit_rules::{Audited, Told};
-use crate::domain::drift::EventKind;
+use crate::domain::drift::{EventKind, Timeliness};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 use crate::ports::{
     AuditedTenant, EventStatus, NewEvent, NewReport, ReportSummary, StoreResult, StoredReport,
@@ -92,7 +92,7 @@ pub(super) async fn insert_report(
     action: impl Fn() -> String,
 ) -> StoreResult<()> {
     let query = sqlx::query(
-        "INSERT INTO report (id, tenant, at, has_drift, differences, unknown, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO report (id, tenant, at, has_drift, differences, unknown, timeliness, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(report.id.0.as_bytes().to_vec())
     .bind(tenant.as_str().to_owned())
@@ -100,6 +100,7 @@ pub(super) async fn insert_report(
     .bind(report.has_drift)
     .bind(number(report.differences))
     .bind(number(report.unknown))
+    .bind(report.timeliness.map(Timeliness::name))
     .bind(report.body.clone());
     execute(connection, query, action).await
 }
@@ -137,6 +138,9 @@ pub(super) fn summary(row: &SqliteRow) -> StoreResult<ReportSummary> {
         has_drift: cells.raw("has_drift")?,
         differences: cells.parsed("differences", |value: i64| u64::try_from(value))?,
         unknown: cells.parsed("unknown", |value: i64| u64::try_from(value))?,
+        timeliness: cells
+            .raw::<Option<&str>>("timeliness")?
+            .and_then(Timeliness::named),
     })
 }
 

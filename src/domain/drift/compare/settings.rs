@@ -42,7 +42,7 @@ impl<'a> Findings<'a, '_> {
         }
         let unreadable = |error: serde_json::Error| Unreadable {
             version: self.report.desired_version,
-            reason: error.to_string(),
+            reason: json::words(&error),
         };
         let desired = wanted.settings().map_err(unreadable)?;
         let recorded = applied.map(Collections::settings).transpose();

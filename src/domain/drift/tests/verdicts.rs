@@ -440,11 +440,14 @@ fn a_plan_creates_before_it_deletes() {
 #[test]
 fn a_document_that_is_no_actual_state_is_refused() {
     for (document, message) in [
-        ("", "EOF"),
+        ("", "it is empty"),
         ("[]", "an object with `resources` is expected, not an array"),
         ("{}", "`resources` is missing"),
         ("<html>", "it is HTML, not JSON"),
-        (r#"{"resources":{"roles":{"a":{}}"#, "EOF"),
+        (
+            r#"{"resources":{"roles":{"a":{}}"#,
+            "it ends in the middle of an object",
+        ),
         (r#"{"resources":{"roles":[]}}"#, "an object"),
         (
             r#"{"resources":{"roles":{"a":1}}}"#,
@@ -458,7 +461,7 @@ fn a_document_that_is_no_actual_state_is_refused() {
             r#"{"resources":{"roles":{},"roles":{}}}"#,
             "the key `roles` is there twice",
         ),
-        (r#"{"resources":{}} x"#, "trailing characters"),
+        (r#"{"resources":{}} x"#, "something follows the value"),
     ] {
         let error = ActualState::parse(document.as_bytes())
             .unwrap_err()
