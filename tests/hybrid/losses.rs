@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use driftline::adapters::memory::MemoryDatabase;
-use driftline::domain::format::{Index, Snapshot, index_key, page_key};
+use driftline::domain::format::{
+    Index, Snapshot, index_key, page_key, parse_snapshot_key, snapshot_key,
+};
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{EntryId, Epoch, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
@@ -37,6 +39,14 @@ impl Scene {
             repository,
             acme,
         }
+    }
+
+    /// With all pages sealed that are due.
+    async fn with_pages(versions: usize) -> Self {
+        let scene = Self::with(versions - 2).await;
+        create_many(&scene.repository, &scene.acme, 2).await;
+        drain(&scene.repository).await;
+        scene
     }
 
     async fn verify(&self) -> VerifyReport {
@@ -285,9 +295,7 @@ async fn damage_where_the_next_page_belongs_is_moved_away() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_lost_on_a_damaged_page_keeps_no_other_from_coming_back() {
-    let scene = Scene::with(128).await;
-    create_many(&scene.repository, &scene.acme, 2).await;
-    drain(&scene.repository).await;
+    let scene = Scene::with_pages(130).await;
     let page = page_key(&scene.acme, Stream::Manifests, 1);
     scene.change(&page, "\"version\":100,", "\"versioo\":100,");
     scene.world.memory.remove("acme/versions/v000128.json");
@@ -307,4 +315,153 @@ async fn an_entry_lost_on_a_damaged_page_keeps_no_other_from_coming_back() {
         lost,
         [(None, Mend::RebuildPage), (Some(Seq::new(128)), Mend::Lost)]
     );
+}
+
+/// Recovers what the bucket has into an empty database, and returns it with what did not come back.
+async fn recovered(scene: &Scene, head: u64) -> (Arc<MemoryDatabase>, Repository, Vec<u64>) {
+    let database = scene.world.database();
+    let repository = scene.world.repository(&database);
+    repository.check_ownership().await.unwrap();
+    let request = RecoveryRequest::default();
+    let recovered = repository.recover_from_s3(&scene.acme, &request).await;
+    let recovered = recovered.unwrap();
+    let failed = recovered.failures.iter().map(|it| {
+        let (_, seq, _) = parse_snapshot_key(&it.object).unwrap();
+        seq.get()
+    });
+    let failed: Vec<u64> = failed.collect();
+    assert_eq!(recovered.restored, head - failed.len() as u64);
+    let mut entries = Vec::new();
+    for seq in 1..=head {
+        let stored = database.entry(&scene.acme, Stream::Manifests, Seq::new(seq));
+        let original = scene
+            .database
+            .entry(&scene.acme, Stream::Manifests, Seq::new(seq));
+        let (stored, original) = (stored.await.unwrap(), original.await.unwrap());
+        if let Some(stored) = stored {
+            assert_eq!(Some(stored.entry), original.map(|it| it.entry), "{seq}");
+            entries.push(seq);
+        }
+    }
+    let missing: Vec<u64> = (1..=head).filter(|seq| !entries.contains(seq)).collect();
+    assert_eq!(missing, failed);
+    (database, repository, failed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_lost_with_its_page_keeps_no_other_from_coming_back() {
+    let cases: [(usize, &[u64], &[u64]); 9] = [
+        (130, &[1], &[96]),
+        (130, &[1], &[1]),
+        (130, &[1], &[128]),
+        (130, &[1], &[50, 100]),
+        (130, &[1], &[50, 51, 128]),
+        (258, &[1, 2], &[5, 128, 129, 200]),
+        (258, &[1, 2], &[256]),
+        (258, &[1], &[128]),
+        (258, &[2], &[129, 131, 256]),
+    ];
+    for (versions, pages, lost) in cases {
+        let scene = Scene::with_pages(versions).await;
+        for page in pages {
+            let key = page_key(&scene.acme, Stream::Manifests, *page);
+            scene.world.memory.remove(&key).unwrap();
+        }
+        for seq in lost {
+            let key = format!("acme/versions/v{seq:06}.json");
+            scene.world.memory.remove(&key).unwrap();
+        }
+        let (_, repository, failed) = recovered(&scene, u64::try_from(versions).unwrap()).await;
+        assert_eq!(failed, lost);
+        create(&repository, &scene.acme, "later").await;
+        drain(&repository).await;
+        let report = repository.verify(&scene.acme, ReadData::All).await.unwrap();
+        let told = report.findings.iter().filter(|it| it.is_damage());
+        let told: Vec<_> = told.map(|it| (it.seq.map(Seq::get), it.repair)).collect();
+        let pages = pages.iter().map(|_| (None, Mend::RebuildPage));
+        let losses = lost.iter().map(|seq| (Some(*seq), Mend::Lost));
+        assert_eq!(told, pages.chain(losses).collect::<Vec<_>>());
+        for seq in lost {
+            let (lost, reason) = (Seq::new(*seq), "both are gone".parse().unwrap());
+            let lost = (Stream::Manifests, lost);
+            let accepted = repository.accept_loss(&scene.acme, lost, None, reason);
+            accepted.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_entry_of_all_lost_with_its_page_is_named_and_history_goes_on() {
+    let scene = Scene::with(128).await;
+    let (key, page) = (
+        index_key(&scene.acme, Stream::Manifests),
+        page_key(&scene.acme, Stream::Manifests, 1),
+    );
+    let bytes = scene.world.memory.remove(&key).unwrap();
+    let mut index = Index::parse(&scene.acme, Stream::Manifests, &bytes).unwrap();
+    assert_eq!(index.seal().len(), 1);
+    scene.world.memory.insert(&key, index.to_bytes());
+    scene.world.memory.remove("acme/versions/v000128.json");
+    assert!(scene.world.memory.remove(&page).is_none());
+    let (database, repository, failed) = recovered(&scene, 128).await;
+    assert_eq!(failed, [128]);
+    let created = create(&repository, &scene.acme, "later").await;
+    assert_eq!(created.manifest.version(), Seq::new(129));
+    drain(&repository).await;
+    let row = database.entry(&scene.acme, Stream::Manifests, Seq::new(129));
+    let row = row.await.unwrap().unwrap().entry.meta;
+    assert_eq!(row.expected_chain(index.prev_chain), row.chain);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_page_does_not_name_is_not_brought_back_changed() {
+    for (seq, from, to) in [
+        (96, "\"committedAt\":\"2", "\"committedAt\":\"3"),
+        (128, "\"committedAt\":\"2", "\"committedAt\":\"3"),
+        (1, "\"committedAt\":\"2", "\"committedAt\":\"3"),
+        (96, "\"chain\":\"", "\"chaim\":\""),
+    ] {
+        let scene = Scene::with_pages(130).await;
+        let page = page_key(&scene.acme, Stream::Manifests, 1);
+        scene.world.memory.remove(&page).unwrap();
+        scene.change(&format!("acme/versions/v{seq:06}.json"), from, to);
+        let (_, _, failed) = recovered(&scene, 130).await;
+        assert_eq!(failed, [seq]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_history_left_is_not_taken_for_an_entry_lost_with_its_page() {
+    let (same, later) = (Epoch::FIRST, Epoch::FIRST.next());
+    for (seq, last, epoch) in [(128, 130, same), (256, 258, same), (96, 130, later)] {
+        let scene = Scene::with_pages(last).await;
+        let acme = &scene.acme;
+        let page = page_key(acme, Stream::Manifests, (seq - 1) / 128 + 1);
+        scene.world.memory.remove(&page).unwrap();
+        let key = format!("acme/versions/v{seq:06}.json");
+        scene.world.memory.remove(&key).unwrap();
+        let row = |seq| scene.database.entry(acme, Stream::Manifests, Seq::new(seq));
+        let before = row(seq - 1).await.unwrap().unwrap().entry.meta;
+        let mut other = row(seq).await.unwrap().unwrap().entry;
+        other.meta.id = EntryId(scene.world.entropy.uuid());
+        other.meta.epoch = epoch;
+        other.meta.chain = other.meta.expected_chain(before.chain);
+        let left = snapshot_key(acme, Stream::Manifests, other.meta.seq, other.meta.epoch);
+        let bytes = Snapshot::write(&other);
+        scene.world.memory.insert(&left, bytes);
+        let (_, _, failed) = recovered(&scene, u64::try_from(last).unwrap()).await;
+        assert_eq!(failed, [seq]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_neighbours_that_nothing_proves_neither_comes_back() {
+    let scene = Scene::with_pages(130).await;
+    let page = page_key(&scene.acme, Stream::Manifests, 1);
+    scene.world.memory.remove(&page).unwrap();
+    scene.world.memory.remove("acme/versions/v000050.json");
+    let (from, to) = ("\"committedAt\":\"2", "\"committedAt\":\"3");
+    scene.change("acme/versions/v000052.json", from, to);
+    let (_, _, failed) = recovered(&scene, 130).await;
+    assert_eq!(failed, [50, 51, 52]);
 }

@@ -14,7 +14,7 @@ use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
 use super::Context;
 use super::inventory::Inventory;
-use super::plan::{Plan, follows, place, read};
+use super::plan::{Plan, place, read};
 use super::restore::{fence, unmoved};
 use super::target::RECOVERER;
 use crate::hybrid::bucket::BucketError;
@@ -337,16 +337,20 @@ async fn merge(
 /// The first row of a history that is not the bucket's: the bucket has another entry there, or the row before is lost and the
 /// bucket's is not the one that this row follows.
 fn first_difference(inventory: &Inventory, rows: &[EntryMeta]) -> Option<Seq> {
-    let theirs = |seq: Seq| Some(&inventory.entries.get(place(seq))?.named.meta);
+    let theirs = |seq: Seq| inventory.chain_at(seq);
     let mut before = Seq::default();
     for row in rows {
         let is_after_a_gap = before.next() != row.seq;
         before = row.seq;
-        if theirs(row.seq).is_some_and(|it| it.chain != row.chain) {
+        let is_other = match theirs(row.seq) {
+            Some(chain) => chain != row.chain,
+            None => inventory.unfollowed(row).is_some(),
+        };
+        if is_other {
             return Some(row.seq);
         }
         let left = Seq::new(row.seq.get() - 1);
-        if is_after_a_gap && theirs(left).is_some_and(|it| !follows(row, it)) {
+        if is_after_a_gap && theirs(left).is_some_and(|it| row.expected_chain(it) != row.chain) {
             return Some(row.seq);
         }
     }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::sealed::Sealed;
 use crate::domain::content::Content;
 use crate::domain::format::{
-    Damage, Index, IndexEntry, PAGE_SIZE, Page, Snapshot, index_key, parse_snapshot_key, stream_of,
+    Damage, Index, IndexEntry, Snapshot, index_key, parse_snapshot_key, stream_of,
 };
 use crate::domain::{Digest, EntryMeta, Epoch, Head, Seq, Stream, TenantId, genesis};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
@@ -16,12 +17,48 @@ use crate::ports::{Database, ETag};
 /// An entry that the bucket can bring back.
 #[derive(Debug, Clone)]
 pub(super) struct Recoverable {
-    /// What names it.
+    /// What names it; where nothing does, only its place.
     pub(super) named: IndexEntry,
     /// Its verified content, if it was read already.
     pub(super) content: Option<Content>,
     /// The key of the object of the older layout that it comes from, if today's has none yet.
     pub(super) legacy: Option<String>,
+    /// It is lost, and with it what named it: `named` tells its number and nothing else.
+    pub(super) unknown: Option<Unknown>,
+}
+
+/// An entry of which nothing is known.
+#[derive(Debug, Clone)]
+pub(super) struct Unknown {
+    /// What is wrong with its object.
+    pub(super) damage: Damage,
+    /// The chain at its number, if what follows it tells.
+    pub(super) chain: Option<Digest>,
+}
+
+impl Recoverable {
+    /// What is named, and has not been read.
+    pub(super) fn of(named: IndexEntry) -> Self {
+        Self {
+            named,
+            content: None,
+            legacy: None,
+            unknown: None,
+        }
+    }
+
+    /// The chain at its number, if it is known.
+    pub(super) fn chain(&self) -> Option<Digest> {
+        match &self.unknown {
+            None => Some(self.named.meta.chain),
+            Some(unknown) => unknown.chain,
+        }
+    }
+
+    /// What is known of it.
+    pub(super) fn known(&self) -> Option<&EntryMeta> {
+        self.unknown.is_none().then_some(&self.named.meta)
+    }
 }
 
 /// A stream in the bucket.
@@ -47,7 +84,8 @@ impl Inventory {
         match self.entries.last() {
             Some(last) => Head {
                 seq: last.named.meta.seq,
-                chain: last.named.meta.chain,
+                // Of the last one the index tells the chain, whatever is known of it.
+                chain: last.chain().unwrap_or(last.named.meta.chain),
             },
             None => Head {
                 seq: Seq::default(),
@@ -65,7 +103,15 @@ impl Inventory {
     /// The chain at a number, if the bucket knows it.
     pub(super) fn chain_at(&self, seq: Seq) -> Option<Digest> {
         let place = usize::try_from(seq.get().checked_sub(1)?).ok()?;
-        self.entries.get(place).map(|entry| entry.named.meta.chain)
+        self.entries.get(place)?.chain()
+    }
+
+    /// The entry at this row's number is not known, and the one after it does not follow the row.
+    pub(super) fn unfollowed(&self, row: &EntryMeta) -> Option<Damage> {
+        let next = self.entries.get(usize::try_from(row.seq.get()).ok()?)?;
+        let meta = next.known()?;
+        (meta.expected_chain(row.chain) != meta.chain)
+            .then(|| Damage::diverged(&next.named.key(), row.chain, meta.chain))
     }
 
     /// The newest epoch in it.
@@ -82,7 +128,7 @@ impl Inventory {
 }
 
 /// The snapshots of one stream in a listing: number → epochs, newest last.
-type Candidates = BTreeMap<Seq, Vec<(Epoch, String)>>;
+pub(super) type Candidates = BTreeMap<Seq, Vec<(Epoch, String)>>;
 
 /// Takes stock of a stream, given the keys of the tenant's objects.
 ///
@@ -138,17 +184,11 @@ pub(super) async fn take(
         failures: Vec::new(),
     };
     if let Some(index) = &index {
-        walk.pages(index).await?;
-        walk.entries
-            .extend(index.entries.iter().map(|named| Recoverable {
-                named: named.clone(),
-                content: None,
-                legacy: None,
-            }));
+        walk.named(index).await?;
     }
     // What an older epoch wrote after the index had moved on never became history.
     let floor = index.as_ref().map_or(Epoch::default(), |index| index.epoch);
-    walk.follow(Seq::new(u64::MAX), floor).await?;
+    walk.follow(floor).await?;
     let orphans = walk.orphans();
     let Walk {
         entries,
@@ -188,92 +228,37 @@ impl Walk<'_> {
     fn chain(&self) -> Digest {
         self.entries.last().map_or_else(
             || genesis(self.tenant, self.stream),
-            |last| last.named.meta.chain,
+            |last| last.chain().unwrap_or(last.named.meta.chain),
         )
     }
 
-    /// The entries of the sealed pages. Where a page is damaged its snapshots are followed instead.
-    async fn pages(&mut self, index: &Index) -> BucketResult<()> {
-        for number in 1..=index.sealed_pages {
-            let read = match self.bucket.page(self.tenant, self.stream, number).await {
-                Ok(page) if page.prev_chain == self.chain() => Ok(page),
-                Ok(page) => Err(Damage::check(
-                    &crate::domain::format::page_key(self.tenant, self.stream, number),
-                    "prevChain",
-                    self.chain(),
-                    page.prev_chain,
-                )
-                .err()),
-                Err(BucketError::Damage(damage)) => Err(Some(damage)),
-                Err(error) => return Err(error),
-            };
-            match read {
-                Ok(page) => {
-                    let named = page.entries.into_iter().map(|named| Recoverable {
-                        named,
-                        content: None,
-                        legacy: None,
-                    });
-                    self.entries.extend(named);
-                }
-                Err(damage) => {
-                    self.worked_around.extend(damage);
-                    self.through_damage(number).await?;
-                    if (self.entries.len() as u64) < number * PAGE_SIZE {
-                        // Later entries cannot be tied to this history without those that are lost here.
-                        break;
-                    }
-                }
-            }
-        }
-        Damage::check(
-            &index_key(self.tenant, self.stream),
-            "prevChain",
-            index.prev_chain,
-            self.chain(),
-        )?;
-        Ok(())
-    }
-
-    /// The entries of a damaged page: from their objects, and where one is lost from what the page says of it, if that fits
-    /// the chain. Such an entry cannot be brought back, but what follows it can be.
-    async fn through_damage(&mut self, number: u64) -> BucketResult<()> {
-        let (tenant, stream, end) = (self.tenant, self.stream, number * PAGE_SIZE);
-        self.follow(Seq::new(end), Epoch::default()).await?;
-        if self.entries.len() as u64 == end {
-            return Ok(());
-        }
-        let key = crate::domain::format::page_key(tenant, stream, number);
-        let found = self.bucket.get(&key).await?;
-        let remains = found.map_or_else(Vec::new, |found| Page::remains(stream, &found.bytes));
-        while (self.entries.len() as u64) < end {
-            let (next, chain) = (self.entries.len() as u64 + 1, self.chain());
-            let mut remains = remains.iter().filter(|it| it.meta.tenant == *tenant);
-            let is_next = |meta: &EntryMeta| {
-                meta.seq.get() == next && meta.expected_chain(chain) == meta.chain
-            };
-            let Some(named) = remains.find(|it| is_next(&it.meta)) else {
-                return Ok(());
-            };
-            // It is told when it is read.
-            self.failures.retain(|damage| damage.object != named.key());
-            self.entries.push(Recoverable {
-                named: named.clone(),
-                content: None,
-                legacy: None,
-            });
-            self.follow(Seq::new(end), Epoch::default()).await?;
-        }
+    /// The entries that the index and its pages name.
+    async fn named(&mut self, index: &Index) -> BucketResult<()> {
+        let mut sealed = Sealed {
+            bucket: self.bucket,
+            tenant: self.tenant,
+            stream: self.stream,
+            candidates: &self.candidates,
+            memory: self.memory,
+            worked_around: Vec::new(),
+        };
+        self.entries = sealed.entries(index).await?;
+        let Sealed {
+            memory,
+            worked_around,
+            ..
+        } = sealed;
+        self.memory = memory;
+        self.worked_around.extend(worked_around);
+        let rest = index.entries.iter().cloned();
+        self.entries.extend(rest.map(Recoverable::of));
         Ok(())
     }
 
     /// Follows the chain through the objects: at each number the newest epoch (at least `floor`) that continues it.
-    async fn follow(&mut self, until: Seq, floor: Epoch) -> BucketResult<()> {
+    async fn follow(&mut self, floor: Epoch) -> BucketResult<()> {
         loop {
             let next = Seq::new(self.entries.len() as u64 + 1);
-            if next > until {
-                return Ok(());
-            }
             let Some(keys) = self.candidates.get(&next).cloned() else {
                 return Ok(());
             };
@@ -306,9 +291,8 @@ impl Walk<'_> {
             let kept = self.memory.checked_sub(snapshot.entry.meta.content_bytes);
             self.memory = kept.unwrap_or_default();
             self.entries.push(Recoverable {
-                named,
                 content: kept.map(|_| snapshot.entry.content),
-                legacy: None,
+                ..Recoverable::of(named)
             });
         }
     }

@@ -294,11 +294,9 @@ pub(super) async fn recoverable(
         let choice = choose(&stock, &there, there.len(), Unproven::LeftOut);
         choice.append(bucket, tenant, &mut inventory, &there);
     }
-    Ok(inventory
-        .entries
-        .into_iter()
-        .map(|entry| entry.named)
-        .collect())
+    let known = inventory.entries.into_iter();
+    let known = known.filter(|entry| entry.unknown.is_none());
+    Ok(known.map(|entry| entry.named).collect())
 }
 
 /// Takes stock of today's objects anew, now that it is clear which are none: keys like the older layout's, but for `todays`.

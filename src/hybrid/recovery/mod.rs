@@ -14,6 +14,7 @@ mod plan;
 mod planned;
 mod report;
 mod restore;
+mod sealed;
 mod takeover;
 mod target;
 

@@ -108,32 +108,30 @@ impl Plan {
                 .map_or(Seq::default(), |state| state.heads[stream].seq);
             any |= !inventory.entries.is_empty();
             for entry in &inventory.entries {
-                let meta = &entry.named.meta;
-                match rows.get(&meta.seq) {
-                    Some(row) if row.chain != meta.chain => {
-                        self.state = RecoveryState::Diverged;
-                        self.failures.push(Damage::diverged(
-                            &entry.named.key(),
-                            row.chain,
-                            meta.chain,
-                        ));
-                        return Ok(());
+                let (seq, chain) = (entry.named.meta.seq, entry.chain());
+                let other = match (rows.get(&seq), chain) {
+                    (Some(row), Some(chain)) if row.chain != chain => {
+                        Some(Damage::diverged(&entry.named.key(), row.chain, chain))
                     }
-                    Some(_) => {}
+                    // Nothing is known of the bucket's: the one after it tells whether it was this row.
+                    (Some(row), None) => inventory.unfollowed(row),
                     // The row is lost: the one after it tells whether it was this entry.
-                    None if rows
-                        .get(&meta.seq.next())
-                        .is_some_and(|next| !follows(next, meta)) =>
-                    {
-                        self.state = RecoveryState::Diverged;
-                        let problem = Problem::Unfollowed {
-                            next: meta.seq.next(),
-                            bucket: meta.chain,
-                        };
-                        self.failures.push(Damage::new(&entry.named.key(), problem));
-                        return Ok(());
-                    }
-                    None => self.restore[stream].push(meta.seq),
+                    (None, Some(chain)) => (rows.get(&seq.next()))
+                        .filter(|next| next.expected_chain(chain) != next.chain)
+                        .map(|next| {
+                            let (next, bucket) = (next.seq, chain);
+                            let problem = Problem::Unfollowed { next, bucket };
+                            Damage::new(&entry.named.key(), problem)
+                        }),
+                    _ => None,
+                };
+                if let Some(damage) = other {
+                    self.state = RecoveryState::Diverged;
+                    self.failures.push(damage);
+                    return Ok(());
+                }
+                if !rows.contains_key(&seq) {
+                    self.restore[stream].push(seq);
                 }
             }
             // A gap at the database's head hides its chain from the rows: the lock row still has it.
@@ -307,11 +305,6 @@ impl Plan {
     }
 }
 
-/// The chain leads from the one entry to the next.
-pub(super) fn follows(next: &EntryMeta, before: &EntryMeta) -> bool {
-    next.expected_chain(before.chain) == next.chain
-}
-
 /// An entry's place in a dense list from 1.
 pub(super) fn place(seq: Seq) -> usize {
     usize::try_from(seq.get().saturating_sub(1)).unwrap_or(usize::MAX)
@@ -322,6 +315,9 @@ pub(super) async fn read(
     context: &Context<'_>,
     entry: &inventory::Recoverable,
 ) -> Result<Entry, BucketError> {
+    if let Some(unknown) = &entry.unknown {
+        return Err(unknown.damage.clone().into());
+    }
     if let Some(content) = &entry.content {
         let meta = EntryMeta {
             content_bytes: content.len() as u64,

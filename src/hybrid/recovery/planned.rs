@@ -249,6 +249,6 @@ async fn later(
         found.extend(page.iter().filter(|meta| meta.seq > known).map(deactivated));
     }
     let above = entries.iter().skip(place(version.next())).rev();
-    found.extend(above.map(|entry| deactivated(&entry.named.meta)));
+    found.extend(above.filter_map(|entry| entry.known().map(deactivated)));
     Ok(found)
 }

@@ -98,6 +98,7 @@ async fn active_at(context: &Context<'_>, plan: &Plan, at: Timestamp) -> Result<
     let mut seq = newest.map_or(Seq::default(), |newest| newest.seq);
     while seq > Seq::default() {
         let known = plan.streams[Stream::Decisions].entries.get(place(seq));
+        let known = known.filter(|entry| entry.unknown.is_none());
         let decision = if let Some(entry) = known {
             Some(read(context, entry).await?)
         } else {

@@ -13,7 +13,7 @@ use driftline::domain::{
 };
 use driftline::ports::SnapshotStore as _;
 
-use super::bucket::{is_readable, object};
+use super::bucket::object;
 use super::rows::{all_rows, chain_at, is_intact};
 use super::{Checked, Model, broken};
 use crate::world::{Node, now};
@@ -168,16 +168,17 @@ impl Model {
         Ok(())
     }
 
-    /// What the bucket can bring back by itself: what its index names and what is there. Without a readable index, or without
-    /// one of its pages, only what the chain leads to.
+    /// What the bucket can bring back by itself: what its index names and what is there. Without a readable index only what the
+    /// chain leads to.
     pub fn brought_back(&self, bucket: &MemorySnapshotStore) -> BTreeSet<EntryId> {
         let mut found = BTreeSet::new();
         for ((tenant, stream), named) in &self.named {
-            let is_readable = is_readable(bucket, tenant, *stream);
+            let index = object(bucket, &index_key(tenant, *stream));
+            let index = index.and_then(|index| Index::parse(tenant, *stream, &index).ok());
             for (id, _) in &named.entries {
                 if self.has_object(bucket, *id) {
                     found.insert(*id);
-                } else if !is_readable {
+                } else if index.is_none() {
                     break;
                 }
             }

@@ -180,5 +180,6 @@ fn entry(bucket: &Bucket, meta: EntryMeta, object: &LegacyObject) -> Option<Reco
         named,
         content: manifest.content.clone(),
         legacy: Some(object.key.clone()),
+        unknown: None,
     })
 }
