@@ -21,6 +21,7 @@ mod history;
 mod import;
 mod input;
 mod open;
+mod plan_file;
 mod recover;
 mod repair;
 mod replicate;

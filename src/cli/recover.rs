@@ -1,16 +1,22 @@
 //! `recover`
 
 mod report;
+mod spool;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
+
+use self::spool::Spool;
 use super::args::{self, By};
 use super::open::{Needs, Opened};
-use super::repair::{read_plan, write_plan};
+use super::plan_file::{PlanFile, read_plan};
 use super::{Context, Exit, Ui, hints, shadowing, ui};
 use driftline::domain::format::parse_snapshot_key;
-use driftline::domain::recovery::{PlannedTarget, RECOVERY_PLAN_SCHEMA, RecoveryPlan};
+use driftline::domain::recovery::{
+    PlannedTarget, PlannedTenant, RECOVERY_PLAN_SCHEMA, RecoveryPlan,
+};
 use driftline::domain::{Seq, ShortText, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Progress, RecoveryReport, Whom};
 use driftline::ports::{Error, Ownership, RecoverTarget, Recovery, RecoveryRequest, Result};
@@ -119,7 +125,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
             Whom::All => repository.recover_all(&request, &progress).await,
         }
     };
-    let report = watched(opened, &context.ui, &progress, work).await?;
+    let work = Box::pin(work);
+    let report = Box::pin(watched(opened, &context.ui, &progress, work)).await?;
     let decides = request.as_new_version || request.target != RecoverTarget::Newest;
     let by = request.by.as_ref();
     finish(context, report, whom, (request.dry_run, decides), by).await
@@ -140,19 +147,32 @@ async fn plan(
 ) -> anyhow::Result<Exit> {
     let (opened, ui) = (recovering(context).await?, &context.ui);
     let progress = Progress::default();
-    let work = Box::pin(opened.repository.plan_recovery(whom, request, &progress));
-    let plan = watched(opened, ui, &progress, work).await?;
-    write_plan(file, &plan)?;
+    let out = PlanFile::begin(file)?;
+    let said = || format!("write the plan {}", file.display());
+    let spool = Spool::new(&out.directory()).with_context(said)?;
+    let take = |plan| spool.take(&plan);
+    let repository = &opened.repository;
+    let work = repository.plan_recovery_to(whom, request, &progress, &take);
+    let plan = watched(opened, ui, &progress, Box::pin(work)).await?;
+    let tenants = spool.done().with_context(said)?;
+    out.write(|out| {
+        let mut write = |text: &str| out.write_all(text.as_bytes());
+        spool.write(&plan, &tenants, &mut write)
+    })?;
     if ui.is_text() {
-        report::plan(ui, &plan)?;
+        report::plan(ui, &plan, &tenants, &spool)?;
         ui.note(format_args!(
             "nothing was changed; the plan is in {}",
             file.display()
         ));
+    } else if ui.is_ndjson() {
+        for (_, line) in &tenants {
+            ui.json(&spool.read(line)?)?;
+        }
     } else {
-        ui.items(&plan, &plan.tenants)?;
+        ui.json_by(|out| spool.write(&plan, &tenants, out))?;
     }
-    let lost = plan.tenants.iter().any(|tenant| !tenant.lost.is_empty());
+    let lost = tenants.iter().any(|(_, line)| line.is_lossy);
     Ok(if lost || !plan.failed.is_empty() {
         Exit::Partial
     } else {
@@ -161,13 +181,13 @@ async fn plan(
 }
 
 async fn apply(context: &Context, file: &Path, by: Option<ShortText>) -> anyhow::Result<Exit> {
-    let plan: RecoveryPlan = read_plan(file, RECOVERY_PLAN_SCHEMA)?;
+    let plan: RecoveryPlan<PlannedTenant> = read_plan(file, RECOVERY_PLAN_SCHEMA)?;
     let opened = context.existing_both().await?;
     let progress = Progress::default();
     let work = Box::pin(
         opened
             .repository
-            .apply_recovery(&plan, by.clone(), &progress),
+            .apply_recovery_outline(&plan, by.clone(), &progress),
     );
     let report = watched(opened, &context.ui, &progress, work).await?;
     let whom = plan.tenant.as_ref().map_or(Whom::All, Whom::One);

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use driftline::domain::{TenantId, json as said};
+use driftline::domain::TenantId;
 use driftline::hybrid::integrity::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::plan_file::{PlanFile, read_whole_plan};
 use super::verify::mends;
 use super::{Context, Exit, Failure, Ui, hints, ui};
 
@@ -49,7 +49,8 @@ async fn plan(context: &Context, tenant: Option<&TenantId>, file: &Path) -> anyh
     let plan = opened.repository.plan_repair(tenant).await;
     bar.finish_and_clear();
     let plan = plan?;
-    write_plan(file, &plan)?;
+    let out = PlanFile::begin(file)?;
+    out.document(&plan)?;
     if ui.is_text() {
         show(ui, &plan)?;
         let actions = ui::count(plan.actions() as u64, "action");
@@ -71,7 +72,7 @@ async fn plan(context: &Context, tenant: Option<&TenantId>, file: &Path) -> anyh
 }
 
 async fn apply(context: &Context, file: &Path) -> anyhow::Result<Exit> {
-    let plan: RepairPlan = read_plan(file, REPAIR_PLAN_SCHEMA)?;
+    let plan: RepairPlan = read_whole_plan(file, REPAIR_PLAN_SCHEMA)?;
     let (opened, ui) = (context.existing_both().await?, &context.ui);
     let bar = ui.progress("{spinner} repairing ({elapsed})");
     let report = opened.repository.apply_repair(&plan).await;
@@ -215,56 +216,4 @@ fn describe(action: &Action) -> String {
         Action::RebuildPage { object, .. } => format!("write {object} from the rows"),
         Action::RebuildIndex { object, .. } => format!("begin {object} anew"),
     }
-}
-
-/// Writes a plan, whole or not at all.
-pub fn write_plan(file: &Path, plan: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut text = serde_json::to_vec_pretty(plan)?;
-    text.push(b'\n');
-    private(file, &text).with_context(|| format!("write the plan {}", file.display()))
-}
-
-/// A plan names tenants and what is in them: a new file is for nobody else to read. One that is there keeps its mode.
-fn private(file: &Path, text: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = (options.write(true).create(true).truncate(true))
-        .mode(0o600)
-        .open(file)?;
-    file.write_all(text)
-}
-
-/// Reads a plan of this schema.
-pub fn read_plan<T>(file: &Path, schema: &str) -> anyhow::Result<T>
-where
-    T: serde::de::DeserializeOwned + serde::Serialize,
-{
-    #[derive(serde::Deserialize)]
-    struct Tag {
-        schema: String,
-    }
-    let text = std::fs::read(file).with_context(|| format!("read the plan {}", file.display()))?;
-    let misuse = |what: String| {
-        Failure::misuse(format!("read the plan {}: {what}", file.display()))
-            .hint("make a new one with --plan FILE")
-    };
-    let misread = |error: serde_json::Error| misuse(said::advise(&text, &error));
-    let tag: Tag = serde_json::from_slice(&text).map_err(misread)?;
-    if tag.schema != schema {
-        return Err(misuse(format!("`{}` is no {schema}", tag.schema)).into());
-    }
-    let plan: T = serde_json::from_slice(&text).map_err(misread)?;
-    // What this build would not write it does not understand, and somebody may have meant something by it.
-    let written = serde_json::from_slice(&text).map_err(misread)?;
-    if let Some((pointer, meant)) = said::unread(&written, &serde_json::to_value(&plan)?) {
-        let meant = meant.map_or_else(String::new, |meant| {
-            format!("; `{meant}` is meant, perhaps")
-        });
-        return Err(misuse(format!(
-            "{pointer} is not a member that is known here{meant}"
-        ))
-        .into());
-    }
-    Ok(plan)
 }

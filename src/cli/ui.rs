@@ -129,6 +129,20 @@ impl Ui {
         Ok(self.document(&safe::json(&text))?)
     }
 
+    /// Prints a JSON document that comes in parts.
+    pub fn json_by(
+        &self,
+        write: impl FnOnce(&mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut part = |text: &str| out.write_all(safe::json(text).as_bytes());
+        let written = write(&mut part).and_then(|()| {
+            out.write_all(b"\n")?;
+            out.flush()
+        });
+        Ok(self.written(written)?)
+    }
+
     /// Prints a document with its items: whole, or only the items, one a line, with `-o ndjson`.
     pub fn items<T: Serialize>(
         &self,

@@ -123,14 +123,48 @@ pub struct Unplanned {
     pub reason: String,
 }
 
-/// What a recovery would change.
+/// A tenant's plan as a digest: it tells whether another one is the same, and is short however many rows there are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "TenantPlan")]
+pub struct PlannedTenant {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The digest of all of it.
+    pub digest: Digest,
+}
+
+impl From<&TenantPlan> for PlannedTenant {
+    fn from(plan: &TenantPlan) -> Self {
+        Self {
+            tenant: plan.tenant.clone(),
+            digest: plan.digest(),
+        }
+    }
+}
+
+impl From<TenantPlan> for PlannedTenant {
+    fn from(plan: TenantPlan) -> Self {
+        Self::from(&plan)
+    }
+}
+
+impl TenantPlan {
+    /// The digest of all of it: equal plans have equal ones.
+    pub fn digest(&self) -> Digest {
+        // Numbers, digests and texts always make a document.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// What a recovery would change. A plan that is only to be applied is read with a [`PlannedTenant`] for each tenant, so that its
+/// rows are never all in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "what was asked for, flag by flag, as the file names it"
 )]
-pub struct RecoveryPlan {
+pub struct RecoveryPlan<T = TenantPlan> {
     /// [`RECOVERY_PLAN_SCHEMA`].
     pub schema: String,
     /// The database that was looked at.
@@ -153,7 +187,27 @@ pub struct RecoveryPlan {
     #[serde(default)]
     pub leave_out: bool,
     /// Per tenant, in byte order.
-    pub tenants: Vec<TenantPlan>,
+    pub tenants: Vec<T>,
     /// Tenants that would fail.
     pub failed: Vec<Unplanned>,
+}
+
+impl RecoveryPlan {
+    /// The same plan without its rows.
+    pub fn outline(&self) -> RecoveryPlan<PlannedTenant> {
+        RecoveryPlan {
+            schema: self.schema.clone(),
+            database_id: self.database_id,
+            bucket_id: self.bucket_id,
+            owner: self.owner,
+            tenant: self.tenant.clone(),
+            target: self.target,
+            as_new_version: self.as_new_version,
+            resolve_divergence: self.resolve_divergence,
+            accept_unverified: self.accept_unverified,
+            leave_out: self.leave_out,
+            tenants: self.tenants.iter().map(PlannedTenant::from).collect(),
+            failed: self.failed.clone(),
+        }
+    }
 }

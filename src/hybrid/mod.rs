@@ -26,7 +26,7 @@ mod settings;
 pub use checkup::CheckUp;
 pub use ownership::Standing;
 pub use ownership::copied::Adoption;
-pub use recovery::{Progress, RecoveryDocument, RecoveryReport, Whom};
+pub use recovery::{PlanSink, Progress, RecoveryDocument, RecoveryReport, Whom};
 pub use replicator::{Drained, Replicator};
 pub use repository::HybridManifestRepository;
 pub use settings::{OnClone, OnFailover, Settings, Sides};

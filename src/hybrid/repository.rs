@@ -13,10 +13,10 @@ use super::ownership::copied::Adoption;
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeProgress, ProbeReport};
 use super::proven::DamagedReads;
-use super::recovery::{self, Progress, RecoveryReport, Whom};
+use super::recovery::{self, PlanSink, Progress, RecoveryReport, Whom};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
-use crate::domain::recovery::RecoveryPlan;
+use crate::domain::recovery::{PlannedTenant, RecoveryPlan};
 use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId, TenantState};
 use crate::ports::{Database, Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
 
@@ -180,13 +180,36 @@ impl HybridManifestRepository {
         request: &RecoveryRequest,
         progress: &Progress,
     ) -> Result<RecoveryPlan> {
-        recovery::make_plan(&self.sides, &self.settings, whom, request, progress).await
+        recovery::make_whole_plan(&self.sides, &self.settings, whom, request, progress).await
+    }
+
+    /// The same, with each tenant's plan given to `sink` as soon as it is made, in no order, and none in what is returned: the
+    /// rows of all tenants need not fit in memory.
+    pub async fn plan_recovery_to(
+        &self,
+        whom: Whom<'_>,
+        request: &RecoveryRequest,
+        progress: &Progress,
+        sink: &PlanSink<'_>,
+    ) -> Result<RecoveryPlan> {
+        recovery::make_plan(&self.sides, &self.settings, whom, request, progress, sink).await
     }
 
     /// Carries a plan out; `Stale`, and nothing changed, when what it rests on has moved.
     pub async fn apply_recovery(
         &self,
         plan: &RecoveryPlan,
+        by: Option<ShortText>,
+        progress: &Progress,
+    ) -> Result<RecoveryReport> {
+        self.apply_recovery_outline(&plan.outline(), by, progress)
+            .await
+    }
+
+    /// The same for a plan without its rows.
+    pub async fn apply_recovery_outline(
+        &self,
+        plan: &RecoveryPlan<PlannedTenant>,
         by: Option<ShortText>,
         progress: &Progress,
     ) -> Result<RecoveryReport> {

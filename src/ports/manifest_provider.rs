@@ -10,7 +10,6 @@ use crate::domain::content::Content;
 use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
 use crate::domain::integrity::RowDamage;
-use crate::domain::recovery::TenantPlan;
 use crate::domain::{
     Digest, Entry, EntryMeta, Moved, Resources, Seq, ShortText, Stream, TenantId, Timestamp,
 };
@@ -262,8 +261,6 @@ pub struct Recovery {
     pub renumbered: Vec<Moved>,
     /// No version was active at the time asked for: what is active was left as it is.
     pub inactive_then: bool,
-    /// For a dry run: what would change, in detail.
-    pub plan: Option<Box<TenantPlan>>,
     /// What came from the older layout in this recovery: old numbers and digests beside the new ones, oldest first.
     pub legacy: Vec<LegacyMapping>,
 }

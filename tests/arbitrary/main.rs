@@ -6,6 +6,7 @@ mod comparing;
 mod documents;
 mod hostile;
 mod mutations;
+mod planning;
 
 use std::sync::{Mutex, PoisonError};
 

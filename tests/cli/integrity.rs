@@ -136,3 +136,44 @@ fn a_recovery_is_planned_read_and_applied_once() {
     let reports = session.path(".driftline/snapshots/_driftline/recoveries");
     assert_eq!(std::fs::read_dir(reports).unwrap().count(), 2);
 }
+
+#[test]
+fn a_plan_that_is_cut_short_is_refused_and_an_unfinished_one_replaces_nothing() {
+    let session = shadowed();
+    session.lose_database();
+    session.must("recover --all-tenants --plan plan.json");
+    let whole = std::fs::read_to_string(session.path("plan.json")).unwrap();
+    let rows = whole.matches("\"objectSha256\"").count();
+    assert!(rows > 2, "{whole}");
+    for end in [whole.len() / 2, whole.len() - 3] {
+        session.write("cut.json", &whole[..end]);
+        let run = session.quietly("recover --apply cut.json");
+        assert_eq!(run.code, 64, "{}", run.stderr);
+        assert!(run.stderr.contains("it ends too early"), "{}", run.stderr);
+    }
+    let printed = session.must("recover --all-tenants --plan again.json -o json");
+    assert_eq!(String::from_utf8(printed.stdout).unwrap(), whole);
+    assert_eq!(
+        std::fs::read_to_string(session.path("again.json")).unwrap(),
+        whole
+    );
+    // The bucket cannot be read: the plan that is there stays.
+    let aside = session.path("aside");
+    std::fs::rename(session.path(".driftline/snapshots"), &aside).unwrap();
+    assert_ne!(
+        session
+            .quietly("recover --all-tenants --plan plan.json")
+            .code,
+        0
+    );
+    std::fs::rename(&aside, session.path(".driftline/snapshots")).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(session.path("plan.json")).unwrap(),
+        whole
+    );
+    let parts = std::fs::read_dir(session.directory()).unwrap();
+    let names = parts.map(|it| it.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|it| it.contains("driftline-plan")).count(), 0);
+    session.must("recover --apply plan.json");
+    session.must("verify");
+}

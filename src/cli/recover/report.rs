@@ -1,10 +1,11 @@
 //! What a recovery did, as text.
 
-use driftline::domain::recovery::RecoveryPlan;
+use driftline::domain::recovery::{RecoveryPlan, TenantPlan};
 use driftline::domain::{Moved, TenantId};
 use driftline::hybrid::RecoveryReport;
 use driftline::ports::{Error, LegacyMapping, Recovery};
 
+use super::spool::{Line, Spool};
 use crate::cli::Ui;
 use crate::cli::documents::or_dash;
 use crate::cli::hints;
@@ -57,48 +58,59 @@ pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<(
     Ok(())
 }
 
-/// What a plan would change.
-pub fn plan(ui: &Ui, plan: &RecoveryPlan) -> anyhow::Result<()> {
-    let rows = plan.tenants.iter().map(|it| {
-        let new = it.new_version.map(|version| version.to_string());
+/// What a plan would change. The tenants' parts are read back one by one.
+pub fn plan(
+    ui: &Ui,
+    plan: &RecoveryPlan,
+    tenants: &[(TenantId, Line)],
+    spool: &Spool,
+) -> anyhow::Result<()> {
+    let rows = tenants.iter().map(|(tenant, line)| {
+        let new = line.new_version.map(|version| version.to_string());
         vec![
-            it.tenant.to_string(),
-            it.state.clone(),
-            it.rows.len().to_string(),
-            it.renumbers.len().to_string(),
-            it.active_version.to_string(),
+            tenant.to_string(),
+            line.state.clone(),
+            line.rows.to_string(),
+            line.renumbered.to_string(),
+            line.active_version.to_string(),
             new.unwrap_or_else(|| "-".to_owned()),
         ]
     });
     let header = ["TENANT", "IS", "ROWS", "RENUMBERED", "ACTIVE", "NEW"];
     ui.table(&header, &[2, 3, 4, 5], rows.collect())?;
-    for tenant in &plan.tenants {
-        let name = &tenant.tenant;
-        if tenant.inactive_then {
-            ui.line(format_args!(
-                "{name}: no version was active then; what is active would be left as it is"
-            ))?;
-        }
-        for later in &tenant.deactivates {
-            let by = or_dash(later.created_by.as_ref());
-            let (version, at) = (later.version, later.created_at);
-            ui.line(format_args!(
-                "{name}: version {version} by {by} of {at} is active no longer"
-            ))?;
-        }
-        for moved in &tenant.renumbers {
-            let (stream, from, to) = (moved.stream, moved.from, moved.to);
-            ui.line(format_args!(
-                "{name}: {stream}/{from} becomes {stream}/{to}"
-            ))?;
-        }
-        for lost in &tenant.lost {
-            let (object, problem) = (&lost.object, &lost.problem);
-            ui.line(format_args!("{name}: not restored: {object}: {problem}"))?;
-        }
+    for (_, line) in tenants {
+        changes(ui, &spool.read(line)?)?;
     }
     for failed in &plan.failed {
         ui.line(format_args!("{}: {}", failed.tenant, failed.reason))?;
+    }
+    Ok(())
+}
+
+/// What it would change beside the rows.
+fn changes(ui: &Ui, tenant: &TenantPlan) -> anyhow::Result<()> {
+    let name = &tenant.tenant;
+    if tenant.inactive_then {
+        ui.line(format_args!(
+            "{name}: no version was active then; what is active would be left as it is"
+        ))?;
+    }
+    for later in &tenant.deactivates {
+        let by = or_dash(later.created_by.as_ref());
+        let (version, at) = (later.version, later.created_at);
+        ui.line(format_args!(
+            "{name}: version {version} by {by} of {at} is active no longer"
+        ))?;
+    }
+    for moved in &tenant.renumbers {
+        let (stream, from, to) = (moved.stream, moved.from, moved.to);
+        ui.line(format_args!(
+            "{name}: {stream}/{from} becomes {stream}/{to}"
+        ))?;
+    }
+    for lost in &tenant.lost {
+        let (object, problem) = (&lost.object, &lost.problem);
+        ui.line(format_args!("{name}: not restored: {object}: {problem}"))?;
     }
     Ok(())
 }

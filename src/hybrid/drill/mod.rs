@@ -69,7 +69,7 @@ pub(crate) async fn run(
         live,
         scratch: scratch.as_ref(),
         overlay: &overlay,
-        recovery: recovery::Context::new(&sides, settings, &request, progress, None).await?,
+        recovery: recovery::Context::new(&sides, settings, &request, progress).await?,
         bucket,
     };
     let concurrent = settings.concurrent_tenants;

@@ -28,13 +28,14 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
 use self::plan::Plan;
-use self::planned::Expected;
+use self::planned::Plans;
 use self::takeover::Takeover;
 use self::target::Target;
 use super::bucket::BucketError;
 use super::settings::{Settings, Sides};
 use super::{marker, ownership};
 use crate::domain::format::Damage;
+use crate::domain::recovery::TenantPlan;
 use crate::domain::{Stream, TenantId, Timestamp};
 use crate::ports::{
     DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, RecoveryState,
@@ -43,7 +44,10 @@ use crate::ports::{
 
 pub(crate) use self::inventory_of::recoverable;
 pub(crate) use self::listing::Lister;
-pub(crate) use self::planned::{apply as apply_plan, make as make_plan};
+pub use self::planned::PlanSink;
+pub(crate) use self::planned::{
+    apply as apply_plan, make as make_plan, make_whole as make_whole_plan,
+};
 pub use self::report::RecoveryDocument;
 
 /// How far a recovery is; it only ever grows.
@@ -113,8 +117,8 @@ pub(super) struct Context<'a> {
     damage: Option<Damage>,
     /// Tenants that were taken over from the older layout.
     taken_over: BTreeSet<TenantId>,
-    /// What a plan says of each tenant, if one is applied.
-    expected: Option<&'a Expected<'a>>,
+    /// Who reads what would change, entry by entry.
+    plans: Plans<'a>,
     /// Every tenant is recovered: one that had no version at the time asked for is no error.
     is_all: bool,
 }
@@ -125,7 +129,6 @@ impl<'a> Context<'a> {
         settings: &'a Settings,
         request: &'a RecoveryRequest,
         progress: &'a Progress,
-        expected: Option<&'a Expected<'a>>,
     ) -> Result<Self> {
         let mut database = sides.database.identity().await?;
         let mut damage = None;
@@ -155,7 +158,7 @@ impl<'a> Context<'a> {
             takeover,
             damage,
             taken_over: legacy::taken_over(&sides.bucket()).await?,
-            expected,
+            plans: Plans::Unread,
             is_all: false,
         })
     }
@@ -174,20 +177,21 @@ pub(crate) async fn run(
     request: &RecoveryRequest,
     progress: &Progress,
 ) -> Result<RecoveryReport> {
-    run_expecting(sides, settings, whom, request, progress, None).await
+    run_with(sides, settings, whom, request, progress, Plans::Unread).await
 }
 
-/// The same, refusing tenants that are not as a plan saw them.
-async fn run_expecting(
+/// The same, with what it would change written down, or compared with what was.
+async fn run_with(
     sides: &Sides,
     settings: &Settings,
     whom: Whom<'_>,
     request: &RecoveryRequest,
     progress: &Progress,
-    expected: Option<&Expected<'_>>,
+    plans: Plans<'_>,
 ) -> Result<RecoveryReport> {
     let began = sides.now();
-    let mut context = Context::new(sides, settings, request, progress, expected).await?;
+    let mut context = Context::new(sides, settings, request, progress).await?;
+    context.plans = plans;
     let mut report = match whom {
         Whom::One(tenant) => {
             let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
@@ -346,20 +350,19 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         diverge::refuse_to_give_up(context, &plan).await?;
     }
     let mut planned = None;
-    if context.request.dry_run || context.expected.is_some() {
-        let now = planned::of(context, &plan, target).await?;
-        if let Some(expected) = context.expected {
-            planned::check(expected, &now)?;
-        } else {
-            planned = Some(Box::new(now));
+    match context.plans {
+        Plans::Unread => {}
+        Plans::Told(sink) => planned = Some((sink, planned::of(context, &plan, target).await?)),
+        Plans::Expected(expected) => {
+            planned::check(expected, &planned::of(context, &plan, target).await?)?;
         }
     }
     if diverged && context.request.resolve_divergence {
         let resolved = diverge::resolve(context, &mut plan).await?;
+        tell(planned);
         return Ok(Recovery {
             restored: resolved.restored(),
             renumbered: resolved.moved,
-            plan: planned,
             ..describe(&plan, &resolved.state)
         });
     }
@@ -392,9 +395,16 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         let outcome = restore::run(context, &mut plan, renew, awaiting).await?;
         describe(&plan, &outcome)
     };
-    recovery.plan = planned;
     target::reach(context, tenant, target, &mut recovery).await?;
+    tell(planned);
     Ok(recovery)
+}
+
+/// A tenant that fails has no plan.
+fn tell(planned: Option<(&PlanSink<'_>, TenantPlan)>) {
+    if let Some((sink, plan)) = planned {
+        sink(plan);
+    }
 }
 
 fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
@@ -420,7 +430,6 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
             .collect(),
         void_references: plan.void_references.clone(),
         renumbered: Vec::new(),
-        plan: None,
         inactive_then: false,
         legacy: plan
             .legacy
@@ -434,7 +443,7 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
 /// lost or damaged is left to an operator.
 pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId) -> Result<u64> {
     let (request, progress) = (RecoveryRequest::default(), Progress::default());
-    let context = Context::new(sides, settings, &request, &progress, None).await?;
+    let context = Context::new(sides, settings, &request, &progress).await?;
     let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
     let mut plan = Plan::make(&context, tenant, &keys).await?;
     if let Some(damage) = plan.failures.first() {

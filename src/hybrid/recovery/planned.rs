@@ -1,6 +1,7 @@
 //! Plans that are written down, and applied only while everything is as they saw it.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::diverge;
 use super::plan::{Plan, place};
@@ -8,24 +9,40 @@ use super::target::Target;
 use super::{Context, Progress, RecoveryReport, Whom};
 use crate::domain::format::Damage;
 use crate::domain::recovery::{
-    Deactivated, Lost, PlannedMove, PlannedRow, PlannedTarget, RECOVERY_PLAN_SCHEMA, RecoveryPlan,
-    SeenStream, TenantPlan, Unplanned,
+    Deactivated, Lost, PlannedMove, PlannedRow, PlannedTarget, PlannedTenant, RECOVERY_PLAN_SCHEMA,
+    RecoveryPlan, SeenStream, TenantPlan, Unplanned,
 };
-use crate::domain::{EntryMeta, PerStream, Seq, ShortText, Stream, TenantId};
+use crate::domain::{Digest, EntryMeta, PerStream, Seq, ShortText, Stream, TenantId};
 use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, RecoverTarget, RecoveryRequest, RecoveryState, Result};
 
 /// Plans per tenant that a recovery has to find as they are.
-pub(super) type Expected<'a> = BTreeMap<&'a TenantId, &'a TenantPlan>;
+pub(super) type Expected = BTreeMap<TenantId, Digest>;
 
-/// Plans a recovery. Changes nothing.
+/// Is given each tenant's plan as soon as it is made, in no order: nobody else keeps it.
+pub type PlanSink<'a> = dyn Fn(TenantPlan) + Send + Sync + 'a;
+
+/// What becomes of the plans that a recovery makes on its way. Without anybody who reads them none is made: it has a row for
+/// every entry.
+#[derive(Clone, Copy)]
+pub(super) enum Plans<'a> {
+    /// Nobody reads them.
+    Unread,
+    /// They are written down.
+    Told(&'a PlanSink<'a>),
+    /// Each tenant has to be as it was seen.
+    Expected(&'a Expected),
+}
+
+/// Plans a recovery, and gives each tenant's part to `sink`; what is returned has all the rest. Changes nothing.
 pub(crate) async fn make(
     sides: &Sides,
     settings: &Settings,
     whom: Whom<'_>,
     request: &RecoveryRequest,
     progress: &Progress,
+    sink: &PlanSink<'_>,
 ) -> Result<RecoveryPlan> {
     let request = RecoveryRequest {
         dry_run: true,
@@ -37,7 +54,8 @@ pub(crate) async fn make(
         Marker::Whole(owner, _) => Some(owner),
         Marker::Damaged(damaged) => damaged.says,
     };
-    let report = super::run(sides, settings, whom, &request, progress).await?;
+    let plans = Plans::Told(sink);
+    let report = super::run_with(sides, settings, whom, &request, progress, plans).await?;
     let mut plan = RecoveryPlan {
         schema: RECOVERY_PLAN_SCHEMA.to_owned(),
         database_id: identity.id,
@@ -60,22 +78,42 @@ pub(crate) async fn make(
         failed: Vec::new(),
     };
     for (tenant, outcome) in report.tenants {
-        match outcome.map(|recovery| recovery.plan) {
-            Ok(planned) => plan.tenants.extend(planned.map(|planned| *planned)),
-            Err(error) => plan.failed.push(Unplanned {
+        if let Err(error) = outcome {
+            plan.failed.push(Unplanned {
                 tenant,
                 reason: error.to_string(),
-            }),
+            });
         }
     }
     Ok(plan)
+}
+
+/// The same, whole.
+pub(crate) async fn make_whole(
+    sides: &Sides,
+    settings: &Settings,
+    whom: Whom<'_>,
+    request: &RecoveryRequest,
+    progress: &Progress,
+) -> Result<RecoveryPlan> {
+    let tenants = Mutex::new(Vec::new());
+    let keep = |plan| kept(&tenants).push(plan);
+    let mut plan = make(sides, settings, whom, request, progress, &keep).await?;
+    plan.tenants = std::mem::take(&mut *kept(&tenants));
+    plan.tenants
+        .sort_by(|left, right| left.tenant.cmp(&right.tenant));
+    Ok(plan)
+}
+
+fn kept<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Carries a plan out. `Stale`, and nothing changed, when anything that it rests on has moved.
 pub(crate) async fn apply(
     sides: &Sides,
     settings: &Settings,
-    plan: &RecoveryPlan,
+    plan: &RecoveryPlan<PlannedTenant>,
     by: Option<ShortText>,
     progress: &Progress,
 ) -> Result<RecoveryReport> {
@@ -93,26 +131,38 @@ pub(crate) async fn apply(
         by,
     };
     let whom = plan.tenant.as_ref().map_or(Whom::All, Whom::One);
-    let now = make(sides, settings, whom, &request, &Progress::default()).await?;
+    let seen = Mutex::new(Vec::new());
+    let tell = |plan: TenantPlan| kept(&seen).push(PlannedTenant::from(plan));
+    let progress_of_plan = Progress::default();
+    let now = make(sides, settings, whom, &request, &progress_of_plan, &tell).await?;
+    let now = RecoveryPlan {
+        tenants: std::mem::take(&mut *kept(&seen)),
+        ..now.outline()
+    };
     if let Some(what) = difference(plan, &now) {
         return Err(stale(&what).hint(Hint::PlanRecoveryAgain {
             nothing_changed: true,
         }));
     }
-    let expected = plan.tenants.iter().map(|it| (&it.tenant, it)).collect();
-    super::run_expecting(sides, settings, whom, &request, progress, Some(&expected)).await
+    let expected = plan.tenants.iter();
+    let expected = expected.map(|it| (it.tenant.clone(), it.digest)).collect();
+    let plans = Plans::Expected(&expected);
+    super::run_with(sides, settings, whom, &request, progress, plans).await
 }
 
-fn difference(then: &RecoveryPlan, now: &RecoveryPlan) -> Option<String> {
-    let sides = |plan: &RecoveryPlan| (plan.database_id, plan.bucket_id, plan.owner);
+fn difference(
+    then: &RecoveryPlan<PlannedTenant>,
+    now: &RecoveryPlan<PlannedTenant>,
+) -> Option<String> {
+    let sides = |plan: &RecoveryPlan<PlannedTenant>| (plan.database_id, plan.bucket_id, plan.owner);
     if sides(then) != sides(now) {
         return Some("the database or the bucket is another one".to_owned());
     }
-    let tenants = |plan: &'_ RecoveryPlan| -> BTreeMap<TenantId, Option<TenantPlan>> {
+    let tenants = |plan: &RecoveryPlan<PlannedTenant>| -> BTreeMap<TenantId, Option<Digest>> {
         let planned = plan
             .tenants
             .iter()
-            .map(|it| (it.tenant.clone(), Some(it.clone())));
+            .map(|it| (it.tenant.clone(), Some(it.digest)));
         let failed = plan.failed.iter().map(|it| (it.tenant.clone(), None));
         planned.chain(failed).collect()
     };
@@ -130,8 +180,8 @@ fn stale(what: &str) -> Error {
 }
 
 /// Refuses a tenant that is not as the plan saw it.
-pub(super) fn check(expected: &Expected<'_>, now: &TenantPlan) -> Result<()> {
-    if expected.get(&now.tenant).is_some_and(|then| **then == *now) {
+pub(super) fn check(expected: &Expected, now: &TenantPlan) -> Result<()> {
+    if expected.get(&now.tenant) == Some(&now.digest()) {
         return Ok(());
     }
     Err(
