@@ -46,7 +46,7 @@ pub use shadow_ledger::{
 pub(crate) use snapshot_store::within;
 pub use snapshot_store::{
     ETag, Folders, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore,
-    Verdict,
+    Unread, Verdict,
 };
 pub use state_reader::{ReadSession, StateReader, TenantDocuments};
 pub use store_error::{Fault, Oversize, Side, StoreError, StoreResult};

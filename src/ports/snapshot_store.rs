@@ -56,6 +56,18 @@ pub struct Listing {
     pub objects: Vec<Listed>,
     /// Whether there are more after the last one.
     pub more: bool,
+    /// Folders at the top that could not be read, where everything is listed: none of their objects is in this part. One that
+    /// is asked for by its name is an error. A store without folders of its own has none.
+    pub unread: Vec<Unread>,
+}
+
+/// A folder at the top that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Its name, without the slash.
+    pub folder: String,
+    /// Where it failed, and why.
+    pub reason: String,
 }
 
 /// Some of the folders at the top of a bucket.
@@ -139,7 +151,7 @@ pub trait SnapshotStore: Send + Sync + fmt::Debug {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing>;
 
     /// Names the folders at the top, without what is in them: what stands before the first slash of any key. `from` is the
-    /// `next` of the part before. A folder may be named in two parts.
+    /// `next` of the part before. A folder may be named in two parts, and one that cannot be read is named.
     async fn folders(&self, from: Option<&str>) -> StoreResult<Folders> {
         let part = self.list("", from, 1000).await?;
         let next = part.objects.last().filter(|_| part.more);

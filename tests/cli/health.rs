@@ -356,3 +356,47 @@ fn what_could_not_be_asked_is_not_well() {
     assert_eq!((code, &document["healthy"]), (10, &Value::Bool(false)));
     assert_eq!(document["unknown"].as_array().unwrap().len(), 2);
 }
+
+/// A tenant's directory that cannot be read is that tenant's failure, and nobody else's.
+#[test]
+fn a_directory_that_cannot_be_read_fails_its_tenant_alone() {
+    let mut session = shadowed();
+    session.must("manifest create --tenant beta --file m.json --wait-shadowed");
+    session.must("manifest create --tenant gamma --file m.json --wait-shadowed");
+    let (beta, aside) = (
+        session.path(".driftline/snapshots/beta"),
+        session.path("aside"),
+    );
+    fs::rename(&beta, &aside).unwrap();
+    std::os::unix::fs::symlink("beta", &beta).unwrap();
+    let verify = session.run("verify --read-data");
+    assert_eq!(verify.code, 3, "{}", verify.text());
+    assert!(
+        verify.stderr.contains("snapshots/beta"),
+        "{}",
+        verify.stderr
+    );
+    let drill = session.run("drill --all-tenants");
+    assert_eq!(drill.code, 3, "{}", drill.text());
+    let said = drill.text().to_owned() + &drill.stderr;
+    assert!(said.contains("snapshots/beta"), "{said}");
+    session.must("repair --tenant acme --plan plan.json");
+    assert_eq!(session.quietly("repair --plan plan.json").code, 3);
+    session.lose_database();
+    let (dry, document) = json(&mut session, "recover --all-tenants --dry-run -o json");
+    assert_eq!(dry, 3, "{document}");
+    let (code, document) = json(&mut session, "recover --all-tenants -o json");
+    assert_eq!(code, 3, "{document}");
+    let tenants = document["tenants"].as_array().unwrap();
+    let errors: Vec<_> = tenants.iter().map(|it| &it["error"]).collect();
+    assert_eq!(tenants[1]["tenant"], "beta");
+    let error = errors[1]["message"].as_str().unwrap();
+    assert!(error.contains("snapshots/beta"), "{error}");
+    assert!(errors[0].is_null() && errors[2].is_null(), "{document}");
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    fs::remove_file(&beta).unwrap();
+    fs::rename(&aside, &beta).unwrap();
+    session.must("recover --all-tenants");
+    session.must("verify --read-data");
+    session.must("manifest create --tenant beta --file m.json");
+}

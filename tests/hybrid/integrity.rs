@@ -781,3 +781,28 @@ async fn a_snapshot_in_other_bytes_is_no_other_history() {
     }
     scene.repair(4).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_size_in_the_listing_is_found_without_reading_the_rest() {
+    for is_grown in [false, true] {
+        let scene = Scene::with(130).await;
+        let whole = scene.world.memory.remove(V2).unwrap();
+        let mut bytes = whole.to_vec();
+        bytes.resize(if is_grown { whole.len() + 1 } else { 0 }, b' ');
+        scene.world.memory.insert(V2, bytes.clone());
+        scene.world.bucket.take_calls();
+        let finding = scene.only(ReadData::Nothing).await;
+        let read = scene.world.bucket.take_calls();
+        let snapshots = |key: &&String| key.starts_with("acme/versions/") && *key != V2;
+        assert_eq!(read.iter().map(|call| &call.key).find(snapshots), None);
+        assert_eq!(finding.object.as_deref(), Some(V2));
+        assert_eq!(finding.repair, Mend::Reshadow);
+        let sizes = format!(
+            "has {} bytes, and {} are on record",
+            bytes.len(),
+            whole.len()
+        );
+        assert!(finding.detail.contains(&sizes), "{}", finding.detail);
+        scene.repair(130).await;
+    }
+}

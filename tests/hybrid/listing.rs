@@ -56,7 +56,11 @@ impl SnapshotStore for Tree {
         }
         let more = objects.len() > limit;
         objects.truncate(limit);
-        Ok(Listing { objects, more })
+        Ok(Listing {
+            objects,
+            more,
+            ..Listing::default()
+        })
     }
 
     async fn delete(&self, key: &str) -> StoreResult<()> {

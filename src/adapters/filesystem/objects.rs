@@ -248,7 +248,7 @@ impl Directory {
     }
 }
 
-fn unlisted((path, error): (PathBuf, std::io::Error)) -> StoreError {
+pub(super) fn unlisted((path, error): (PathBuf, std::io::Error)) -> StoreError {
     unchanged("list", &path)(error)
 }
 

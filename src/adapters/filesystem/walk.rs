@@ -1,16 +1,16 @@
 //! Listing a tree of files in the byte order of their keys.
 
-use std::fs::DirEntry;
+use std::fs::{DirEntry, Metadata};
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::domain::TenantId;
-use crate::ports::{Folders, Listed, Listing};
+use crate::ports::{Folders, Listed, Listing, Unread};
 
 /// Where it failed, and why.
 pub(super) type Result<T> = std::result::Result<T, (PathBuf, Error)>;
 
-/// Names the directories in `root` that hold objects.
+/// Names the directories in `root` that hold objects, and those that cannot be read: they may.
 pub(super) fn folders(root: &Path) -> Result<Folders> {
     let mut names = Vec::new();
     for entry in root.read_dir().map_err(at(root))? {
@@ -18,9 +18,10 @@ pub(super) fn folders(root: &Path) -> Result<Folders> {
         let Some(name) = name.to_str().filter(|name| is_ours(name)) else {
             continue;
         };
-        let found = list(root, &format!("{name}/"), None, 1)?;
-        if !found.objects.is_empty() {
-            names.push(name.to_owned());
+        match list(root, &format!("{name}/"), None, 1) {
+            Ok(found) if found.objects.is_empty() => {}
+            Err(error) if !is_tenants(name) => return Err(error),
+            Ok(_) | Err(_) => names.push(name.to_owned()),
         }
     }
     names.sort_unstable();
@@ -30,14 +31,19 @@ pub(super) fn folders(root: &Path) -> Result<Folders> {
 /// Whether a directory at the top can hold objects of driftline's: the root of a mount, or a neighbour's files beside ours,
 /// may well be unreadable, and are none of our business.
 fn is_ours(name: &str) -> bool {
-    name.parse::<TenantId>().is_ok() || name == "_driftline"
+    is_tenants(name) || name == "_driftline"
+}
+
+fn is_tenants(name: &str) -> bool {
+    name.parse::<TenantId>().is_ok()
 }
 
 fn at(path: &Path) -> impl FnOnce(Error) -> (PathBuf, Error) {
     move |error| (path.to_owned(), error)
 }
 
-/// Lists the files below `root`. A directory at the top that can hold no objects is not entered.
+/// Lists the files below `root`. A directory at the top that can hold no objects is not entered; one of a tenant that cannot be
+/// read hides no other. A link at the top leads to a tenant's directory elsewhere.
 ///
 /// Sorting each directory with a slash after the names of its subdirectories gives the order of the whole keys: `a-b/x`,
 /// `a.b/x`, `a/x`, `a0/x`.
@@ -55,7 +61,11 @@ pub(super) fn list(
     };
     let base = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
     match walk.visit(&root.join(base), base) {
-        Err((_, error)) if !base.is_empty() && is_gone(error.kind()) => {
+        Err((path, error)) if !base.is_empty() && is_gone(error.kind()) => {
+            let top = base.split('/').next().unwrap_or_default();
+            if is_broken_link(&root.join(top)) {
+                return Err((path, error));
+            }
             // Nothing there, unless it is the root that is not there.
             root.metadata().map_err(at(root))?;
         }
@@ -90,10 +100,7 @@ impl Walk<'_> {
         found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         for (key, what) in found {
             match what {
-                Found::Directory => match self.visit(&directory.join(&key[base.len()..]), &key) {
-                    Err((_, error)) if is_gone(error.kind()) => {}
-                    other => other?,
-                },
+                Found::Directory => self.enter(directory, base, &key)?,
                 Found::File(entry) => match entry.metadata() {
                     Err(error) if is_gone(error.kind()) => {}
                     Err(error) => return Err((entry.path(), error)),
@@ -111,6 +118,31 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Lists a directory in another one.
+    fn enter(&mut self, directory: &Path, base: &str, key: &str) -> Result<()> {
+        let (path, listed) = (
+            directory.join(&key[base.len()..]),
+            self.listing.objects.len(),
+        );
+        let Err((at, error)) = self.visit(&path, key) else {
+            return Ok(());
+        };
+        let folder = key.trim_end_matches('/');
+        if is_gone(error.kind()) && !is_broken_link(&directory.join(folder)) {
+            return Ok(());
+        }
+        let is_top = base.is_empty() && self.prefix.is_empty();
+        if !is_top || !is_tenants(folder) {
+            return Err((at, error));
+        }
+        self.listing.objects.truncate(listed);
+        self.listing.unread.push(Unread {
+            folder: folder.to_owned(),
+            reason: super::objects::unlisted((at, error)).report(),
+        });
+        Ok(())
+    }
+
     /// The key of an entry that is, or may hold, an object to list.
     fn wanted(&self, base: &str, entry: DirEntry) -> std::io::Result<Option<(String, Found)>> {
         let name = entry.file_name();
@@ -121,7 +153,12 @@ impl Walk<'_> {
             Err(error) if is_gone(error.kind()) => return Ok(None),
             other => other?,
         };
-        if kind.is_dir() {
+        let is_link = kind.is_symlink() && base.is_empty() && is_tenants(name);
+        let leads_to_file = |there: Metadata| !there.is_dir();
+        if is_link && entry.path().metadata().is_ok_and(leads_to_file) {
+            return Ok(None);
+        }
+        if kind.is_dir() || is_link {
             if base.is_empty() && !is_ours(name) {
                 return Ok(None);
             }
@@ -141,4 +178,9 @@ impl Walk<'_> {
 
 fn is_gone(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// A link that leads nowhere, or round in a circle: what it stands for is not gone.
+fn is_broken_link(path: &Path) -> bool {
+    path.is_symlink() && path.metadata().is_err()
 }

@@ -151,7 +151,11 @@ impl SnapshotStore for MemorySnapshotStore {
             .collect();
         let more = objects.len() > limit;
         objects.truncate(limit);
-        Ok(Listing { objects, more })
+        Ok(Listing {
+            objects,
+            more,
+            ..Listing::default()
+        })
     }
 
     async fn folders(&self, _from: Option<&str>) -> StoreResult<Folders> {

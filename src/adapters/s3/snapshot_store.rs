@@ -309,7 +309,11 @@ impl SnapshotStore for S3SnapshotStore {
                 token,
             });
         }
-        Ok(Listing { objects, more })
+        Ok(Listing {
+            objects,
+            more,
+            ..Listing::default()
+        })
     }
 
     #[instrument(name = "s3.folders", level = "debug", skip(self))]

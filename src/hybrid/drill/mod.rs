@@ -97,7 +97,14 @@ impl Drill<'_> {
             let drilled = found
                 .map_ok(|(tenant, keys)| {
                     let before = shadowed.get(&tenant);
-                    async move { Ok((self.one(&tenant, keys, before).await, tenant)) }.boxed()
+                    async move {
+                        let outcome = match keys {
+                            Ok(keys) => self.one(&tenant, keys, before).await,
+                            Err(error) => Drilled::Failed(error.into()),
+                        };
+                        Ok((outcome, tenant))
+                    }
+                    .boxed()
                 })
                 .try_buffer_unordered(concurrent);
             let mut drilled = std::pin::pin!(drilled);

@@ -95,7 +95,13 @@ impl State {
     }
 
     /// Puts what is here into a part of the listing below, which holds everything up to its last key if there is more.
-    fn merge(&self, below: Listing, prefix: &str, after: Option<&str>, limit: usize) -> Listing {
+    fn merge(
+        &self,
+        mut below: Listing,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Listing {
         if !is_sorted(&below, after) {
             return self.append(below, prefix);
         }
@@ -104,8 +110,7 @@ impl State {
             .last()
             .filter(|_| below.more)
             .map(|last| last.key.clone());
-        let mut merged: BTreeMap<String, u64> = below
-            .objects
+        let mut merged: BTreeMap<String, u64> = std::mem::take(&mut below.objects)
             .into_iter()
             .map(|object| (object.key, object.size))
             .collect();
@@ -126,11 +131,12 @@ impl State {
                 }
             }
         }
-        let more = below.more || merged.len() > limit;
+        let (more, unread) = (below.more || merged.len() > limit, below.unread);
         let objects = merged.into_iter().take(limit);
         Listing {
             objects: objects.map(|(key, size)| Listed { key, size }).collect(),
             more,
+            unread,
         }
     }
 

@@ -114,10 +114,7 @@ mod tests {
         }
 
         async fn list(&self, _: &str, _: Option<&str>, _: usize) -> StoreResult<Listing> {
-            Ok(Listing {
-                objects: Vec::new(),
-                more: false,
-            })
+            Ok(Listing::default())
         }
 
         async fn delete(&self, key: &str) -> StoreResult<()> {

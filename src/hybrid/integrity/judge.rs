@@ -197,25 +197,30 @@ impl Judge<'_> {
             .map(|seq| {
                 async move {
                     let named = &stock.named[&seq];
-                    let listed = stock.objects.contains_key(&(seq, named.meta.epoch));
+                    let place = (seq, named.meta.epoch);
+                    let listed = stock.objects.contains_key(&place);
                     let trusted = listed && rows.metas.contains_key(&seq);
-                    if trusted && !look.reads(&named.key()) {
-                        return (seq, Ok(None));
+                    let asked = !trusted || look.reads(&named.key());
+                    let size = stock.sizes.get(&place).filter(|_| !asked);
+                    let size = size.filter(|size| **size != named.object_bytes);
+                    if !asked && size.is_none() {
+                        return (seq, None, Ok(None));
                     }
-                    (seq, look.snapshot(named).await.map(Some))
+                    // That the listing says another size than the index proves nothing yet.
+                    (seq, size, look.snapshot(named).await.map(Some))
                 }
                 .boxed()
             })
             .buffered(look.settings.concurrent_requests);
         let (mut found, mut well, mut bytes) = (Vec::new(), 0, 0);
-        while let Some((seq, answer)) = answers.next().await {
+        while let Some((seq, size, answer)) = answers.next().await {
             let (key, row) = (stock.named[&seq].key(), rows.metas.get(&seq));
             let damage = match answer {
                 Ok(read) => {
                     bytes += read.map_or(0, |read: Snapshot| read.object_size);
                     None
                 }
-                Err(BucketError::Damage(damage)) => Some(damage),
+                Err(BucketError::Damage(damage)) => Some(self.sized(seq, size, &damage)),
                 Err(error) => return Err(error),
             };
             let is_row_good =
@@ -223,14 +228,12 @@ impl Judge<'_> {
             match (row, damage) {
                 // Behind a difference: another history's entry, which no row can mend.
                 (_, None) if seq >= end => {}
-                (_, Some(damage)) if seq >= end => {
-                    let (verdict, detail) = words(&damage);
+                (_, Some((verdict, detail))) if seq >= end => {
                     let detail = format!("of the bucket's history, {detail}");
                     found.push((seq, verdict, key, detail, Mend::Lost));
                 }
                 (Some(_), None) => well += u64::from(is_row_good),
-                (Some(_), Some(damage)) => {
-                    let (verdict, detail) = words(&damage);
+                (Some(_), Some((verdict, detail))) => {
                     let repair = if is_row_good {
                         Mend::Reshadow
                     } else {
@@ -246,8 +249,8 @@ impl Judge<'_> {
                     };
                     found.push((seq, Verdict::IndexOnly, key, detail.to_owned(), repair));
                 }
-                (None, Some(damage)) => {
-                    let detail = format!("there is no row for it, and {}", words(&damage).1);
+                (None, Some((_, damage))) => {
+                    let detail = format!("there is no row for it, and {damage}");
                     found.push((seq, Verdict::IndexOnly, key, detail, Mend::Lost));
                 }
             }
@@ -261,6 +264,17 @@ impl Judge<'_> {
             self.find(Some(seq), verdict, Some(key), detail, repair);
         }
         Ok(())
+    }
+
+    /// What is wrong with an object, and with which size it gave itself away.
+    fn sized(&self, seq: Seq, size: Option<&u64>, damage: &Damage) -> (Verdict, String) {
+        let (verdict, detail) = words(damage);
+        let Some(size) = size else {
+            return (verdict, detail);
+        };
+        let named = self.stock.named[&seq].object_bytes;
+        let detail = format!("the object has {size} bytes, and {named} are on record: {detail}");
+        (verdict, detail)
     }
 
     /// Rows that the index does not name, and numbers for which there is neither.

@@ -25,14 +25,14 @@ use self::rows::Rows;
 use self::stock::Stock;
 use super::bucket::{Bucket, BucketResult};
 use super::ownership;
-use super::recovery::{Lister, legacy};
+use super::recovery::{Lister, keys_of, legacy};
 use super::settings::{Settings, Sides};
 use crate::domain::format::{IndexEntry, Snapshot, stream_of};
 use crate::domain::integrity::{
     AcceptedLoss, BucketFinding, Finding, Mend, Verdict, VerifySummary,
 };
 use crate::domain::{Decision, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState};
-use crate::ports::{Error, ErrorKind, Hint, Result, TenantStatus};
+use crate::ports::{Error, ErrorKind, Hint, Listed, Result, TenantStatus};
 
 pub(crate) use self::loss::accept as accept_loss;
 pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
@@ -251,10 +251,17 @@ pub(crate) async fn all(
 ) -> Result<VerifyReport> {
     let look = &Look::new(sides, settings, read).await?;
     let (mut report, mut seen) = (VerifyReport::default(), BTreeSet::new());
-    let listed = Lister::all(sides.snapshots.as_ref()).tenants();
+    let listed = Lister::all(sides.snapshots.as_ref()).objects();
     let judged = listed
-        .map_ok(|(tenant, keys)| {
-            async move { Ok((listed_tenant(look, &tenant, keys).await, tenant)) }.boxed()
+        .map_ok(|(tenant, objects)| {
+            async move {
+                let outcome = match objects {
+                    Ok(objects) => listed_tenant(look, &tenant, objects).await,
+                    Err(error) => Err(Error::from(error)),
+                };
+                Ok((outcome, tenant))
+            }
+            .boxed()
         })
         .try_buffer_unordered(settings.concurrent_tenants);
     let mut judged = std::pin::pin!(judged);
@@ -302,7 +309,11 @@ fn note(progress: &VerifyProgress, examined: Option<&Examined>) {
 
 /// A tenant of a listing. What looks damaged is looked at once more, with a listing and a state of its own: the first look may
 /// have met it while it was written to.
-async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) -> Result<Examined> {
+async fn listed_tenant(
+    look: &Look<'_>,
+    tenant: &TenantId,
+    objects: Vec<Listed>,
+) -> Result<Examined> {
     let status = look.sides.database.status(Some(tenant), None, 1).await?;
     let (known, watermarks) = match status.into_iter().next() {
         Some(status) => (Some(status.state), status.watermarks),
@@ -313,7 +324,7 @@ async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) ->
         tenant,
         watermarks,
         StateIs::Known(Box::new(known)),
-        &keys,
+        &objects,
     )
     .await?;
     if !examined.findings.iter().any(Finding::is_damage) {
@@ -325,8 +336,8 @@ async fn listed_tenant(look: &Look<'_>, tenant: &TenantId, keys: Vec<String>) ->
 /// A tenant by itself, in the order that keeps what is being written from looking damaged.
 async fn alone(look: &Look<'_>, tenant: &TenantId) -> Result<Examined> {
     let watermarks = look.sides.database.watermarks(tenant).await?;
-    let keys = Lister::of(look.sides.snapshots.as_ref(), tenant).await?;
-    examine(look, tenant, watermarks, StateIs::ReadLast, &keys).await
+    let objects = Lister::objects_of(look.sides.snapshots.as_ref(), tenant).await?;
+    examine(look, tenant, watermarks, StateIs::ReadLast, &objects).await
 }
 
 /// Where the tenant's state on its lock row comes from.
@@ -343,8 +354,9 @@ async fn examine(
     tenant: &TenantId,
     watermarks: PerStream<Seq>,
     when: StateIs,
-    keys: &[String],
+    objects: &[Listed],
 ) -> Result<Examined> {
+    let keys = &keys_of(objects);
     let mut examined = Examined {
         findings: Vec::new(),
         summary: VerifySummary {
@@ -360,7 +372,7 @@ async fn examine(
         let any = keys.iter().any(|key| stream_of(key) == Some(stream));
         // Nothing is listed and nothing was ever shadowed: there is nothing to be read.
         if any || watermarks[stream] > Seq::default() {
-            stocks[stream] = Some(Stock::take(&look.bucket, tenant, stream, keys).await?);
+            stocks[stream] = Some(Stock::take(&look.bucket, tenant, stream, objects).await?);
         }
     }
     let taken_over = look.taken_over.contains(tenant);

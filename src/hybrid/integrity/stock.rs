@@ -8,7 +8,7 @@ use crate::domain::format::{
 };
 use crate::domain::{Epoch, Seq, Stream, TenantId};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
-use crate::ports::ETag;
+use crate::ports::{ETag, Listed};
 
 /// Damaged pages after which the others are not asked for: an index can claim any number of them.
 const PAGES: usize = 64;
@@ -30,24 +30,31 @@ pub(super) struct Stock {
     pub(super) named: BTreeMap<Seq, IndexEntry>,
     /// Snapshots in the listing.
     pub(super) objects: BTreeMap<(Seq, Epoch), String>,
+    /// Their sizes there.
+    pub(super) sizes: BTreeMap<(Seq, Epoch), u64>,
     /// Keys in the stream's places that are none of its objects.
     pub(super) foreign: Vec<String>,
 }
 
 impl Stock {
-    /// Reads the index and the pages. `keys` is a listing of the tenant; what it lacks is not believed to be missing.
+    /// Reads the index and the pages. `listed` is a listing of the tenant; what it lacks is not believed to be missing.
     pub(super) async fn take(
         bucket: &Bucket,
         tenant: &TenantId,
         stream: Stream,
-        keys: &[String],
+        listed: &[Listed],
     ) -> BucketResult<Self> {
         let mut stock = Self::default();
         let mut pages = Vec::new();
-        for key in keys.iter().filter(|key| stream_of(key) == Some(stream)) {
+        for object in listed {
+            let key = &object.key;
+            if stream_of(key) != Some(stream) {
+                continue;
+            }
             match parse_snapshot_key(key) {
                 Some((_, seq, epoch)) => {
                     stock.objects.insert((seq, epoch), key.clone());
+                    stock.sizes.insert((seq, epoch), object.size);
                 }
                 None if *key == index_key(tenant, stream) => {}
                 None => pages.push(key.clone()),

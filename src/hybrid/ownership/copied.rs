@@ -77,7 +77,8 @@ pub(crate) async fn surpassed(sides: &Sides, settings: &Settings) -> Result<Vec<
     let found = Lister::all(sides.snapshots.as_ref()).tenants();
     let more: Vec<Vec<More>> = found
         .map_err(Error::from)
-        .map_ok(|(tenant, _)| async move {
+        .map_ok(|(tenant, keys)| async move {
+            keys?;
             let state = sides.database.tenant(&tenant).await?;
             Ok(of_tenant(sides, &tenant, state.as_ref())
                 .await?

@@ -43,7 +43,7 @@ use crate::ports::{
 };
 
 pub(crate) use self::inventory_of::recoverable;
-pub(crate) use self::listing::Lister;
+pub(crate) use self::listing::{Lister, keys as keys_of};
 pub use self::planned::PlanSink;
 pub(crate) use self::planned::{
     apply as apply_plan, make as make_plan, make_whole as make_whole_plan,
@@ -237,7 +237,14 @@ async fn all(context: &Context<'_>) -> Result<RecoveryReport> {
         let found = Lister::all(sides.snapshots.as_ref()).tenants();
         let recovered = found
             .map_ok(|(tenant, keys)| {
-                async move { Ok((one(context, &tenant, &keys).await, tenant)) }.boxed()
+                async move {
+                    let outcome = match keys {
+                        Ok(keys) => one(context, &tenant, &keys).await,
+                        Err(error) => Err(Error::from(error)),
+                    };
+                    Ok((outcome, tenant))
+                }
+                .boxed()
             })
             .try_buffer_unordered(settings.concurrent_tenants);
         let mut recovered = std::pin::pin!(recovered);
@@ -468,7 +475,8 @@ pub(crate) async fn highest_epoch(sides: &Sides) -> Result<crate::domain::Epoch>
     let mut highest = crate::domain::Epoch::default();
     let bucket = sides.bucket();
     let mut lister = Lister::all(sides.snapshots.as_ref());
-    while let Some((tenant, keys)) = lister.next().await? {
+    while let Some((tenant, objects)) = lister.next().await? {
+        let keys = listing::keys(&objects?);
         for stream in Stream::ALL {
             match bucket.index(&tenant, stream).await {
                 Ok(Some((index, _))) => highest = highest.max(index.epoch),

@@ -134,7 +134,11 @@ async fn list_by_folder(
     }
     let more = objects.len() > limit;
     objects.truncate(limit);
-    Ok(Listing { objects, more })
+    Ok(Listing {
+        objects,
+        more,
+        ..Listing::default()
+    })
 }
 
 #[tokio::test]

@@ -330,3 +330,60 @@ async fn what_must_be_read_and_cannot_is_named() {
     assert_eq!(error.fault(), Fault::Refused);
     assert!(error.report().contains("acme/pipe"), "{error}");
 }
+
+#[tokio::test]
+async fn a_tenants_directory_that_cannot_be_read_hides_no_other() {
+    let (directory, store) = store();
+    for key in ["a/x", "a/y/z", "c/x", "c/y", "e/x", "_driftline/x"] {
+        create(&store, key, "1").await;
+    }
+    unreadable(&store.root().join("b"));
+    std::os::unix::fs::symlink("nowhere", store.root().join("d")).unwrap();
+    create(&store, "c/a", "1").await;
+    let long = "x".repeat(200);
+    let elsewhere = directory.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join(&long), "1").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, store.root().join("f")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.join(&long), store.root().join("g")).unwrap();
+
+    let (mut keys, mut unread, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let part = store.list("", after.as_deref(), 2).await.unwrap();
+        keys.extend(part.objects.into_iter().map(|object| object.key));
+        unread.extend(part.unread);
+        after = keys.last().cloned();
+        if !part.more {
+            break;
+        }
+    }
+    let linked = format!("f/{long}");
+    let expected = [
+        "_driftline/x",
+        "a/x",
+        "a/y/z",
+        "c/a",
+        "c/x",
+        "c/y",
+        "e/x",
+        &linked,
+    ];
+    assert_eq!(keys, expected);
+    unread.sort_by(|a, b| a.folder.cmp(&b.folder));
+    unread.dedup();
+    let folders: Vec<_> = unread.iter().map(|it| it.folder.as_str()).collect();
+    assert_eq!(folders, ["b", "d"]);
+    for one in &unread {
+        let path = store.root().join(&one.folder);
+        let path = path.to_str().unwrap();
+        assert!(one.reason.contains(path), "{}", one.reason);
+        let named = store.list(&format!("{}/", one.folder), None, 10).await;
+        assert_eq!(named.unwrap_err().fault(), Fault::Refused);
+    }
+    let named = store.folders(None).await.unwrap().names;
+    assert_eq!(named, ["_driftline", "a", "b", "c", "d", "e", "f"]);
+    // What belongs to no tenant has to be read.
+    fs::remove_dir_all(store.root().join("_driftline")).unwrap();
+    unreadable(&store.root().join("_driftline"));
+    assert!(store.list("_driftline/", None, 10).await.is_err());
+}
