@@ -5,7 +5,12 @@
 
 use std::panic::resume_unwind;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
+
+use crate::domain::content::Content;
+use crate::domain::format::Snapshot;
+use crate::domain::{Digest, Entry};
 
 /// Bytes up to which a document is parsed, compared and hashed in place: about a millisecond's work.
 pub(crate) const IN_PLACE: usize = 256 * 1024;
@@ -30,6 +35,28 @@ pub(crate) async fn off_thread<T: Send + 'static>(
             Err(_) => std::future::pending().await,
         },
     }
+}
+
+/// The bytes of the snapshot that a row makes, and their digest.
+pub(crate) async fn snapshot_of(row: &Entry) -> (Bytes, Digest) {
+    let row = row.clone();
+    off_thread(row.content.len(), move || {
+        let bytes = Snapshot::write(&row);
+        let digest = Digest::of(&bytes);
+        (bytes, digest)
+    })
+    .await
+}
+
+/// The digest of a row's content, whatever is on record.
+pub(crate) async fn digest_of(content: &Content) -> Digest {
+    bytes_digest(content.bytes()).await
+}
+
+/// The digest of these bytes.
+pub(crate) async fn bytes_digest(bytes: &Bytes) -> Digest {
+    let bytes = bytes.clone();
+    off_thread(bytes.len(), move || Digest::of(&bytes)).await
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 
+use super::blocking::off_thread;
 use crate::domain::format::{
     BUCKET_KEY, BucketIdentity, Damage, Index, IndexEntry, Page, Problem, Snapshot, index_key,
     most_bytes, most_bytes_of, page_key,
@@ -100,8 +101,9 @@ impl Bucket {
         tenant: &TenantId,
         stream: Stream,
     ) -> BucketResult<Option<(Index, ETag)>> {
-        self.read(&index_key(tenant, stream), |object| {
-            Index::parse(tenant, stream, &object.bytes)
+        let of = tenant.clone();
+        self.read(&index_key(tenant, stream), move |object| {
+            Index::parse(&of, stream, &object.bytes)
         })
         .await
     }
@@ -132,9 +134,10 @@ impl Bucket {
         number: u64,
     ) -> BucketResult<Page> {
         let key = page_key(tenant, stream, number);
+        let of = tenant.clone();
         let page = self
-            .read(&key, |object| {
-                Page::parse(tenant, stream, number, &object.bytes)
+            .read(&key, move |object| {
+                Page::parse(&of, stream, number, &object.bytes)
             })
             .await?;
         page.map(|(page, _)| page)
@@ -143,26 +146,28 @@ impl Bucket {
 
     /// The snapshot that an index names, verified against everything the index says of it.
     pub(crate) async fn snapshot(&self, named: &IndexEntry) -> BucketResult<Snapshot> {
-        let (key, meta) = (named.key(), &named.meta);
-        let verify = |object: &Object| {
-            Damage::check_object(&key, named.object_sha256, &object.bytes)?;
-            let snapshot = Snapshot::parse(&meta.tenant, meta.stream, &key, &object.bytes)?;
-            Damage::check(&key, "the chain", meta.chain, snapshot.entry.meta.chain)?;
+        let (key, most) = (named.key(), named.object_bytes);
+        let (place, meta, sha256) = (key.clone(), named.meta.clone(), named.object_sha256);
+        let verify = move |object: &Object| {
+            let key = &place;
+            Damage::check_object(key, sha256, &object.bytes)?;
+            let snapshot = Snapshot::parse(&meta.tenant, meta.stream, key, &object.bytes)?;
+            Damage::check(key, "the chain", meta.chain, snapshot.entry.meta.chain)?;
             Damage::check(
-                &key,
+                key,
                 "the checksum",
                 meta.checksum,
                 snapshot.entry.meta.checksum,
             )?;
             Damage::check(
-                &key,
+                key,
                 "the identity",
                 meta.identity(),
                 snapshot.entry.meta.identity(),
             )?;
             Ok(snapshot)
         };
-        let most = most_bytes_of(&key, named.object_bytes);
+        let most = most_bytes_of(&key, most);
         let snapshot = self.read_within(&key, most, verify).await?;
         snapshot
             .map(|(snapshot, _)| snapshot)
@@ -176,9 +181,10 @@ impl Bucket {
         stream: Stream,
         key: &str,
     ) -> BucketResult<Option<Snapshot>> {
+        let (of, place) = (tenant.clone(), key.to_owned());
         let read = self
-            .read(key, |object| {
-                Snapshot::parse(tenant, stream, key, &object.bytes)
+            .read(key, move |object| {
+                Snapshot::parse(&of, stream, &place, &object.bytes)
             })
             .await?;
         Ok(read.map(|(snapshot, _)| snapshot))
@@ -189,28 +195,36 @@ impl Bucket {
         Ok(self.store.get(key, most_bytes(key)).await?)
     }
 
-    /// Reads and parses an object. One that does not verify is read once more: the answer may have been torn.
-    pub(crate) async fn read<T>(
+    /// Reads and parses an object. One that does not verify is read once more: the answer may have been torn. What is long is
+    /// parsed on a thread of its own.
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         key: &str,
-        parse: impl Fn(&Object) -> Result<T, Damage> + Send,
+        parse: impl Fn(&Object) -> Result<T, Damage> + Send + Sync + 'static,
     ) -> BucketResult<Option<(T, ETag)>> {
         self.read_within(key, most_bytes(key), parse).await
     }
 
-    async fn read_within<T>(
+    async fn read_within<T: Send + 'static>(
         &self,
         key: &str,
         most: u64,
-        parse: impl Fn(&Object) -> Result<T, Damage> + Send,
+        parse: impl Fn(&Object) -> Result<T, Damage> + Send + Sync + 'static,
     ) -> BucketResult<Option<(T, ETag)>> {
+        let parse = Arc::new(parse);
+        let parsed = |object: Object| {
+            let parse = Arc::clone(&parse);
+            off_thread(object.bytes.len(), move || {
+                parse(&object).map(|value| (value, object.etag))
+            })
+        };
         let Some(object) = self.store.get(key, most).await? else {
             return Ok(None);
         };
-        match parse(&object) {
-            Ok(value) => Ok(Some((value, object.etag))),
+        match parsed(object).await {
+            Ok(value) => Ok(Some(value)),
             Err(_) => match self.store.get(key, most).await? {
-                Some(again) => Ok(Some((parse(&again)?, again.etag))),
+                Some(again) => Ok(Some(parsed(again).await?)),
                 None => Ok(None),
             },
         }
@@ -311,4 +325,39 @@ fn conflict(key: &str) -> StoreError {
         Fault::Unavailable,
         format!("write {key}: concurrent requests got in the way"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread::{self, ThreadId};
+
+    use super::*;
+    use crate::adapters::memory::MemorySnapshotStore;
+    use crate::hybrid::blocking::IN_PLACE;
+
+    /// On which threads an object of this size is parsed, the second look included.
+    async fn parsed_on(bytes: usize) -> Vec<ThreadId> {
+        let memory = MemorySnapshotStore::new();
+        memory.insert("acme/versions/v000001.json", vec![b'x'; bytes]);
+        let bucket = Bucket::new(Arc::new(memory));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&seen);
+        let read = bucket.read("acme/versions/v000001.json", move |_| {
+            note.lock().unwrap().push(thread::current().id());
+            Err::<(), _>(Damage::malformed("key", "read it again"))
+        });
+        assert!(read.await.is_err());
+        let seen = seen.lock().unwrap();
+        seen.clone()
+    }
+
+    #[tokio::test]
+    async fn a_long_object_is_parsed_on_a_thread_of_its_own() {
+        let here = thread::current().id();
+        assert_eq!(parsed_on(IN_PLACE).await, [here; 2]);
+        let long = parsed_on(IN_PLACE + 1).await;
+        assert_eq!(long.len(), 2);
+        assert!(!long.contains(&here));
+    }
 }

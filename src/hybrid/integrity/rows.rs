@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::content::Content;
 use crate::domain::{Digest, Entry, EntryMeta, Head, Seq, Stream, TenantId, genesis};
+use crate::hybrid::blocking::digest_of;
 use crate::ports::{Database, StoreResult};
 
 /// Rows that are asked for at once, and their content in bytes.
@@ -103,7 +103,7 @@ impl Rows {
                 let Some(last) = run.last() else { break };
                 after = last.meta.seq;
                 for row in run {
-                    let actual = Content::from_stored(row.content.bytes().clone()).checksum();
+                    let actual = digest_of(&row.content).await;
                     if actual != row.meta.checksum {
                         self.damaged.insert(row.meta.seq, actual);
                     }

@@ -241,16 +241,19 @@ pub(super) async fn read(
     named: &IndexEntry,
 ) -> BucketResult<Entry> {
     let meta = &named.meta;
+    let (of, place, sha256) = (meta.tenant.clone(), key.to_owned(), named.object_sha256);
+    let limit = context.settings.content_limit;
     let read = context
         .sides
         .bucket()
-        .read(key, |object| {
-            Damage::check_object(key, named.object_sha256, &object.bytes)?;
-            let snapshot = LegacySnapshot::parse(&meta.tenant, key, &object.bytes)?;
+        .read(key, move |object| {
+            let key = &place;
+            Damage::check_object(key, sha256, &object.bytes)?;
+            let snapshot = LegacySnapshot::parse(&of, key, &object.bytes)?;
             let raw = snapshot
                 .map(|snapshot| snapshot.content)
                 .unwrap_or_default();
-            Content::parse_committed(&raw, context.settings.content_limit)
+            Content::parse_committed(&raw, limit)
                 .map_err(|error| Damage::new(key, Problem::Refused(error)))
         })
         .await;

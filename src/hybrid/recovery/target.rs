@@ -8,6 +8,7 @@ use crate::domain::{
     Activation, Decision, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, Timestamp,
     VersionRef,
 };
+use crate::hybrid::blocking::digest_of;
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::history;
 use crate::hybrid::proven::Guard;
@@ -246,8 +247,8 @@ async fn activate(context: &Context<'_>, tenant: &TenantId, target: &Entry) -> R
 
 /// The entry with the content that was committed: a damaged row's comes from its snapshot.
 async fn proven(context: &Context<'_>, row: Entry) -> Result<Entry> {
-    let (meta, bytes) = (&row.meta, row.content.bytes().clone());
-    if Content::from_stored(bytes).checksum() == meta.checksum {
+    let meta = &row.meta;
+    if digest_of(&row.content).await == meta.checksum {
         return Ok(row);
     }
     let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);

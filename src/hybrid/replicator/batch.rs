@@ -15,11 +15,11 @@ use std::sync::Arc;
 use futures::future::{join, join_all};
 use tokio::sync::Semaphore;
 
-use crate::domain::content::Content;
 use crate::domain::format::{Index, index_key};
 use crate::domain::{
     BucketId, Digest, Entry, Halt, Head, PerStream, Seq, Stream, TenantId, VersionRef, references,
 };
+use crate::hybrid::blocking::digest_of;
 use crate::hybrid::bucket::{BucketError, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::settings::{Settings, Sides};
@@ -199,7 +199,7 @@ impl Batch<'_> {
         if rows.is_empty() {
             return self.settle(stream, &index, base).await;
         }
-        self.check_rows(stream, base, &rows)?;
+        self.check_rows(stream, base, &rows).await?;
         if base.seq < self.work.watermarks[stream] {
             tracing::warn!(%tenant, %stream, index = %base.seq, watermark = %self.work.watermarks[stream],
                 "the index is behind the watermark; shadowing again what it lacks");
@@ -318,7 +318,12 @@ impl Batch<'_> {
     }
 
     /// The rows continue the index's chain, and are what they were when they were committed.
-    fn check_rows(&self, stream: Stream, base: Head, rows: &[Entry]) -> Result<(), BatchError> {
+    async fn check_rows(
+        &self,
+        stream: Stream,
+        base: Head,
+        rows: &[Entry],
+    ) -> Result<(), BatchError> {
         let mut chain = base.chain;
         for row in rows {
             let meta = &row.meta;
@@ -332,7 +337,7 @@ impl Batch<'_> {
                 }
                 return Err(self.damaged_row(stream, meta.seq, "does not fit the chain"));
             }
-            if Content::from_stored(row.content.bytes().clone()).checksum() != meta.checksum {
+            if digest_of(&row.content).await != meta.checksum {
                 return Err(self.damaged_row(
                     stream,
                     meta.seq,

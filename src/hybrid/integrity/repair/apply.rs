@@ -5,11 +5,12 @@ use futures::stream::{self, StreamExt};
 
 use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
 use crate::domain::format::{
-    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, Snapshot, parse_snapshot_key,
+    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, parse_snapshot_key,
     snapshot_key,
 };
 use crate::domain::integrity::Verdict;
 use crate::domain::{Digest, Entry, EntryMeta, Seq, Stream, TenantId, references};
+use crate::hybrid::blocking::{bytes_digest, snapshot_of};
 use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
@@ -174,7 +175,7 @@ async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Diges
     let Some(found) = look.bucket.get(key).await? else {
         return Ok(());
     };
-    if Digest::of(&found.bytes) != sha256 {
+    if bytes_digest(&found.bytes).await != sha256 {
         return Err(moved(key));
     }
     to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
@@ -231,10 +232,11 @@ async fn reshadow(
     sha256: Digest,
 ) -> Result<()> {
     let row = rows::row(look.sides.database.as_ref(), tenant, stream, seq).await?;
-    let bytes = row.map(|row| Snapshot::write(&row));
-    let bytes = bytes
-        .filter(|bytes| Digest::of(bytes) == sha256)
-        .ok_or_else(|| moved(&format!("{stream}/{seq} of {tenant}")))?;
+    let gone = || moved(&format!("{stream}/{seq} of {tenant}"));
+    let (bytes, digest) = snapshot_of(&row.ok_or_else(gone)?).await;
+    if digest != sha256 {
+        return Err(gone());
+    }
     match look.bucket.create(key, &bytes).await? {
         Created::Written => Ok(()),
         Created::Exists(_) => Err(moved(key)),

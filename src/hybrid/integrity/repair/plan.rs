@@ -6,9 +6,10 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
 use super::{Action, BucketRepair, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
-use crate::domain::format::{BUCKET_KEY, Damage, PAGE_SIZE, Snapshot};
+use crate::domain::format::{BUCKET_KEY, Damage, PAGE_SIZE};
 use crate::domain::integrity::{BucketFinding, Finding, Mend, Verdict};
-use crate::domain::{Digest, Epoch, Seq, Stream, TenantId};
+use crate::domain::{Epoch, Seq, Stream, TenantId};
+use crate::hybrid::blocking::{bytes_digest, digest_of, snapshot_of};
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, rows};
 use crate::hybrid::marker::{self, Marker};
@@ -205,7 +206,7 @@ impl Planner<'_> {
             return Ok(Err(finding.detail.clone()));
         };
         if let Some(found) = self.look.bucket.get(&object).await? {
-            let sha256 = Digest::of(&found.bytes);
+            let sha256 = bytes_digest(&found.bytes).await;
             self.first.push(Action::Quarantine { object, sha256 });
         }
         Ok(Ok(()))
@@ -222,10 +223,10 @@ impl Planner<'_> {
         let (Some(row), Some(object)) = (row, finding.object.clone()) else {
             return Ok(Err("its row is gone".to_owned()));
         };
-        if !row.content.is_intact() {
+        if digest_of(&row.content).await != row.meta.checksum {
             return Ok(Err("its row is not what was committed either".to_owned()));
         }
-        let sha256 = Digest::of(&Snapshot::write(&row));
+        let (_, sha256) = snapshot_of(&row).await;
         let streams = &self.examined.streams[stream];
         let named = streams
             .as_ref()
@@ -353,7 +354,10 @@ impl Planner<'_> {
         let planned = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
         if !self.then.iter().any(planned) {
             let found = self.look.bucket.get(&object).await?;
-            let sha256 = found.map(|found| Digest::of(&found.bytes));
+            let sha256 = match &found {
+                Some(found) => Some(bytes_digest(&found.bytes).await),
+                None => None,
+            };
             self.then.push(Action::RebuildIndex {
                 stream,
                 object,

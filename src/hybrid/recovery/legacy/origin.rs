@@ -68,8 +68,9 @@ pub(super) async fn origin(
     }
     if inventory.etag.is_some() {
         let key = index_key(tenant, Stream::Manifests);
-        let read = bucket.read(&key, |object| {
-            LegacyIndex::parse(tenant, &key, &object.bytes)
+        let (of, place) = (tenant.clone(), key.clone());
+        let read = bucket.read(&key, move |object| {
+            LegacyIndex::parse(&of, &place, &object.bytes)
         });
         match read.await {
             Ok(Some((Some(_), _))) => return Ok(Some(Origin::Index)),
@@ -85,8 +86,9 @@ pub(super) async fn origin(
         if parse_legacy_key(tenant, key).is_none() {
             continue;
         }
-        let read = bucket.read(key, |object| {
-            LegacySnapshot::parse(tenant, key, &object.bytes)
+        let (of, place) = (tenant.clone(), key.clone());
+        let read = bucket.read(key, move |object| {
+            LegacySnapshot::parse(&of, &place, &object.bytes)
         });
         match read.await {
             Ok(Some((found, _))) => return Ok(found.map(|_| Origin::Objects)),

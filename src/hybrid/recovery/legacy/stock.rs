@@ -138,8 +138,9 @@ async fn indexes(
     keys.extend(listing.objects.into_iter().map(|object| object.key));
     let mut named: BTreeMap<Seq, Vec<LegacyEntry>> = BTreeMap::new();
     for key in keys {
-        let read = bucket.read(&key, |object| {
-            LegacyIndex::parse(tenant, &key, &object.bytes)
+        let (of, place) = (tenant.clone(), key.clone());
+        let read = bucket.read(&key, move |object| {
+            LegacyIndex::parse(&of, &place, &object.bytes)
         });
         match read.await {
             Ok(Some((Some(index), _))) => {
@@ -183,8 +184,9 @@ async fn look(
             manifest,
         })))
     };
-    let read = bucket.read(key, |object| {
-        let snapshot = LegacySnapshot::parse(tenant, key, &object.bytes)?;
+    let (of, place) = (tenant.clone(), key.to_owned());
+    let read = bucket.read(key, move |object| {
+        let snapshot = LegacySnapshot::parse(&of, &place, &object.bytes)?;
         Ok(snapshot.map(|snapshot| (snapshot, Digest::of(&object.bytes))))
     });
     let (snapshot, object_sha256) = match read.await {

@@ -6,8 +6,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{Batch, BatchError, LOOKS};
-use crate::domain::format::{Damage, IndexEntry, Page, Problem, Snapshot, page_key, snapshot_key};
+use crate::domain::format::{Damage, IndexEntry, Page, Problem, page_key, snapshot_key};
 use crate::domain::{Digest, Entry, Seq, Stream};
+use crate::hybrid::blocking::snapshot_of;
 use crate::hybrid::bucket::{Bucket, BucketError, Created};
 use crate::hybrid::crash;
 use crate::ports::{Fault, Side, StoreError};
@@ -48,7 +49,7 @@ impl Batch<'_> {
         stream: Stream,
         row: &Entry,
     ) -> Result<IndexEntry, BatchError> {
-        let (bytes, meta) = (Snapshot::write(row), &row.meta);
+        let ((bytes, digest), meta) = (snapshot_of(row).await, &row.meta);
         let key = snapshot_key(&meta.tenant, stream, meta.seq, meta.epoch);
         let created = bucket
             .create(&key, &bytes)
@@ -61,7 +62,7 @@ impl Batch<'_> {
                 prefix,
                 meta.clone(),
                 bytes.len() as u64,
-                Digest::of(&bytes),
+                digest,
             )),
             Created::Exists(_) => self.adopt_snapshot(bucket, row, &key, prefix).await,
         }
@@ -101,7 +102,7 @@ impl Batch<'_> {
             // An index that named them would be one that nobody can read.
             Ok(Some(found)) if found.entry.meta.is_copy_of(meta) => {
                 let damage = Damage::malformed(key, "its members are not those of its chain");
-                self.persistent_damage(bucket, key, &Snapshot::write(row), damage.into())
+                self.persistent_damage(bucket, key, &snapshot_of(row).await.0, damage.into())
                     .await?
             }
             Ok(Some(found)) => found.entry.meta.chain,
@@ -111,7 +112,7 @@ impl Batch<'_> {
                 return Err(StoreError::new(Side::Bucket, Fault::Unavailable, message).into());
             }
             Err(error) => {
-                self.persistent_damage(bucket, key, &Snapshot::write(row), error)
+                self.persistent_damage(bucket, key, &snapshot_of(row).await.0, error)
                     .await?
             }
         };
