@@ -181,7 +181,11 @@ impl<'a> Source<'a> {
             if error.is_io() {
                 return anyhow::Error::new(io::Error::from(error)).context(said(self.file));
             }
-            self.misread(&error)
+            // A reader is ahead of what it has parsed: the text tells the place.
+            match self.text().map(|text| serde_json::from_slice::<T>(&text)) {
+                Ok(again) => self.misread(&again.err().unwrap_or(error)),
+                Err(error) => error,
+            }
         })
     }
 
