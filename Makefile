@@ -10,6 +10,8 @@ STACK = DRIFTLINE_TEST_PG_BIN="$$(tests/setup/postgres.sh)" \
 # Library, program, integration and documentation tests. Benchmarks are not
 # among them.
 TEST = cargo test --locked --no-fail-fast --features failpoints
+# Seeds of the simulation, optimised: it needs no driver.
+SEEDS = cargo test --locked --no-fail-fast --release --no-default-features --test simulation seeds_
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +23,7 @@ setup: ## Install what tests need: PostgreSQL, PgBouncer and LocalStack
 
 test: setup ## Run all tests, against a real PostgreSQL and LocalStack
 	$(STACK) $(TEST)
+	DRIFTLINE_SEEDS=10000 $(SEEDS)
 
 soak: setup ## Run the tests optimised, and those that repeat for much longer
 	DRIFTLINE_SOAK=1 $(STACK) $(TEST) --release

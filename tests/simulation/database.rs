@@ -62,8 +62,10 @@ impl ManifestStore for SimDatabase {
     async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> StoreResult<Appended> {
         let what = format!("append {tenant} {} {}", entry.stream, entry.id);
         call(&self.0, what, WRITES, |node| {
+            let stopped = crate::model::stopped(node, tenant);
             let appended = now(node.database.append(tenant, entry))?;
-            self.0.world.appended(&self.0, node, entry, &appended);
+            let world = &self.0.world;
+            world.appended(&self.0, node, (entry, stopped), &appended);
             Ok(appended)
         })
         .await
@@ -77,8 +79,10 @@ impl ManifestStore for SimDatabase {
     ) -> StoreResult<Appended> {
         let what = format!("append at {} {tenant} {}", at.server, entry.id);
         call(&self.0, what, WRITES, |node| {
+            let stopped = crate::model::stopped(node, tenant);
             let appended = now(node.database.append_at(tenant, entry, at))?;
-            self.0.world.appended(&self.0, node, entry, &appended);
+            let world = &self.0.world;
+            world.appended(&self.0, node, (entry, stopped), &appended);
             Ok(appended)
         })
         .await

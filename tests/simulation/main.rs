@@ -17,6 +17,7 @@ mod weather;
 mod world;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use driftline::domain::Digest;
 use driftline::hybrid::Standing;
@@ -85,15 +86,23 @@ async fn live(world: &std::sync::Arc<World>) -> Ends {
     ending::settle(world).await
 }
 
-/// A test's share: a hundred seeds, and more of them when there is time: as many as `DRIFTLINE_SEEDS` says over all tests.
+/// A test's hundred seeds, and more of them when there is time: as many as `DRIFTLINE_SEEDS` says over all tests. Whoever is
+/// done takes the next ones, so that no core waits for another.
 fn run_all(seeds: Range<u64>) {
-    check(seeds.clone());
-    let (share, first) = (seeds.end - seeds.start, seeds.start);
-    let more = more() / TESTS;
-    if more > 0 {
-        check(300 + first / share * more..300 + (first / share + 1) * more);
-    }
+    static NEXT: AtomicU64 = AtomicU64::new(FIRST_FURTHER);
+    let end = FIRST_FURTHER + more();
+    let further = std::iter::repeat_with(|| NEXT.fetch_add(CHUNK, Ordering::Relaxed));
+    let further = further.take_while(|first| *first < end);
+    check(
+        [seeds]
+            .into_iter()
+            .chain(further.map(|first| first..end.min(first + CHUNK))),
+    );
 }
+
+/// The first seed that is no test's own.
+const FIRST_FURTHER: u64 = 300;
+const CHUNK: u64 = 100;
 
 fn more() -> u64 {
     let soak = std::env::var_os("DRIFTLINE_SOAK").map_or(0, |_| 10_000);
@@ -101,12 +110,11 @@ fn more() -> u64 {
     seeds.map_or(soak, |seeds| seeds.parse().expect("how many seeds"))
 }
 
-/// How many tests share the seeds.
-const TESTS: u64 = 3;
-
-fn check(seeds: Range<u64>) {
+fn check(seeds: impl Iterator<Item = Range<u64>>) {
     let (mut ends, mut steps, mut failed) = (Ends::default(), 0, Vec::new());
-    for seed in seeds.clone() {
+    let mut count = 0;
+    for seed in seeds.flatten() {
+        count += 1;
         let outcome = run(seed, false);
         if let Some(broken) = outcome.broken {
             println!("seed {seed}: {broken}");
@@ -120,7 +128,7 @@ fn check(seeds: Range<u64>) {
         ends.mended += outcome.ends.mended;
         steps += outcome.trace.1;
     }
-    println!("seeds {seeds:?}: {ends:?}, {steps} steps");
+    println!("{count} seeds: {ends:?}, {steps} steps");
     if let Some(seed) = failed.first() {
         panic!(
             "seeds {failed:?} failed; replay: DRIFTLINE_SEED={seed} cargo test --features failpoints --test simulation replay -- --nocapture"
@@ -160,7 +168,7 @@ fn replay() {
     };
     let number = |text: &str| text.parse::<u64>().expect("a seed, or a range of them");
     if let Some((first, last)) = text.split_once("..") {
-        return check(number(first)..number(last));
+        return check(std::iter::once(number(first)..number(last)));
     }
     let outcome = run(number(&text), true);
     println!("{outcome:?}");

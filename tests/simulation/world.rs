@@ -216,13 +216,22 @@ impl World {
 
     // What the processes do, as the model sees it.
 
-    pub fn appended(&self, process: &Process, node: &Node, entry: &NewEntry, told: &Appended) {
+    pub fn appended(
+        &self,
+        process: &Process,
+        node: &Node,
+        (entry, stopped): (&NewEntry, Option<&'static str>),
+        told: &Appended,
+    ) {
         let surviving = std::ptr::eq(node, Arc::as_ptr(&self.current()));
         process.say(&match told {
             Appended::Committed { meta, .. } => format!("commits {} {}", meta.stream, meta.seq),
             other => format!("does not append: {other:?}"),
         });
-        self.watch(|model| model.appended(node, surviving, entry, told));
+        self.watch(|model| {
+            Model::allowed(node, stopped, told)?;
+            model.appended(node, surviving, entry, told)
+        });
     }
 
     pub fn written(&self, process: &Process, key: &str, before: Option<&Bytes>, bytes: &Bytes) {

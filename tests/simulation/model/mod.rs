@@ -15,7 +15,7 @@ use driftline::domain::{
 };
 use driftline::ports::{Appended, Manifest, NewEntry, Source};
 
-pub use self::rows::{all_rows, rows, state};
+pub use self::rows::{all_rows, rows, state, stopped};
 use crate::world::Node;
 
 /// What was violated, in words.
@@ -71,6 +71,18 @@ pub struct Model {
 }
 
 impl Model {
+    /// A database takes no write before it has seen its bucket, and none of a tenant of which the bucket may know more
+    /// (invariant 10).
+    pub fn allowed(node: &Node, stopped: Option<&'static str>, told: &Appended) -> Checked {
+        match (told, stopped) {
+            (Appended::Committed { meta, .. }, Some(why)) => broken(format!(
+                "{} {} of {} was taken by {}, which {why}",
+                meta.stream, meta.seq, meta.tenant, node.name
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// A database took an append, or did not.
     pub fn appended(
         &mut self,
@@ -178,11 +190,23 @@ impl Model {
     ) -> Checked {
         match self.divergence(bucket, node, tenant) {
             Some(_) => Ok(()),
+            // They did when it was found, and the index that told rotted before it was put on record.
+            None if self.was_told(tenant, halt) => Ok(()),
             None => broken(format!(
                 "{tenant} was halted on {} ({}), but the two sides do not disagree",
                 node.name, halt.reason
             )),
         }
+    }
+
+    /// An index that rotted named what the halt says of the bucket.
+    fn was_told(&self, tenant: &TenantId, halt: &Halt) -> bool {
+        let is_it = |id: &EntryId| {
+            let meta = &self.entries[id].meta;
+            (&meta.tenant, meta.stream, meta.chain) == (tenant, halt.stream, halt.bucket)
+        };
+        let is_rotten = self.rotten_indexes.contains(&(tenant.clone(), halt.stream));
+        is_rotten && self.once_named.iter().any(is_it)
     }
 
     /// A reader was served: these very bytes were written under this number.

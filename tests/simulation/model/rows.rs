@@ -2,7 +2,9 @@
 
 use driftline::domain::content::Content;
 use driftline::domain::{Digest, Entry, Seq, Stream, TenantId};
-use driftline::ports::{ManifestStore as _, ShadowLedger as _, TenantStatus};
+use driftline::ports::{
+    ManifestStore as _, Ownership, RecoveryStore as _, ShadowLedger as _, TenantStatus,
+};
 
 use crate::world::{Node, now};
 
@@ -44,4 +46,15 @@ pub fn row(node: &Node, tenant: &TenantId, stream: Stream, seq: Seq) -> Option<E
 pub fn state(node: &Node, tenant: &TenantId) -> Option<TenantStatus> {
     let status = now(node.database.status(Some(tenant), None, 1));
     status.expect("a database in memory never fails").pop()
+}
+
+/// Why the database may take no write of this tenant, if so.
+pub fn stopped(node: &Node, tenant: &TenantId) -> Option<&'static str> {
+    let identity = now(node.database.identity()).expect("a database in memory never fails");
+    match (identity.ownership, state(node, tenant)) {
+        (Ownership::Unclaimed, _) => Some("never saw its bucket"),
+        (_, Some(status)) if status.state.awaiting_recovery => Some("awaits its recovery"),
+        (Ownership::AwaitingRecovery, None) => Some("awaits recovery"),
+        _ => None,
+    }
 }
