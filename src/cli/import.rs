@@ -90,7 +90,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     let file = &arguments.file;
     let lines = lines::read(file, config.settings.content_limit)?;
     let opened = context.open().await?;
-    let expected = opened.begin_write(ui).await?;
+    let expected = opened.begin_write_of(ui, tenant).await?;
     let state = opened
         .sides
         .database

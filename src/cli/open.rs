@@ -126,36 +126,26 @@ impl Opened {
         }
     }
 
-    /// Looks at the bucket, warns if it is not usable, and otherwise shadows in the background. Tells whether it does.
-    pub async fn begin_write(&self, ui: &Ui) -> anyhow::Result<bool> {
-        self.begin(ui, None).await
-    }
-
-    /// The same for a write of one tenant, which first gets back what the bucket has of it and the database has not.
+    /// Looks at the bucket and warns if it is not usable; otherwise the tenant gets back what the bucket has of it and the
+    /// database has not, and shadowing begins in the background. Tells whether it does.
     pub async fn begin_write_of(&self, ui: &Ui, tenant: &TenantId) -> anyhow::Result<bool> {
-        self.begin(ui, Some(tenant)).await
-    }
-
-    async fn begin(&self, ui: &Ui, tenant: Option<&TenantId>) -> anyhow::Result<bool> {
         let hindrance = self.look().await?;
         if let Some(reason) = &hindrance {
             ui.warn(reason);
             return Ok(false);
         }
-        if let Some(tenant) = tenant {
-            let caught = tokio::time::timeout(PATIENCE, self.repository.catch_up(tenant));
-            match caught.await {
-                Ok(Ok(0)) => {}
-                Ok(Ok(restored)) => ui.warn(format_args!(
-                    "the bucket had more of {tenant} than the database: {} brought back",
-                    super::ui::count(restored, "entry")
-                )),
-                // Whether the write is taken is for the database to say.
-                Ok(Err(error)) => {
-                    tracing::warn!(%tenant, %error, "cannot compare it with the bucket");
-                }
-                Err(_) => tracing::warn!(%tenant, "cannot compare it with the bucket in time"),
+        let caught = tokio::time::timeout(PATIENCE, self.repository.catch_up(tenant));
+        match caught.await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(restored)) => ui.warn(format_args!(
+                "the bucket had more of {tenant} than the database: {} brought back",
+                super::ui::count(restored, "entry")
+            )),
+            // Whether the write is taken is for the database to say.
+            Ok(Err(error)) => {
+                tracing::warn!(%tenant, %error, "cannot compare it with the bucket");
             }
+            Err(_) => tracing::warn!(%tenant, "cannot compare it with the bucket in time"),
         }
         self.repository.start();
         Ok(true)

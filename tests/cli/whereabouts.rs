@@ -70,6 +70,28 @@ fn an_older_state_in_the_same_file_gives_no_number_twice() {
 }
 
 #[test]
+fn an_import_into_an_older_state_gives_no_number_twice() {
+    let session = copied();
+    let history = session
+        .must("manifest history --tenant gamma -o json")
+        .json();
+    let there = history["items"].as_array().unwrap().len();
+    let older = std::fs::read(session.path("copy.db")).unwrap();
+    session.write(".driftline/driftline.db", older);
+    session.write(
+        "v.ndjson",
+        "{\"content\":{\"schemaVersion\":\"1\",\"n\":77}}\n",
+    );
+    let import =
+        session.quietly("manifest import --tenant gamma --append --file v.ndjson --wait-shadowed");
+    assert_eq!(import.code, 0, "{}", import.stderr);
+    let history = session
+        .must("manifest history --tenant gamma -o json")
+        .json();
+    assert_eq!(history["items"].as_array().unwrap().len(), there + 1);
+}
+
+#[test]
 fn a_file_under_another_name_is_the_same_database() {
     let session = copied();
     std::fs::rename(session.path(".driftline"), session.path("moved")).unwrap();

@@ -806,3 +806,28 @@ async fn another_size_in_the_listing_is_found_without_reading_the_rest() {
         scene.repair(130).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_names_an_entry_in_other_bytes_is_mended_with_it() {
+    let scene = Scene::with(4).await;
+    // As an older build adopted it: line ends of another system, and the index names them.
+    let whole = scene.world.memory.remove(V2).unwrap();
+    let other = String::from_utf8(whole.to_vec()).unwrap();
+    let other = Bytes::from(other.replace('\n', "\r\n"));
+    scene.world.memory.insert(V2, other.clone());
+    let index = index_key(&scene.acme, Stream::Manifests);
+    let mut named = scene
+        .world
+        .index(&scene.acme, Stream::Manifests)
+        .await
+        .unwrap();
+    named.entries[1].object_sha256 = driftline::domain::Digest::of(&other);
+    named.entries[1].object_bytes = other.len() as u64;
+    scene.world.memory.remove(&index);
+    scene.world.memory.insert(&index, named.to_bytes());
+    let finding = scene.only(ReadData::All).await;
+    assert_eq!(finding.repair, Mend::Reshadow, "{finding:?}");
+    scene.repair(4).await;
+    assert_eq!(scene.world.memory.remove(V2).unwrap(), whole);
+    assert_eq!(scene.quarantined().await.len(), 2);
+}

@@ -38,7 +38,6 @@ fn stream(text: &str) -> Result<Stream, String> {
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {
     let (opened, ui) = (context.existing().await?, &context.ui);
-    let expected = opened.begin_write(ui).await?;
     let Arguments {
         tenant,
         version,
@@ -46,6 +45,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         reason,
         by,
     } = arguments;
+    let expected = opened.begin_write_of(ui, &tenant).await?;
     let repository = &opened.repository;
     let lost = (stream, version);
     let meta = repository

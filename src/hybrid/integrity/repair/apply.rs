@@ -113,7 +113,7 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
         }
         match action {
             Action::Quarantine { object, sha256 } => {
-                quarantine(look, tenant, object, *sha256).await?;
+                quarantine(look, planned, object, *sha256).await?;
             }
             Action::Reshadow {
                 stream,
@@ -171,7 +171,12 @@ fn moved(key: &str) -> Error {
 }
 
 /// Copies the object, reads the copy back, and only then removes it.
-async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Digest) -> Result<()> {
+async fn quarantine(
+    look: &Look<'_>,
+    planned: &TenantRepair,
+    key: &str,
+    sha256: Digest,
+) -> Result<()> {
     let Some(found) = look.bucket.get(key).await? else {
         return Ok(());
     };
@@ -181,9 +186,15 @@ async fn quarantine(look: &Look<'_>, tenant: &TenantId, key: &str, sha256: Diges
     to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
     crash::point("repair-copied");
     // It may have got its place in the index since the plan was made: such an object is no orphan any more.
-    if let Some((stream, ..)) = parse_snapshot_key(key) {
+    let is_written_anew = |stream: Stream| {
+        let mut actions = planned.actions.iter();
+        actions.any(|it| matches!(it, Action::RebuildIndex { stream: of, .. } if *of == stream))
+    };
+    if let Some((stream, ..)) = parse_snapshot_key(key)
+        && !is_written_anew(stream)
+    {
         let is_it = |named: &IndexEntry| named.key() == key && named.object_sha256 == sha256;
-        match look.bucket.index(tenant, stream).await {
+        match look.bucket.index(&planned.tenant, stream).await {
             Ok(Some((index, _))) if index.entries.iter().any(is_it) => return Err(moved(key)),
             Ok(_) | Err(BucketError::Damage(_)) => {}
             Err(error) => return Err(error.into()),

@@ -6,9 +6,9 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
 use super::{Action, BucketRepair, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
-use crate::domain::format::{BUCKET_KEY, Damage, PAGE_SIZE};
+use crate::domain::format::{BUCKET_KEY, Damage, IndexEntry, PAGE_SIZE, page_key};
 use crate::domain::integrity::{BucketFinding, Finding, Mend, Verdict};
-use crate::domain::{Epoch, Seq, Stream, TenantId};
+use crate::domain::{Entry, Epoch, Seq, Stream, TenantId};
 use crate::hybrid::blocking::{bytes_digest, digest_of, snapshot_of};
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, rows};
@@ -231,10 +231,11 @@ impl Planner<'_> {
         let named = streams
             .as_ref()
             .and_then(|(_, stock)| stock.named.get(&seq));
-        if named.is_some_and(|named| named.object_sha256 != sha256) {
-            return Ok(Err(
-                "the row does not make up the object that the index names".to_owned(),
-            ));
+        if let Some(named) = named.filter(|named| named.object_sha256 != sha256) {
+            // An older build took other bytes for the same entry, and put them into the index.
+            if let Err(detail) = self.renamed(finding, (stream, seq), named, &row).await? {
+                return Ok(Err(detail));
+            }
         }
         self.quarantine(finding).await?.ok();
         self.then.push(Action::Reshadow {
@@ -244,6 +245,29 @@ impl Planner<'_> {
             sha256,
         });
         Ok(Ok(()))
+    }
+
+    /// Has the index name what the row makes, where it names the same entry in other bytes.
+    async fn renamed(
+        &mut self,
+        finding: &Finding,
+        (stream, seq): (Stream, Seq),
+        named: &IndexEntry,
+        row: &Entry,
+    ) -> Result<std::result::Result<(), String>> {
+        if named.meta.chain != row.meta.chain {
+            let detail = "the row does not make up the object that the index names";
+            return Ok(Err(detail.to_owned()));
+        }
+        let stock = self.examined.streams[stream].as_ref();
+        let index = stock.and_then(|(_, stock)| stock.index.as_ref());
+        if let Some(page) = index.and_then(|index| index.page_of(seq)) {
+            let page = page_key(&finding.tenant, stream, page);
+            return Ok(Err(format!(
+                "{page} names it in other bytes than the row makes: copy both objects elsewhere and remove them, and `driftline repair --plan FILE` writes them anew from the rows"
+            )));
+        }
+        self.rebuild_index(finding, stream).await
     }
 
     async fn restore_row(
