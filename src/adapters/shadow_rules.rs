@@ -1,7 +1,7 @@
 //! How a tenant's shadowing stands, as a pure function of its record: what may be leased, what a release changes.
 
 use crate::domain::{Halt, PerStream, Seq, Stream, TenantState, Timestamp};
-use crate::ports::{Backlog, RestoreProof, ShadowFailure, WorkerId};
+use crate::ports::{Backlog, FailedDrill, RestoreProof, ShadowFailure, WorkerId};
 
 /// One tenant's shadowing on record. The watermarks belong to the database's current bucket.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Shadowing {
     pub halted: Option<Halt>,
     /// The last time that it was proven to be restorable.
     pub proof: Option<RestoreProof>,
+    /// The newest drill, if it did not prove that.
+    pub failed_drill: Option<FailedDrill>,
 }
 
 /// What keeps a tenant that has something pending.
@@ -79,6 +81,28 @@ impl Shadowing {
             self.lease = Some((worker, until));
         }
         is_held
+    }
+
+    /// It was proven to be restorable.
+    pub(crate) fn prove(&mut self, proof: RestoreProof) {
+        self.proof = Some(proof);
+        self.failed_drill = None;
+    }
+
+    /// A drill did not prove it. That one could not be carried out takes nothing back.
+    pub(crate) fn fail_drill(&mut self, failed: &FailedDrill) {
+        if failed.refutes {
+            self.proof = None;
+        } else if self.failed_drill.as_ref().is_some_and(|it| it.refutes) {
+            return;
+        }
+        self.failed_drill = Some(failed.clone());
+    }
+
+    /// Nothing is proven, nor refuted, of another bucket.
+    pub(crate) fn forget_drills(&mut self) {
+        self.proof = None;
+        self.failed_drill = None;
     }
 
     /// Gives the tenant back, if `worker` has it; the answer tells.

@@ -132,6 +132,13 @@ fn about(hint: &Hint) -> String {
             };
             format!("restore the database from its own backup first; {what}")
         }
+        Hint::RestoreBackupOrAcceptLoss {
+            tenant,
+            stream,
+            seq,
+        } => format!(
+            "nothing was changed; restore the database from its own backup, or give the entry up with `driftline verify ack-lost --tenant {tenant} --stream {stream} --version {seq} --reason WHY`, and run this again"
+        ),
         Hint::PlanRecoveryAgain {
             nothing_changed: it,
         } => format!(

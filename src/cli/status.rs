@@ -3,14 +3,22 @@
 mod document;
 
 use driftline::domain::{Stream, TenantId};
-use driftline::ports::{DatabaseIdentity, Error, Ownership, TenantStatus, Whereabouts};
+use driftline::ports::{
+    DatabaseIdentity, Error, FailedDrill, Ownership, TenantStatus, Whereabouts,
+};
 
 use self::document::Document;
-pub use self::document::{DatabaseDocument, TenantDocument, Total, is_hindered, total};
+pub use self::document::{
+    DatabaseDocument, FailedDrillDocument, TenantDocument, Total, is_hindered, is_refuted,
+    is_unproven, total,
+};
 use super::open::Opened;
 use super::{Context, Exit, Ui, args, shadowing, ui};
 
 const PAGE: u32 = 1000;
+
+/// Failed drills that are told; the others are counted.
+const TOLD: usize = 10;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -20,7 +28,8 @@ Examples:
 
 At risk is what would be lost with the database: committed, and not in the bucket yet, over \
 all streams. Proven is up to which version, and when, a drill restored the tenant from the \
-bucket and found it the same.")]
+bucket and found it the same; a drill that found otherwise takes that away until one finds \
+it the same again, and is told with its reason.")]
 pub struct Arguments {
     /// Only this tenant
     #[arg(long, value_name = "TENANT")]
@@ -159,7 +168,36 @@ fn show(
         "{tenants}; at risk {at_risk}, {size}; halted {}",
         total.halted
     ))?;
-    Ok(ui.line(proofs(&total))?)
+    ui.line(proofs(&total))?;
+    failed_drills(ui, found)
+}
+
+/// The newest drills of tenants that they did not prove, the worst first.
+fn failed_drills(ui: &Ui, found: &[TenantStatus]) -> anyhow::Result<()> {
+    let mut failed: Vec<_> = (found.iter())
+        .filter_map(|it| Some((&it.state.tenant, it.failed_drill.as_ref()?)))
+        .collect();
+    failed.sort_by_key(|(_, drill)| !drill.refutes);
+    for (tenant, drill) in failed.iter().take(TOLD) {
+        ui.line(failed_drill(tenant, drill))?;
+    }
+    let more = failed.len().saturating_sub(TOLD);
+    if more > 0 {
+        ui.line(format_args!(
+            "and {more} more that a drill did not prove; `-o json` names all"
+        ))?;
+    }
+    Ok(())
+}
+
+/// What became of the newest drill of a tenant that it did not prove.
+pub fn failed_drill(tenant: &TenantId, drill: &FailedDrill) -> String {
+    let (at, reason) = (drill.at, &drill.reason);
+    if drill.refutes {
+        format!("not restorable: the drill of {tenant} at {at} found: {reason}")
+    } else {
+        format!("not known: {tenant} could not be drilled at {at}: {reason}")
+    }
 }
 
 /// What is proven to be restorable, in a line.

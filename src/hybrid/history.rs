@@ -2,7 +2,9 @@
 
 use super::proven::Guard;
 use super::settings::Sides;
-use crate::domain::{Activation, Head, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef};
+use crate::domain::{
+    Activation, EntryMeta, Epoch, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef,
+};
 use crate::ports::{Appended, Error, ErrorKind, Hint, Refusal, Result};
 
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
@@ -19,41 +21,39 @@ pub(crate) async fn active_at(
     else {
         return Ok(None);
     };
-    let head = Head {
-        seq: head.meta.seq,
-        chain: head.meta.chain,
-    };
-    let mut decision = sides
+    let newest = sides
         .database
         .latest(tenant, Stream::Decisions, Some(at))
         .await?;
-    while let Some(entry) = decision {
-        let entry = guard.entry(entry).await?.entry;
-        if let Some(activation) = Activation::of(&entry) {
-            let holds =
-                activation.head_chain == head.chain && activation.target.version <= head.seq;
-            return Ok(Some(if holds {
-                activation.target.version
-            } else {
-                head.seq
-            }));
+    let mut seq = newest.map_or(Seq::default(), |newest| newest.meta.seq);
+    while seq > Seq::default() {
+        let row = sides.database.entry(tenant, Stream::Decisions, seq).await?;
+        let entry = guard.optional(row.map(|row| row.entry)).await?;
+        let activation = entry.and_then(|found| Activation::of(&found.entry));
+        if let Some(activation) = activation {
+            let target = held(&activation, &head.meta);
+            if target.is_some() || !may_have_moved(&head.meta) {
+                return Ok(Some(target.unwrap_or(head.meta.seq)));
+            }
+            // It names what it was made for as that was called then.
+            let now = renumbering(sides, guard, tenant).await?;
+            let target = held(&now.follow_activation(activation), &head.meta);
+            return Ok(Some(target.unwrap_or(head.meta.seq)));
         }
-        let Some(before) = entry
-            .meta
-            .seq
-            .get()
-            .checked_sub(1)
-            .filter(|before| *before > 0)
-        else {
-            break;
-        };
-        let older = sides
-            .database
-            .entry(tenant, Stream::Decisions, Seq::new(before))
-            .await?;
-        decision = older.map(|older| older.entry);
+        seq = Seq::new(seq.get() - 1);
     }
-    Ok(Some(head.seq))
+    Ok(Some(head.meta.seq))
+}
+
+/// The version that an activation makes the active one while this is the head.
+pub(crate) fn held(activation: &Activation, head: &EntryMeta) -> Option<Seq> {
+    let holds = activation.head_chain == head.chain && activation.target.version <= head.seq;
+    holds.then_some(activation.target.version)
+}
+
+/// What got another number is in a later epoch than the first.
+pub(crate) fn may_have_moved(head: &EntryMeta) -> bool {
+    head.epoch > Epoch::FIRST
 }
 
 /// Whether the tenant still has this very version.
@@ -73,14 +73,19 @@ pub(crate) async fn renumbering(
     guard: &Guard,
     tenant: &TenantId,
 ) -> Result<Renumbering> {
+    let newest = sides
+        .database
+        .latest(tenant, Stream::Decisions, None)
+        .await?;
+    let head = newest.map_or(Seq::default(), |newest| newest.meta.seq);
     let (mut renumbering, mut after) = (Renumbering::default(), Seq::default());
-    loop {
+    while after < head {
         let run = sides
             .database
             .pending(tenant, Stream::Decisions, after, 512, 8 * 1024 * 1024)
             .await?;
-        let Some(last) = run.last() else { break };
-        after = last.meta.seq;
+        // A run ends before a row that is lost: it goes on behind that.
+        after = run.last().map_or(after.next(), |last| last.meta.seq);
         for decision in run {
             renumbering.extend(&guard.entry(decision).await?.entry);
         }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Side;
-use crate::domain::TenantId;
+use crate::domain::{Seq, Stream, TenantId};
 
 /// What may be done about an error. Codes are stable; whoever shows one finds the words for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -117,6 +117,15 @@ pub enum Hint {
     RestoreBackup {
         /// The bucket was not changed either.
         nothing_changed: bool,
+    },
+    /// A row is damaged that only a backup of the database has; without one it can be given up.
+    RestoreBackupOrAcceptLoss {
+        /// The tenant.
+        tenant: TenantId,
+        /// The stream of the row.
+        stream: Stream,
+        /// Its number.
+        seq: Seq,
     },
     /// A recovery plan is stale: make a new one.
     PlanRecoveryAgain {

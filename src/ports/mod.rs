@@ -37,7 +37,8 @@ pub use manifest_store::{
 };
 pub use notifier::{DeliveryError, Notifier};
 pub use recovery_store::{
-    DatabaseIdentity, Ownership, RecoveryStore, Restore, RestoreProof, Server, Whereabouts,
+    DatabaseIdentity, FailedDrill, Ownership, RecoveryStore, Restore, RestoreProof, Server,
+    Whereabouts,
 };
 pub use shadow_ledger::{
     AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,

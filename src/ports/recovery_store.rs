@@ -69,6 +69,18 @@ pub struct RestoreProof {
     pub at: Timestamp,
 }
 
+/// That the newest drill of a tenant did not prove it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDrill {
+    /// When.
+    pub at: Timestamp,
+    /// What was found, or what was in the way, in words.
+    pub reason: String,
+    /// What came back is not what the database holds, or is damaged: no earlier proof stands. Otherwise the drill could not be
+    /// carried out, and says nothing about what is stored.
+    pub refutes: bool,
+}
+
 /// Ownership and recovery. All methods see and change every tenant.
 ///
 /// A check allows one server and one timeline of it ([`RecoveryStore::settle`]). Whatever writes entries, heads or watermarks
@@ -94,12 +106,21 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// bucket than before every watermark starts at 0.
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
 
-    /// Keeps, per tenant, that its newest proven entries were restored from `bucket` and were the same. Nothing happens when
-    /// the database's bucket is another one; tenants that it does not know are left out.
+    /// Keeps, per tenant, that its newest proven entries were restored from `bucket` and were the same; a failed drill that is
+    /// on record is over. Nothing happens when the database's bucket is another one; tenants that it does not know are left
+    /// out.
     async fn record_proofs(
         &self,
         bucket: BucketId,
         proofs: &[(TenantId, RestoreProof)],
+    ) -> StoreResult<()>;
+
+    /// Keeps, per tenant, that a drill from `bucket` did not prove it. One that refutes takes the earlier proof away; one that
+    /// does not leaves proofs, and refutations, as they are. The rest is as for [`RecoveryStore::record_proofs`].
+    async fn record_failed_drills(
+        &self,
+        bucket: BucketId,
+        failed: &[(TenantId, FailedDrill)],
     ) -> StoreResult<()>;
 
     /// Takes the tenant's lock for a restore. Dropping the restore undoes everything.
@@ -116,8 +137,10 @@ pub trait Restore: Send {
     /// [`super::Fault::Refused`], and after an error the restore can no longer be committed.
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()>;
 
-    /// Takes entries out, and the idempotency keys that name them: damaged ones before they are inserted as they should be,
-    /// or those that come back under other numbers. A number that is not there is passed over.
+    /// Takes entries out: damaged ones before they are inserted as they should be, or those that come back under other
+    /// numbers. The idempotency keys that name them follow the entry's identifier: whoever repeats a write under its key is
+    /// answered with the number that the entry has then. A key whose entry does not come back is forgotten. A number that is
+    /// not there is passed over.
     async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()>;
 
     /// Commits: the tenant has this state (`awaiting_recovery` included), is no longer halted, and its watermarks of `bucket` are

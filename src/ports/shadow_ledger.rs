@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{DatabaseIdentity, RestoreProof, StoreResult};
+use super::{DatabaseIdentity, FailedDrill, RestoreProof, StoreResult};
 use crate::domain::{
     BucketId, DatabaseId, Digest, Entry, Epoch, Halt, PerStream, Seq, Stream, TenantId,
     TenantState, Timestamp,
@@ -108,6 +108,8 @@ pub struct TenantStatus {
     pub retry_at: Option<Timestamp>,
     /// The last time that it was proven to be restorable from the database's current bucket.
     pub proof: Option<RestoreProof>,
+    /// The newest drill, if it did not prove that.
+    pub failed_drill: Option<FailedDrill>,
 }
 
 impl TenantStatus {

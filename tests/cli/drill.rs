@@ -211,3 +211,34 @@ fn a_retired_tenant_is_read_and_not_written() {
     session.run("tenant list");
     session.assert("retire");
 }
+
+/// What was proven once is not what the bucket holds now.
+#[test]
+fn a_drill_that_fails_is_on_record_until_one_proves_again() {
+    let mut session = two_tenants();
+    session.must("drill --all-tenants");
+    session.must("doctor --proof-max-age 7d");
+    let snapshot = session.path(".driftline/snapshots/acme/versions/v000002.json");
+    let whole = std::fs::read(&snapshot).unwrap();
+    std::fs::remove_file(&snapshot).unwrap();
+    assert_eq!(session.quietly("drill --tenant acme").code, 9);
+    session.run("status");
+    session.run("status --tenant acme -o json");
+    assert_eq!(session.run("doctor --proof-max-age 7d").code, 10);
+    let doctor = session.quietly("doctor --proof-max-age 7d -o json");
+    let proofs = &doctor.json()["proofs"];
+    assert_eq!(proofs["unprovenTenants"], serde_json::json!(["acme"]));
+    assert_eq!(proofs["failedDrills"][0]["drill"]["result"], "failed");
+    std::fs::write(&snapshot, whole).unwrap();
+    session.must("drill --tenant acme");
+    assert_eq!(session.run("doctor --proof-max-age 7d").code, 0);
+    // A bucket that cannot be asked says nothing about what it holds.
+    let marker = session.path(".driftline/snapshots/_driftline/bucket.json");
+    let away = session.path(".driftline/away");
+    std::fs::rename(&marker, &away).unwrap();
+    session.run("drill --all-tenants");
+    std::fs::rename(&away, &marker).unwrap();
+    session.run("status");
+    assert_eq!(session.run("doctor --proof-max-age 7d").code, 0);
+    session.assert("drill_failed");
+}

@@ -177,3 +177,73 @@ fn a_plan_that_is_cut_short_is_refused_and_an_unfinished_one_replaces_nothing() 
     session.must("recover --apply plan.json");
     session.must("verify");
 }
+
+/// The commands that a text names, without the choices in it.
+fn commands(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter_map(|it| it.strip_prefix("driftline "))
+        .collect()
+}
+
+/// A backup was restored and written to, and entries are lost on both sides of the split: what each command says is done.
+#[test]
+fn a_divergence_with_losses_is_left_by_doing_what_is_said() {
+    let mut session = Session::new();
+    let create = |session: &Session, roles: usize, more: &str| {
+        session.manifest(roles);
+        session.must(&format!(
+            "manifest create --tenant acme --file m.json {more}"
+        ))
+    };
+    for roles in 1..=3 {
+        create(&session, roles, "--wait-shadowed");
+    }
+    let backup = std::fs::read(session.path(".driftline/driftline.db")).unwrap();
+    for roles in 4..=6 {
+        create(&session, roles, "--wait-shadowed");
+    }
+    std::fs::write(session.path(".driftline/driftline.db"), backup).unwrap();
+    // Nobody can tell what the bucket knows while these are made.
+    let (bucket, away) = (session.path(".driftline/snapshots"), session.path("away"));
+    std::fs::rename(&bucket, &away).unwrap();
+    std::fs::write(&bucket, "in the way").unwrap();
+    for roles in 7..=10 {
+        let key = format!("--idempotency-key key-{roles}");
+        create(&session, roles, &key);
+    }
+    std::fs::remove_file(&bucket).unwrap();
+    std::fs::rename(&away, &bucket).unwrap();
+    let versions = session.path(".driftline/snapshots/acme/versions");
+    for lost in ["v000002.json", "v000005.json"] {
+        std::fs::remove_file(versions.join(lost)).unwrap();
+    }
+    session.tamper("DELETE FROM entry WHERE stream = 0 AND seq IN (2, 6)");
+    assert_eq!(session.quietly("verify --tenant acme").code, 9);
+    let told = session.quietly("recover --all-tenants");
+    assert_eq!(told.code, 3);
+    let text = told.text();
+    let next = commands(text);
+    assert_eq!(next, ["recover --tenant acme --resolve-divergence"]);
+    let resolved = session.run(next[0]);
+    assert_eq!(resolved.code, 3, "{}", resolved.text());
+    session.run("replicate --drain");
+    let verified = session.run("verify --tenant acme --read-data");
+    assert_eq!(verified.code, 9);
+    for version in [2, 5] {
+        let row = format!("manifests/{version}");
+        let verified = verified.text();
+        let line = verified.lines().find(|line| line.contains(&row)).unwrap();
+        let (_, command) = line.split_once("lost: driftline ").unwrap();
+        session.must(&format!(
+            "{command} --tenant acme --version {version} --reason gone"
+        ));
+    }
+    session.run("verify --tenant acme --read-data");
+    session.must("replicate --drain");
+    assert_eq!(session.run("doctor").code, 0);
+    // Whoever was not answered and tries again makes nothing anew.
+    let again = create(&session, 10, "--idempotency-key key-10 -o json").json();
+    assert_eq!(again["version"], 9);
+    session.assert("divergence_with_losses");
+}

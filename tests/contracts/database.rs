@@ -83,7 +83,10 @@ macro_rules! database_contract {
                 a_restore_brings_a_retired_tenant_back_retired,
                 removed_entries_give_their_numbers_and_keys_free,
                 a_removal_that_is_not_committed_changes_nothing,
+                keys_follow_entries_that_come_back_under_other_numbers,
+                keys_of_entries_that_are_put_right_are_kept,
                 a_proof_is_kept_until_the_bucket_changes,
+                a_drill_that_refutes_takes_the_proof_away,
                 a_write_is_tried_and_taken_back,
             ]
             shadowing: [

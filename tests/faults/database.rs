@@ -11,7 +11,7 @@ use driftline::domain::{
     Timestamp,
 };
 use driftline::ports::{
-    Appended, BackendInfo, Backlog, DatabaseIdentity, HaltGuard, Lease, LeaseRequest,
+    Appended, BackendInfo, Backlog, DatabaseIdentity, FailedDrill, HaltGuard, Lease, LeaseRequest,
     ManifestStore, Mark, NewEntry, ReadSession, RecoveryStore, Restore, RestoreProof,
     ShadowFailure, ShadowLedger, Side, StateReader, StoreResult, Stored, TenantDocuments,
     TenantStatus, WorkerId,
@@ -321,6 +321,18 @@ impl RecoveryStore for SpoiltDatabase {
         self.write(
             "record_proofs",
             RecoveryStore::record_proofs(self.inner.as_ref(), bucket, proofs),
+        )
+        .await
+    }
+
+    async fn record_failed_drills(
+        &self,
+        bucket: BucketId,
+        failed: &[(TenantId, FailedDrill)],
+    ) -> StoreResult<()> {
+        self.write(
+            "record_failed_drills",
+            RecoveryStore::record_failed_drills(self.inner.as_ref(), bucket, failed),
         )
         .await
     }

@@ -8,8 +8,8 @@ use driftline::domain::{
 };
 use driftline::hybrid::OnFailover;
 use driftline::ports::{
-    Appended, Clock as _, Entropy as _, ErrorKind, Hint, ManifestProvider as _, NewEntry,
-    RecoverTarget, Recovery, RecoveryRequest, RecoveryState,
+    Appended, Clock as _, CreateManifest, Entropy as _, ErrorKind, Hint, ManifestProvider as _,
+    NewEntry, RecoverTarget, Recovery, RecoveryRequest, RecoveryState,
 };
 
 use crate::support::world::*;
@@ -310,29 +310,21 @@ async fn resolving_what_does_not_diverge_is_a_plain_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_snapshot_of_the_other_history_stops_the_resolution_before_anything_moves() {
+async fn a_damaged_snapshot_of_the_other_history_is_named_and_the_rest_is_resolved() {
     let scene = Scene::new(async |lost, acme| create_many(lost, acme, 2).await).await;
     create(&scene.promoted, &scene.acme, "a").await;
-    let key = "acme/versions/v000004.json";
+    let key = "acme/versions/v000003.json";
     let mut bytes = scene.world.memory.remove(key).unwrap().to_vec();
     bytes[400] ^= 1;
     scene.world.memory.insert(key, bytes);
-    let before = scene.state().await;
-    let request = RecoveryRequest {
-        resolve_divergence: true,
-        ..RecoveryRequest::default()
-    };
-    let error = scene
-        .promoted
-        .recover_from_s3(&scene.acme, &request)
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Damaged);
-    let after = scene.state().await;
-    assert_eq!(
-        (after.heads, after.activation),
-        (before.heads, before.activation)
-    );
+    let resolved = scene.resolve(false).await;
+    let lost: Vec<_> = resolved.failures.iter().map(|it| &it.object).collect();
+    assert_eq!(lost, [key]);
+    assert_eq!((resolved.restored, resolved.head), (1, Seq::new(5)));
+    let moved: Vec<_> = (resolved.renumbered.iter())
+        .map(|it| (it.from.get(), it.to.get()))
+        .collect();
+    assert_eq!(moved, [(3, 5)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -413,18 +405,6 @@ impl Scene {
 #[tokio::test(start_paused = true)]
 async fn a_resolution_that_cannot_be_leaves_the_tenant_writable() {
     let scene = Scene::diverged().await;
-    scene
-        .world
-        .memory
-        .remove("acme/versions/v000004.json")
-        .unwrap();
-    scene.refuses().await;
-    let scene = Scene::diverged().await;
-    scene
-        .replica
-        .lose_row(&scene.acme, Stream::Manifests, Seq::new(5));
-    scene.refuses().await;
-    let scene = Scene::diverged().await;
     let (acme, seq) = (&scene.acme, Seq::new(5));
     scene
         .replica
@@ -480,4 +460,75 @@ async fn a_plan_of_a_resolution_names_its_rows_and_what_is_active_then() {
     );
     let again = scene.promoted.apply_recovery(&plan, None, &progress).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Stale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_repeated_after_the_resolution_is_answered_with_its_new_number() {
+    let scene = Scene::new(async |lost, acme| create_many(lost, acme, 3).await).await;
+    let request = |tag: &str, key: &str| CreateManifest {
+        content: content(tag),
+        idempotency_key: Some(key.parse().unwrap()),
+        ..CreateManifest::default()
+    };
+    let (acme, promoted) = (&scene.acme, &scene.promoted);
+    for tag in ["a", "b", "c", "d"] {
+        let created = promoted.create_manifest(acme, request(tag, tag)).await;
+        assert!(created.unwrap().new);
+    }
+    scene.resolve(false).await;
+    for (tag, seq) in [("a", 6), ("b", 7), ("c", 8), ("d", 9)] {
+        let again = promoted
+            .create_manifest(acme, request(tag, tag))
+            .await
+            .unwrap();
+        assert_eq!(
+            (again.new, again.manifest.version()),
+            (false, Seq::new(seq))
+        );
+    }
+    let other = promoted.create_manifest(acme, request("other", "a")).await;
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::IdempotencyConflict);
+}
+
+/// What was active at a time is so under every name that it had since.
+#[tokio::test(start_paused = true)]
+async fn what_was_active_at_a_time_follows_what_was_renumbered() {
+    let scene = Scene::diverged().await;
+    let acme = &scene.acme;
+    let pause = async || {
+        tokio::time::sleep(tokio::time::Duration::from_secs(10)).await;
+        let now = scene.world.clock.now();
+        tokio::time::sleep(tokio::time::Duration::from_secs(10)).await;
+        now
+    };
+    let before = pause().await;
+    scene.activate(4).await;
+    let activated = pause().await;
+    let content = scene.row(Stream::Manifests, 4).await.content;
+    scene.resolve(false).await;
+    let resolved = pause().await;
+    create(&scene.promoted, acme, "later").await;
+    drain(&scene.promoted).await;
+    let later = pause().await;
+    let times = [(before, 9), (activated, 7), (resolved, 7), (later, 10)];
+    for (at, version) in times {
+        let found = scene.promoted.manifest_at(acme, at).await.unwrap().unwrap();
+        assert_eq!(found.version(), Seq::new(version), "{at}");
+    }
+    let found = scene.promoted.manifest_at(acme, activated).await;
+    assert_eq!(found.unwrap().unwrap().entry.content, content);
+    // The same from the bucket alone, and of a database that is there.
+    let fresh = scene.world.database();
+    let recovered = scene.world.repository(&fresh);
+    for (at, version) in times {
+        let request = RecoveryRequest {
+            target: RecoverTarget::At(at),
+            dry_run: true,
+            ..RecoveryRequest::default()
+        };
+        for repository in [&recovered, &scene.promoted] {
+            let told = repository.recover_from_s3(acme, &request).await.unwrap();
+            assert_eq!(told.active_version, Seq::new(version), "{at}");
+        }
+    }
 }

@@ -43,6 +43,12 @@ async fn proof(database: &Arc<MemoryDatabase>, tenant: &TenantId) -> Option<Rest
     status[0].proof
 }
 
+async fn failed(database: &Arc<MemoryDatabase>, tenant: &TenantId) -> Option<(String, bool)> {
+    let status = database.status(Some(tenant), None, 1).await.unwrap();
+    let failed = status[0].failed_drill.clone();
+    failed.map(|failed| (failed.reason, failed.refutes))
+}
+
 /// The differences of `acme`, of which there must be some, and no proof.
 async fn differences(
     world: &World,
@@ -620,4 +626,46 @@ async fn a_valid_snapshot_of_another_history_is_not_proven() {
     assert!(Snapshot::write(&stranger).len() > 10);
     let found = differences(&world, &database, &repository).await;
     assert!(matches!(&found[..], [Difference::Damaged(_)]), "{found:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_finds_something_ends_the_earlier_proof_until_one_proves_again() {
+    let world = World::new();
+    let (database, repository) = shadowed(&world).await;
+    let (acme, beta) = (tenant("acme"), tenant("beta"));
+    drill(&world, &repository).await;
+    assert!(proof(&database, &acme).await.is_some());
+    let key = snapshot_key(&acme, Stream::Manifests, Seq::new(2), Epoch::FIRST);
+    let bytes = world.memory.remove(&key).unwrap();
+    differences(&world, &database, &repository).await;
+    let (reason, refutes) = failed(&database, &acme).await.unwrap();
+    assert!(refutes && reason.contains(&key), "{reason}");
+    assert!(proof(&database, &beta).await.is_some());
+    assert_eq!(failed(&database, &beta).await, None);
+    // An outage neither proves nor refutes.
+    world.bucket.set_down(true);
+    drop(try_drill(&world, &repository, DrillScope::All).await);
+    assert_eq!(failed(&database, &acme).await, Some((reason, true)));
+    world.bucket.heal();
+    world.memory.insert(&key, bytes);
+    drill(&world, &repository).await;
+    assert!(proof(&database, &acme).await.is_some());
+    assert_eq!(failed(&database, &acme).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_cannot_be_carried_out_is_on_record_beside_the_proof() {
+    let world = World::new();
+    let (database, repository) = shadowed(&world).await;
+    let acme = tenant("acme");
+    drill(&world, &repository).await;
+    let proven = proof(&database, &acme).await;
+    assert!(proven.is_some());
+    world.bucket.set_down(true);
+    try_drill(&world, &repository, DrillScope::All)
+        .await
+        .unwrap_err();
+    let (_, refutes) = failed(&database, &acme).await.unwrap();
+    assert!(!refutes);
+    assert_eq!(proof(&database, &acme).await, proven);
 }

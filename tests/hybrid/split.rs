@@ -281,3 +281,114 @@ async fn damage_in_the_way_of_what_both_histories_share_is_moved_away_first() {
     scene.is_one(&[], &ours).await;
     assert!(!scene.verify().await.has_damage());
 }
+
+/// Rows of the database's own history, wherever they were: what follows moves up.
+#[tokio::test(start_paused = true)]
+async fn rows_lost_above_the_split_are_named_and_the_rest_is_resolved() {
+    for lost in [&[4][..], &[5], &[7], &[4, 5], &[6, 7], &[4, 7], &[5, 6]] {
+        let scene = Scene::new().await;
+        let ours = scene.rows(&scene.replica).await;
+        for seq in lost {
+            scene.lose_row(*seq);
+        }
+        let resolved = scene.try_resolve().await.unwrap();
+        let failed: Vec<_> = resolved
+            .failures
+            .iter()
+            .map(|it| it.object.clone())
+            .collect();
+        let named: Vec<_> = lost
+            .iter()
+            .map(|it| format!("row manifests/{it}"))
+            .collect();
+        // Where two are lost at the split nothing tells whether the first was the bucket's.
+        let told = if lost == [4, 5] {
+            &named[1..]
+        } else {
+            &named[..]
+        };
+        assert_eq!(failed, told, "{lost:?}");
+        let left = 4 - lost.len() as u64;
+        assert_eq!(resolved.head, Seq::new(6 + left));
+        let ours: Vec<_> = (ours.into_iter())
+            .filter(|it| !lost.contains(&it.meta.seq.get()))
+            .collect();
+        scene.is_one(&[], &ours).await;
+        assert!(!scene.verify().await.has_damage(), "{lost:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_lost_above_the_split_are_named_and_the_rest_is_resolved() {
+    for lost in [&[4][..], &[5], &[6], &[4, 5, 6]] {
+        let scene = Scene::new().await;
+        let ours = scene.rows(&scene.replica).await;
+        for version in lost {
+            scene.world.memory.remove(&key(*version)).unwrap();
+        }
+        let resolved = scene.try_resolve().await.unwrap();
+        let failed: Vec<_> = resolved
+            .failures
+            .iter()
+            .map(|it| it.object.clone())
+            .collect();
+        let named: Vec<_> = lost.iter().map(|version| key(*version)).collect();
+        assert_eq!(failed, named);
+        assert_eq!(resolved.head, Seq::new(10));
+        drain(&scene.promoted).await;
+        scene
+            .world
+            .assert_settled(&scene.replica, &scene.acme)
+            .await;
+        let rows = scene.rows(&scene.replica).await;
+        for entry in ours.iter().filter(|it| it.meta.seq.get() > 3) {
+            assert_eq!(
+                rows.iter()
+                    .filter(|row| row.meta.id == entry.meta.id)
+                    .count(),
+                1
+            );
+        }
+        // What neither side holds is accepted, and nothing else is left to be done.
+        for version in lost {
+            let which = (Stream::Manifests, Seq::new(*version));
+            let reason = "lost".parse().unwrap();
+            let accepted = scene
+                .promoted
+                .accept_loss(&scene.acme, which, None, reason)
+                .await;
+            accepted.unwrap();
+        }
+        let findings = scene.verify().await.findings;
+        let left: Vec<_> = (findings.iter())
+            .filter(|it| it.is_damage() && it.accepted.is_none())
+            .collect();
+        assert!(left.is_empty(), "{left:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_damaged_above_the_split_is_given_up_only_by_a_decision() {
+    let scene = Scene::new().await;
+    let ours = scene.rows(&scene.replica).await;
+    let (acme, stream) = (&scene.acme, Stream::Manifests);
+    let content = r#"{"schemaVersion":"rotten"}"#;
+    scene.replica.damage_row(acme, stream, Seq::new(5), content);
+    let refused = scene.try_resolve().await.unwrap_err();
+    let Some(Hint::RestoreBackupOrAcceptLoss { stream, seq, .. }) = refused.hinted() else {
+        panic!("{refused:?}")
+    };
+    let reason = "no backup".parse().unwrap();
+    let accepted = scene
+        .promoted
+        .accept_loss(acme, (*stream, *seq), None, reason);
+    accepted.await.unwrap();
+    let resolved = scene.try_resolve().await.unwrap();
+    let failed: Vec<_> = resolved.failures.iter().map(|it| &it.object).collect();
+    assert_eq!(failed, ["row manifests/5"]);
+    let ours: Vec<_> = (ours.into_iter())
+        .filter(|it| it.meta.seq.get() != 5)
+        .collect();
+    scene.is_one(&[], &ours).await;
+    assert!(!scene.verify().await.has_damage());
+}

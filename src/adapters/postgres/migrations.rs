@@ -64,6 +64,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0007_whereabouts.sql"),
     ),
     (
+        8,
+        "failed drills",
+        include_str!("../../../migrations/postgres/0008_failed_drills.sql"),
+    ),
+    (
         10,
         "timeliness",
         include_str!("../../../migrations/postgres/0010_timeliness.sql"),

@@ -10,7 +10,9 @@ use super::rows::{Fields, identity, identity_columns, server_name};
 use super::session::{Scope, Session, query};
 use super::types::{PgTime, PgUuid};
 use crate::domain::{BucketId, Epoch, TenantId};
-use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, RestoreProof, StoreResult};
+use crate::ports::{
+    DatabaseIdentity, FailedDrill, RecoveryStore, Restore, RestoreProof, StoreResult,
+};
 
 /// Who the database is, at this moment.
 pub(super) const IDENTITY: &str =
@@ -25,9 +27,17 @@ const AWAIT_ONE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_r
     ON CONFLICT (tenant) DO UPDATE SET awaiting_recovery = true";
 
 /// A row that belongs to no bucket has nothing in one, and nothing to prove.
-const PROVE: &str = "UPDATE driftline.shadowing s SET proven_version = p.version, proven_at = p.at
+const PROVE: &str = "UPDATE driftline.shadowing s SET proven_version = p.version, proven_at = p.at,
+    drill_failed_at = NULL, drill_failure = NULL, drill_refuted = false
     FROM unnest($2::text[], $3::bigint[], $4::timestamptz[]) AS p(tenant, version, at)
     WHERE s.tenant = p.tenant AND s.bucket_id = $1";
+
+/// A drill that could not be carried out takes nothing back, neither a proof nor that it was refuted.
+const FAIL: &str = "UPDATE driftline.shadowing s SET drill_failed_at = f.at, drill_failure = f.reason,
+    drill_refuted = f.refutes, proven_version = CASE WHEN f.refutes THEN NULL ELSE s.proven_version END,
+    proven_at = CASE WHEN f.refutes THEN NULL ELSE s.proven_at END
+    FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::boolean[]) AS f(tenant, at, reason, refutes)
+    WHERE s.tenant = f.tenant AND s.bucket_id = $1 AND (f.refutes OR NOT s.drill_refuted)";
 
 /// Only where the caller knows to be.
 const SETTLE: &str =
@@ -148,6 +158,30 @@ impl RecoveryStore for PostgresDatabase {
         session.commit(action).await
     }
 
+    #[tracing::instrument(name = "db.tenant.refute", skip_all, fields(%bucket, tenants = failed.len()), err(level = "debug"))]
+    async fn record_failed_drills(
+        &self,
+        bucket: BucketId,
+        failed: &[(TenantId, FailedDrill)],
+    ) -> StoreResult<()> {
+        fn each<'a, T>(
+            failed: &'a [(TenantId, FailedDrill)],
+            get: impl Fn(&'a (TenantId, FailedDrill)) -> T,
+        ) -> Vec<T> {
+            failed.iter().map(get).collect()
+        }
+        let action = Action::new("record what a drill did not prove");
+        let mut session = self.begin(action, Scope::All).await?;
+        let statement = query(FAIL)
+            .bind(PgUuid(bucket.0))
+            .bind(each(failed, |(tenant, _)| tenant.as_str()))
+            .bind(each(failed, |(_, failed)| PgTime(failed.at)))
+            .bind(each(failed, |(_, failed)| failed.reason.as_str()))
+            .bind(each(failed, |(_, failed)| failed.refutes));
+        session.execute(action, statement).await?;
+        session.commit(action).await
+    }
+
     #[tracing::instrument(name = "db.tenant.restore", skip_all, fields(%tenant), err(level = "debug"))]
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
         Ok(Box::new(PostgresRestore::begin(self, tenant).await?))
@@ -180,7 +214,8 @@ async fn take_bucket(
         .await?;
     if before.is_none_or(|before| before.0 != bucket.0) {
         let reset = "UPDATE driftline.shadowing SET bucket_id = NULL, manifests_watermark = 0, applies_watermark = 0,
-            decisions_watermark = 0, proven_version = NULL, proven_at = NULL WHERE bucket_id <> $1";
+            decisions_watermark = 0, proven_version = NULL, proven_at = NULL, drill_failed_at = NULL, drill_failure = NULL,
+            drill_refuted = false WHERE bucket_id <> $1";
         session
             .execute(action, query(reset).bind(PgUuid(bucket.0)))
             .await?;

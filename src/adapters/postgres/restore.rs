@@ -1,6 +1,9 @@
 //! A tenant's restore: one open transaction that holds the tenant's lock row.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::PostgresDatabase;
 use super::error::Action;
@@ -8,7 +11,8 @@ use super::rows::{Fields, state, state_columns};
 use super::session::{Scope, Session, query};
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
-    BucketId, Entry, PerStream, Seq, ShortText, Stream, TenantId, TenantState, genesis, references,
+    BucketId, Entry, EntryMeta, PerStream, Seq, ShortText, Stream, TenantId, TenantState,
+    Timestamp, genesis, references,
 };
 use crate::ports::{Fault, Restore, Side, StoreError, StoreResult};
 
@@ -41,10 +45,26 @@ const SHADOWED: &str = "INSERT INTO driftline.shadowing AS s (tenant, bucket_id,
     ON CONFLICT (tenant) DO UPDATE SET bucket_id = $2, manifests_watermark = $3, applies_watermark = $4,
     decisions_watermark = $5, attempts = 0, retry_at = NULL, last_error = NULL, halted = NULL";
 
+/// The keys of entries, with the entries' identifiers.
+const KEYS: &str = "SELECT i.key, i.checksum, i.at, e.id
+    FROM driftline.idempotency i JOIN driftline.entry e USING (tenant, stream, seq)
+    WHERE i.tenant = $1 AND i.stream = $2 AND i.seq = ANY($3) AND i.at > clock_timestamp() - interval '24 hours'";
+
+const BRING: &str = "INSERT INTO driftline.idempotency (tenant, key, stream, seq, checksum, at)
+    SELECT $1, * FROM unnest($2::text[], $3::smallint[], $4::bigint[], $5::bytea[], $6::timestamptz[])";
+
 pub(super) struct PostgresRestore {
     session: Session,
     tenant: TenantId,
     state: Option<TenantState>,
+    /// Idempotency keys of entries that were taken out: per stream and identifier.
+    keys: BTreeMap<(Stream, Uuid), Vec<Key>>,
+}
+
+struct Key {
+    text: String,
+    checksum: Vec<u8>,
+    at: Timestamp,
 }
 
 impl PostgresRestore {
@@ -72,6 +92,7 @@ impl PostgresRestore {
             session,
             tenant: tenant.clone(),
             state,
+            keys: BTreeMap::new(),
         })
     }
 
@@ -100,6 +121,60 @@ impl PostgresRestore {
         self.session
             .execute(Action::on("restore entries", &self.tenant), statement)
             .await?;
+        self.bring_keys(entries).await
+    }
+
+    /// Keeps the keys of entries that are to be taken out. Those that have expired are passed over.
+    async fn keep_keys(&mut self, stream: Stream, seqs: &[i64]) -> StoreResult<()> {
+        let action = Action::on("read idempotency keys", &self.tenant);
+        let statement = query(KEYS)
+            .bind(self.tenant.as_str())
+            .bind(stream.code())
+            .bind(seqs.to_vec());
+        for row in self.session.all(action, statement).await? {
+            let fields = Fields::of(&row, "idempotency", &self.tenant);
+            let key = Key {
+                text: fields.get::<String>("key")?,
+                checksum: fields.get("checksum")?,
+                at: fields.time("at")?,
+            };
+            let id = (stream, fields.get::<PgUuid>("id")?.0);
+            self.keys.entry(id).or_default().push(key);
+        }
+        Ok(())
+    }
+
+    /// Keys go where their entries come back.
+    async fn bring_keys(&mut self, entries: &[Entry]) -> StoreResult<()> {
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        let (mut keys, mut streams, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+        for EntryMeta {
+            id, stream, seq, ..
+        } in entries.iter().map(|entry| &entry.meta)
+        {
+            for key in self.keys.remove(&(*stream, id.0)).unwrap_or_default() {
+                keys.push(key);
+                streams.push(stream.code());
+                seqs.push(seq.to_i64());
+            }
+        }
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<_> = keys.iter().map(|key| key.text.as_str()).collect();
+        let checksums: Vec<_> = keys.iter().map(|key| key.checksum.as_slice()).collect();
+        let times: Vec<_> = keys.iter().map(|key| PgTime(key.at)).collect();
+        let statement = query(BRING)
+            .bind(self.tenant.as_str())
+            .bind(texts)
+            .bind(streams)
+            .bind(seqs)
+            .bind(checksums)
+            .bind(times);
+        let action = Action::on("keep idempotency keys", &self.tenant);
+        self.session.execute(action, statement).await?;
         Ok(())
     }
 }
@@ -128,6 +203,8 @@ impl Restore for PostgresRestore {
 
     #[tracing::instrument(name = "db.entry.remove", skip_all, fields(tenant = %self.tenant, %stream, entries = seqs.len()), err(level = "debug"))]
     async fn remove(&mut self, stream: Stream, seqs: &[Seq]) -> StoreResult<()> {
+        let numbers: Vec<_> = seqs.iter().map(|seq| seq.to_i64()).collect();
+        self.keep_keys(stream, &numbers).await?;
         let action = Action::on("remove entries", &self.tenant);
         for statement in [
             "DELETE FROM driftline.entry WHERE tenant = $1 AND stream = $2 AND seq = ANY($3)",
@@ -136,7 +213,7 @@ impl Restore for PostgresRestore {
             let statement = query(statement)
                 .bind(self.tenant.as_str())
                 .bind(stream.code())
-                .bind(seqs.iter().map(|seq| seq.to_i64()).collect::<Vec<_>>());
+                .bind(numbers.clone());
             self.session.execute(action, statement).await?;
         }
         Ok(())

@@ -16,8 +16,8 @@ use super::session::{Scope, query};
 use super::types::{PgDigest, PgUuid, micros};
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis, json};
 use crate::ports::{
-    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, RestoreProof, ShadowFailure,
-    ShadowLedger, StoreResult, TenantStatus, Work, WorkerId,
+    AtRisk, Backlog, FailedDrill, HaltGuard, Lease, LeaseRequest, Mark, RestoreProof,
+    ShadowFailure, ShadowLedger, StoreResult, TenantStatus, Work, WorkerId,
 };
 
 /// Something is pending: from `t` (tenant) and `s` (shadowing).
@@ -122,6 +122,7 @@ const STATUS: &str = concat!(
     "SELECT ",
     state_columns!(),
     ", w.*, s.halted, s.last_error, s.retry_at, s.proven_version, s.proven_at,
+        s.drill_failed_at, s.drill_failure, s.drill_refuted,
         greatest(t.manifests_head - w.manifests_watermark, 0) + greatest(t.applies_head - w.applies_watermark, 0)
             + greatest(t.decisions_head - w.decisions_watermark, 0) AS entries,
         coalesce(r.bytes, 0) AS bytes, r.oldest_at
@@ -463,5 +464,15 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
         proof: version
             .zip(fields.optional_time("proven_at")?)
             .map(|(version, at)| RestoreProof { version, at }),
+        failed_drill: match fields.optional_time("drill_failed_at")? {
+            Some(at) => Some(FailedDrill {
+                at,
+                reason: fields
+                    .get::<Option<String>>("drill_failure")?
+                    .unwrap_or_default(),
+                refutes: fields.get("drill_refuted")?,
+            }),
+            None => None,
+        },
     })
 }

@@ -29,6 +29,11 @@ const FILES: &[(i64, &str, &str)] = &[
         include_str!("../../../migrations/sqlite/0004_whereabouts.sql"),
     ),
     (
+        5,
+        "failed drills",
+        include_str!("../../../migrations/sqlite/0005_failed_drills.sql"),
+    ),
+    (
         7,
         "timeliness",
         include_str!("../../../migrations/sqlite/0007_timeliness.sql"),

@@ -9,7 +9,18 @@ use super::restore::SqliteRestore;
 use super::writes::{execute, save_state};
 use super::{SqliteDatabase, commit, whereabouts};
 use crate::domain::{BucketId, Epoch, TenantId, TenantState};
-use crate::ports::{DatabaseIdentity, RecoveryStore, Restore, RestoreProof, StoreResult};
+use crate::ports::{
+    DatabaseIdentity, FailedDrill, RecoveryStore, Restore, RestoreProof, StoreResult,
+};
+
+const PROVE: &str = "UPDATE tenant SET proven_version = ?, proven_at = ?,
+    drill_failed_at = NULL, drill_failure = NULL, drill_refuted = 0 WHERE tenant = ?";
+
+/// A drill that could not be carried out takes nothing back, neither a proof nor that it was refuted.
+const FAIL: &str = "UPDATE tenant SET drill_failed_at = ?1, drill_failure = ?2, drill_refuted = ?3,
+    proven_version = CASE WHEN ?3 THEN NULL ELSE proven_version END,
+    proven_at = CASE WHEN ?3 THEN NULL ELSE proven_at END
+    WHERE tenant = ?4 AND (?3 OR NOT drill_refuted)";
 
 impl SqliteDatabase {
     /// Makes `bucket` the current one, with at least this generation, and the database claimed if `claim` says so. Another
@@ -24,7 +35,8 @@ impl SqliteDatabase {
         {
             let reset = sqlx::query(
                 "UPDATE tenant SET manifests_watermark = 0, applies_watermark = 0, decisions_watermark = 0,
-                 proven_version = NULL, proven_at = NULL",
+                 proven_version = NULL, proven_at = NULL,
+                 drill_failed_at = NULL, drill_failure = NULL, drill_refuted = 0",
             );
             execute(&mut transaction, reset, action).await?;
         }
@@ -118,11 +130,33 @@ impl RecoveryStore for SqliteDatabase {
             return Ok(());
         }
         for (tenant, proof) in proofs {
-            let query =
-                sqlx::query("UPDATE tenant SET proven_version = ?, proven_at = ? WHERE tenant = ?")
-                    .bind(proof.version.to_i64())
-                    .bind(proof.at.as_micros())
-                    .bind(tenant.as_str().to_owned());
+            let query = sqlx::query(PROVE)
+                .bind(proof.version.to_i64())
+                .bind(proof.at.as_micros())
+                .bind(tenant.as_str().to_owned());
+            execute(&mut transaction, query, action).await?;
+        }
+        commit(transaction, action).await
+    }
+
+    #[instrument(name = "db.tenant.refute", skip_all, fields(%bucket, tenants = failed.len()), err(level = "debug"))]
+    async fn record_failed_drills(
+        &self,
+        bucket: BucketId,
+        failed: &[(TenantId, FailedDrill)],
+    ) -> StoreResult<()> {
+        let action = || "record what a drill did not prove".to_owned();
+        let mut transaction = self.begin(action).await?;
+        let identity = identity(&mut transaction, self.server, action).await?;
+        if identity.bucket_id != Some(bucket) {
+            return Ok(());
+        }
+        for (tenant, failed) in failed {
+            let query = sqlx::query(FAIL)
+                .bind(failed.at.as_micros())
+                .bind(failed.reason.clone())
+                .bind(failed.refutes)
+                .bind(tenant.as_str().to_owned());
             execute(&mut transaction, query, action).await?;
         }
         commit(transaction, action).await

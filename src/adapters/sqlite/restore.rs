@@ -1,6 +1,9 @@
 //! Lost entries come back, in a transaction that holds the file's write lock: nobody else writes until it ends.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use sqlx::Row as _;
 use tracing::instrument;
 
 use super::queries::identity;
@@ -9,11 +12,24 @@ use super::{Tx, commit, error};
 use crate::domain::{BucketId, Entry, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::ports::{Fault, Restore, Server, StoreResult};
 
+/// The keys of an entry, with its identifier as it is stored.
+const KEYS: &str =
+    "SELECT i.key, i.used_at, e.id FROM idempotency i JOIN entry e USING (tenant, stream, seq)
+    WHERE i.tenant = ? AND i.stream = ? AND i.seq = ?";
+
+const KEY: &str =
+    "INSERT INTO idempotency (tenant, stream, key, seq, used_at) VALUES (?, ?, ?, ?, ?)";
+
+/// Idempotency keys, and when they were used.
+type Keys = Vec<(String, i64)>;
+
 pub(super) struct SqliteRestore {
     transaction: Tx,
     tenant: TenantId,
     state: Option<TenantState>,
     server: Server,
+    /// Idempotency keys, and when they were used, of entries that were taken out: per stream and identifier.
+    keys: BTreeMap<(Stream, Vec<u8>), Keys>,
     failed: bool,
 }
 
@@ -29,6 +45,7 @@ impl SqliteRestore {
             tenant,
             state,
             server,
+            keys: BTreeMap::new(),
             failed: false,
         }
     }
@@ -58,6 +75,16 @@ impl Restore for SqliteRestore {
                 return Err(error::new(Fault::Refused, message));
             }
             insert_entry(&mut self.transaction, meta, &entry.content, action).await?;
+            let id = (meta.stream, meta.id.0.as_bytes().to_vec());
+            for (key, used_at) in self.keys.remove(&id).unwrap_or_default() {
+                let query = sqlx::query(KEY)
+                    .bind(meta.tenant.as_str().to_owned())
+                    .bind(meta.stream.code())
+                    .bind(key)
+                    .bind(meta.seq.to_i64())
+                    .bind(used_at);
+                execute(&mut self.transaction, query, action).await?;
+            }
         }
         self.failed = failed_before;
         Ok(())
@@ -68,6 +95,27 @@ impl Restore for SqliteRestore {
         let failed_before = std::mem::replace(&mut self.failed, true);
         for seq in seqs {
             let action = || format!("remove {stream} {seq} of tenant {}", self.tenant);
+            let keys = sqlx::query(KEYS)
+                .bind(self.tenant.as_str().to_owned())
+                .bind(stream.code())
+                .bind(seq.to_i64())
+                .fetch_all(&mut *self.transaction)
+                .await
+                .map_err(error::failed(action))?;
+            for row in keys {
+                let key = (
+                    row.try_get("key"),
+                    row.try_get("used_at"),
+                    row.try_get("id"),
+                );
+                // An identifier that cannot be read is nobody's.
+                if let (Ok(key), Ok(used_at), Ok(id)) = key {
+                    self.keys
+                        .entry((stream, id))
+                        .or_default()
+                        .push((key, used_at));
+                }
+            }
             for statement in [
                 "DELETE FROM entry WHERE tenant = ? AND stream = ? AND seq = ?",
                 "DELETE FROM idempotency WHERE tenant = ? AND stream = ? AND seq = ?",

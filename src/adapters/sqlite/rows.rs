@@ -12,7 +12,9 @@ use crate::domain::{
     Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Epoch, Head, PerStream,
     Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef, json,
 };
-use crate::ports::{DatabaseIdentity, Ownership, RestoreProof, Server, StoreResult, WorkerId};
+use crate::ports::{
+    DatabaseIdentity, FailedDrill, Ownership, RestoreProof, Server, StoreResult, WorkerId,
+};
 
 /// The columns that [`entry_meta`] reads. Taking the length does not read the content.
 macro_rules! meta_columns {
@@ -208,8 +210,25 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
         proof: version
             .zip(cells.nullable("proven_at", time)?)
             .map(|(version, at)| RestoreProof { version, at }),
+        failed_drill: failed_drill(&cells)?,
     };
     Ok(TenantRow { state, shadowing })
+}
+
+/// The newest drill, if it proved nothing. A reader that may not migrate knows of none before somebody did.
+fn failed_drill(cells: &Cells<'_>) -> StoreResult<Option<FailedDrill>> {
+    if cells.row.try_column("drill_failed_at").is_err() {
+        return Ok(None);
+    }
+    let Some(at) = cells.nullable("drill_failed_at", time)? else {
+        return Ok(None);
+    };
+    let reason = cells.raw::<Option<String>>("drill_failure")?;
+    Ok(Some(FailedDrill {
+        at,
+        reason: reason.unwrap_or_default(),
+        refutes: cells.raw("drill_refuted")?,
+    }))
 }
 
 /// Decodes the columns of [`meta_columns!`].

@@ -254,6 +254,7 @@ impl ShadowLedger for SqliteDatabase {
                 last_error: shadowing.last_error,
                 retry_at: shadowing.retry_at,
                 proof: shadowing.proof,
+                failed_drill: shadowing.failed_drill,
             });
         }
         Ok(all)

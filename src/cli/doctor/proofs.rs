@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use driftline::domain::{Seq, Stream, TenantId, Timestamp};
-use driftline::ports::{Error, TenantStatus};
+use driftline::ports::{Error, FailedDrill, TenantStatus};
 use serde_json::{Value, json};
 
 use crate::cli::open::Opened;
@@ -21,6 +21,10 @@ pub struct Proofs {
     stale: Vec<TenantId>,
     /// The tenants whose shadowing is halted, which an operator has to end.
     halted: Vec<TenantId>,
+    /// The tenants that nothing proves.
+    unproven: Vec<TenantId>,
+    /// The newest drills that proved nothing, those first that found a tenant not to be restorable.
+    failed: Vec<(TenantId, FailedDrill)>,
 }
 
 impl Proofs {
@@ -40,11 +44,18 @@ impl Proofs {
             }
         }
         let halted = found.iter().filter(|status| status.halted.is_some());
+        let unproven = found.iter().filter(|status| status::is_unproven(status));
+        let mut failed: Vec<_> = (found.iter())
+            .filter_map(|it| Some((it.state.tenant.clone(), it.failed_drill.clone()?)))
+            .collect();
+        failed.sort_by_key(|(_, drill)| !drill.refutes);
         Ok(Self {
             total: status::total(found),
             max_age,
             stale,
             halted: halted.map(|status| status.state.tenant.clone()).collect(),
+            unproven: unproven.map(|status| status.state.tenant.clone()).collect(),
+            failed,
         })
     }
 
@@ -59,27 +70,59 @@ impl Proofs {
     }
 
     pub fn document(&self) -> Value {
+        let failed = self.failed.iter().take(TOLD);
+        let failed = failed.map(|(tenant, drill)| {
+            json!({ "tenant": tenant, "drill": status::FailedDrillDocument::from(drill) })
+        });
         json!({
             "oldestProof": self.total.oldest_proof,
             "neverProven": self.total.never_proven,
+            "neverProvenTenants": &self.unproven[..self.unproven.len().min(TOLD)],
+            "failedDrills": failed.collect::<Vec<_>>(),
+            "refuted": self.total.refuted,
             "maxAgeSeconds": self.max_age.map(|age| age.as_secs()),
             "unproven": self.stale.len(),
             "unprovenTenants": &self.stale[..self.stale.len().min(TOLD)],
         })
     }
 
+    /// What the newest drills found that proved nothing.
+    fn show_failed(&self, ui: &Ui) -> anyhow::Result<()> {
+        for (tenant, drill) in self.failed.iter().take(TOLD) {
+            ui.line(format_args!(
+                "{:<10} {}",
+                "drill",
+                status::failed_drill(tenant, drill)
+            ))?;
+        }
+        if self.failed.len() > TOLD {
+            let more = self.failed.len() - TOLD;
+            ui.line(format_args!(
+                "{:<10} and {more} more that a drill did not prove; `driftline status -o json` names all",
+                "drill"
+            ))?;
+        }
+        Ok(())
+    }
+
     pub fn show(&self, ui: &Ui) -> anyhow::Result<()> {
         let told = status::proofs(&self.total);
         let told = told.trim_start_matches("proven restorable: ");
         if self.stale.is_empty() {
-            return Ok(ui.line(format_args!("{:<10} {told}", "proofs"))?);
+            let unproven = match self.unproven.len() {
+                0 => String::new(),
+                _ => format!(" ({})", names(&self.unproven)),
+            };
+            ui.line(format_args!("{:<10} {told}{unproven}", "proofs"))?;
+            return self.show_failed(ui);
         }
         let (red, names) = (ui::RED, names(&self.stale));
         let age = self.max_age.map(age).unwrap_or_default();
-        Ok(ui.line(format_args!(
+        ui.line(format_args!(
             "{:<10} {red}too old{red:#}: not proven restorable within {age}: {names}; run `driftline drill --all-tenants`",
             "proofs"
-        ))?)
+        ))?;
+        self.show_failed(ui)
     }
 }
 
@@ -108,6 +151,10 @@ async fn is_stale(
     status: &TenantStatus,
     latest: Timestamp,
 ) -> anyhow::Result<bool> {
+    // A drill that found it not to be restorable counts at once, however young the tenant is.
+    if status::is_refuted(status) {
+        return Ok(true);
+    }
     if let Some(proof) = status.proof {
         return Ok(proof.at < latest);
     }

@@ -2,7 +2,7 @@
 
 use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
 use driftline::ports::{
-    AtRisk, DatabaseIdentity, Ownership, RestoreProof, TenantStatus, Whereabouts,
+    AtRisk, DatabaseIdentity, FailedDrill, Ownership, RestoreProof, TenantStatus, Whereabouts,
 };
 use serde::Serialize;
 
@@ -42,6 +42,9 @@ pub struct TenantDocument<'a> {
     awaiting_recovery: bool,
     retired: bool,
     proof: Option<ProofDocument>,
+    /// Only told where the newest drill proved nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_drill: Option<FailedDrillDocument<'a>>,
     halt: Option<&'a Halt>,
     streams: Streams,
 }
@@ -58,6 +61,24 @@ impl From<RestoreProof> for ProofDocument {
         Self {
             version: proof.version,
             at: proof.at,
+        }
+    }
+}
+
+/// That the newest drill did not prove a tenant, and whether it found that it is not restorable.
+#[derive(Clone, Copy, Serialize)]
+pub struct FailedDrillDocument<'a> {
+    at: Timestamp,
+    result: &'static str,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a FailedDrill> for FailedDrillDocument<'a> {
+    fn from(failed: &'a FailedDrill) -> Self {
+        Self {
+            at: failed.at,
+            result: if failed.refutes { "failed" } else { "notKnown" },
+            reason: &failed.reason,
         }
     }
 }
@@ -91,8 +112,11 @@ pub struct Total {
     pub at_risk: AtRiskDocument,
     /// The oldest proof of all tenants that have one.
     pub oldest_proof: Option<OldestProof>,
-    /// Tenants with something in the bucket that were never proven to be restorable.
+    /// Tenants with anything to prove that nothing proves to be restorable, be it in the bucket or not.
     pub never_proven: usize,
+    /// Tenants that the newest drill found not to be restorable.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refuted: usize,
     pub retired: usize,
     /// Tenants with something at risk that cannot be shadowed now.
     #[serde(skip_serializing_if = "is_zero")]
@@ -114,10 +138,16 @@ pub struct OldestProof {
     pub at: Timestamp,
 }
 
-/// Whether the database says that anything of the tenant is in the bucket.
-fn is_shadowed(status: &TenantStatus) -> bool {
-    let mut watermarks = status.watermarks.iter();
-    watermarks.any(|(_, watermark)| *watermark > Seq::default())
+/// Whether nothing proves the tenant to be restorable, although there is something to prove.
+pub fn is_unproven(status: &TenantStatus) -> bool {
+    let mut heads = status.state.heads.iter();
+    status.proof.is_none() && heads.any(|(_, head)| head.seq > Seq::default())
+}
+
+/// Whether the newest drill found the tenant not to be restorable.
+pub fn is_refuted(status: &TenantStatus) -> bool {
+    let failed = status.failed_drill.as_ref();
+    failed.is_some_and(|failed| failed.refutes)
 }
 
 /// Whether something is at risk, and something is known to keep it from being shadowed.
@@ -168,6 +198,7 @@ impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
             awaiting_recovery: status.state.awaiting_recovery,
             retired: status.state.retired.is_some(),
             proof: status.proof.map(ProofDocument::from),
+            failed_drill: status.failed_drill.as_ref().map(FailedDrillDocument::from),
             halt: status.halted.as_ref(),
             streams: Streams {
                 manifests: progress(Stream::Manifests),
@@ -212,10 +243,8 @@ pub fn total(found: &[TenantStatus]) -> Total {
                 proof: proof.into(),
                 at: proof.at,
             }),
-        never_proven: found
-            .iter()
-            .filter(|status| status.proof.is_none() && is_shadowed(status))
-            .count(),
+        never_proven: found.iter().filter(|it| is_unproven(it)).count(),
+        refuted: found.iter().filter(|it| is_refuted(it)).count(),
         failing: found.iter().filter(|status| is_hindered(status)).count(),
         retired: found
             .iter()

@@ -101,6 +101,11 @@ pub enum Problem {
         /// The bucket's chain.
         bucket: Digest,
     },
+    /// A row of the database's own history that is lost, or accepted as lost, and was never in the bucket.
+    #[error(
+        "the database's own entry is lost: no row of it is left that is whole, and the bucket never had it"
+    )]
+    RowLost,
     /// A valid object that belongs elsewhere.
     #[error("the object is about {found}, but {expected} is expected here")]
     Misplaced {

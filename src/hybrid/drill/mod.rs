@@ -10,6 +10,7 @@
 
 mod compare;
 mod overlay;
+mod record;
 mod report;
 mod scope;
 
@@ -20,6 +21,7 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use self::compare::{Comparison, Findings};
+use self::record::Record;
 use super::recovery::{self, Lister, Progress};
 use super::settings::{Settings, Sides};
 use crate::domain::{BucketId, PerStream, Seq, Stream, TenantId};
@@ -44,6 +46,7 @@ struct Drill<'a> {
     overlay: &'a Overlay,
     recovery: recovery::Context<'a>,
     bucket: BucketId,
+    record: &'a Record<'a>,
 }
 
 /// Drills the tenants of `scope` into `scratch`, several at once.
@@ -54,10 +57,35 @@ pub(crate) async fn run(
     scope: &DrillScope,
     progress: &Progress,
 ) -> Result<DrillReport> {
-    let bucket = check_live(live).await?;
     check_scratch(live, scratch.as_ref()).await?;
     // Before anything of the bucket is read: what is shadowed from now on need not come back.
     let shadowed = scope.choose(live).await?;
+    let record = Record::of(live).await?;
+    let report = drill(
+        live,
+        settings,
+        scratch,
+        scope,
+        (&shadowed, &record),
+        progress,
+    )
+    .await;
+    if let Err(error) = &report {
+        record.could_not(shadowed.keys(), error).await;
+    }
+    report
+}
+
+/// The drill of these tenants, as the database saw them before the bucket was read.
+async fn drill(
+    live: &Sides,
+    settings: &Settings,
+    scratch: Arc<dyn Database>,
+    scope: &DrillScope,
+    (shadowed, record): (&BTreeMap<TenantId, Shadowed>, &Record<'_>),
+    progress: &Progress,
+) -> Result<DrillReport> {
+    let bucket = check_live(live).await?;
     let overlay = Arc::new(Overlay::new(Arc::clone(&live.snapshots)));
     let sides = Sides {
         database: Arc::clone(&scratch),
@@ -71,12 +99,13 @@ pub(crate) async fn run(
         overlay: &overlay,
         recovery: recovery::Context::new(&sides, settings, &request, progress).await?,
         bucket,
+        record,
     };
     let concurrent = settings.concurrent_tenants;
     let mut tenants = match scope {
-        DrillScope::All => drill.all(&shadowed, concurrent).await?,
+        DrillScope::All => drill.all(shadowed, concurrent).await?,
         DrillScope::Sample { .. } | DrillScope::Tenants(_) => {
-            drill.these(&shadowed, concurrent).await
+            drill.these(shadowed, concurrent).await
         }
     };
     tenants.sort_by(|(left, _), (right, _)| left.cmp(right));
@@ -130,7 +159,11 @@ impl Drill<'_> {
             async move {
                 let outcome = match Lister::of(self.overlay, tenant).await {
                     Ok(keys) => self.one(tenant, keys, Some(before)).await,
-                    Err(error) => Drilled::Failed(error.into()),
+                    Err(error) => {
+                        let failed = Drilled::Failed(error.into());
+                        self.record.keep(tenant, &failed).await;
+                        failed
+                    }
                 };
                 (tenant.clone(), outcome)
             }
@@ -151,7 +184,9 @@ impl Drill<'_> {
     ) -> Drilled {
         let drilled = self.prove(tenant, keys, shadowed).await;
         self.overlay.forget(tenant);
-        drilled.unwrap_or_else(Drilled::Failed)
+        let drilled = drilled.unwrap_or_else(Drilled::Failed);
+        self.record.keep(tenant, &drilled).await;
+        drilled
     }
 
     async fn prove(

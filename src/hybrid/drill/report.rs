@@ -150,7 +150,8 @@ impl DrillReport {
     }
 }
 
-fn is_damage(error: &Error) -> bool {
+/// Whether the error is about what is stored.
+pub(super) fn is_damage(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Damaged | ErrorKind::DivergentHistory

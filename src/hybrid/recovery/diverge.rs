@@ -4,16 +4,20 @@
 //! as they are, and the database's get new numbers, chains and the new epoch; id, content, author and times stay (a commit time
 //! never goes back). What moved is a decision of its own, so that whoever recovers later follows the references too.
 
+mod merge;
+
+use std::collections::BTreeMap;
+
+use self::merge::{Merge, Merging, accepted, decisions};
 use crate::domain::content::Content;
 use crate::domain::format::{Damage, Problem, parse_snapshot_key};
 use crate::domain::{
-    Decision, Entry, EntryId, EntryMeta, Epoch, Head, Moved, PerStream, Seq, ShortText, Stream,
-    TenantState, Timestamp, genesis,
+    Decision, Entry, EntryId, EntryMeta, Epoch, Moved, PerStream, Seq, ShortText, Stream,
+    TenantState, genesis,
 };
 use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
 use super::Context;
-use super::inventory::Inventory;
 use super::plan::{Plan, place, read};
 use super::restore::{fence, unmoved};
 use super::target::RECOVERER;
@@ -27,39 +31,6 @@ const MOVED_AT_ONCE: usize = 10_000;
 const ROWS: u32 = 512;
 const BYTES: u64 = 8 * 1024 * 1024;
 
-/// One stream of both histories.
-#[derive(Debug, Default)]
-struct Merge {
-    /// Entries of the bucket that the database lacks.
-    restore: Vec<Seq>,
-    /// The database's entries that move, with their new numbers and chains.
-    moved: Vec<(EntryMeta, EntryMeta)>,
-    /// Entries below the first difference that neither side holds any more. They stay lost.
-    lost: Vec<Damage>,
-    /// The stream afterwards.
-    head: Option<Head>,
-    last_committed_at: Option<Timestamp>,
-}
-
-impl Merge {
-    /// Entries below the first difference come back, but for those that nothing holds any more: they stand in nobody's way.
-    async fn take_back(
-        &mut self,
-        context: &Context<'_>,
-        inventory: &Inventory,
-        lacking: impl Iterator<Item = Seq>,
-    ) -> Result<()> {
-        for seq in lacking {
-            match read(context, &inventory.entries[place(seq)]).await {
-                Ok(_) => self.restore.push(seq),
-                Err(BucketError::Damage(damage)) => self.lost.push(damage),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What became of two histories, or would.
 pub(super) struct Resolved {
     /// The tenant's state afterwards.
@@ -68,8 +39,10 @@ pub(super) struct Resolved {
     pub(super) moved: Vec<Moved>,
     /// Entries of the bucket that the database lacked.
     pub(super) rows: PerStream<Vec<Seq>>,
-    /// Entries of both histories that neither side holds any more.
+    /// Entries of either history that neither side holds any more.
     pub(super) lost: Vec<Damage>,
+    /// Those of the bucket's.
+    unreadable: PerStream<BTreeMap<Seq, Damage>>,
 }
 
 impl Resolved {
@@ -93,10 +66,21 @@ impl Sketch {
         plan: &Plan,
         seen: &TenantState,
         epoch: Epoch,
+        known: Option<&Resolved>,
     ) -> Result<Self> {
         let mut merges = PerStream::from_fn(|_| Merge::default());
+        let accepted = accepted(context, plan).await?;
         for stream in Stream::ALL {
-            merges[stream] = merge(context, plan, seen, stream, epoch).await?;
+            let merging = Merging {
+                context,
+                plan,
+                seen,
+                stream,
+                epoch,
+                accepted: &accepted,
+                known: known.map(|known| &known.unreadable[stream]),
+            };
+            merges[stream] = merging.run().await?;
         }
         let moved: Vec<Moved> = merges
             .iter()
@@ -116,9 +100,10 @@ impl Sketch {
         Resolved {
             state: self.state,
             moved: self.moved,
-            lost: (Stream::ALL.into_iter())
-                .flat_map(|stream| std::mem::take(&mut merges[stream].lost))
+            lost: (merges.iter())
+                .flat_map(|(stream, merge)| merge.losses(stream))
                 .collect(),
+            unreadable: PerStream::from_fn(|stream| std::mem::take(&mut merges[stream].lost)),
             rows: PerStream::from_fn(|stream| std::mem::take(&mut merges[stream].restore)),
         }
     }
@@ -134,12 +119,8 @@ pub(super) async fn preview(context: &Context<'_>, plan: &Plan) -> Result<Resolv
         }));
     }
     refuse_to_give_up(context, plan).await?;
-    let sketch = Sketch::make(context, plan, seen, plan.epoch().next()).await?;
-    for (stream, merge) in sketch.merges.iter() {
-        for seq in &merge.restore {
-            let entry = read(context, &plan.streams[stream].entries[place(*seq)]).await?;
-            context.progress.entry(entry.meta.content_bytes);
-        }
+    let sketch = Sketch::make(context, plan, seen, plan.epoch().next(), None).await?;
+    for (_, merge) in sketch.merges.iter() {
         walk_moved(context, None, &merge.moved).await?;
     }
     Ok(sketch.resolved())
@@ -219,9 +200,9 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
     let seen = seen(plan)?.clone();
     let tenant = Some(&plan.tenant);
     let epoch = context.takeover.epoch(tenant, plan.epoch()).await?;
-    let sketch = Sketch::make(context, plan, &seen, epoch).await?;
-    for (_, merge) in sketch.merges.iter() {
-        plan.failures.extend(merge.lost.iter().cloned());
+    let sketch = Sketch::make(context, plan, &seen, epoch, Some(&previewed)).await?;
+    for (stream, merge) in sketch.merges.iter() {
+        plan.failures.extend(merge.losses(stream));
     }
     fence(context, plan, epoch).await?;
     crash::point("diverge-fenced");
@@ -234,7 +215,9 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
         .hint(Hint::RecoverAgain));
     }
     for (stream, merge) in sketch.merges.iter() {
-        let seqs: Vec<_> = merge.moved.iter().map(|(old, _)| old.seq).collect();
+        // The lost ones too: a key that names one of them must not come to name the bucket's entry.
+        let moved = merge.moved.iter().map(|(old, _)| old.seq);
+        let seqs: Vec<_> = moved.chain(merge.gone.iter().copied()).collect();
         if !seqs.is_empty() {
             restore.remove(stream, &seqs).await?;
         }
@@ -269,116 +252,6 @@ fn moved_of((old, new): &(EntryMeta, EntryMeta)) -> Moved {
     }
 }
 
-async fn merge(
-    context: &Context<'_>,
-    plan: &Plan,
-    seen: &TenantState,
-    stream: Stream,
-    epoch: Epoch,
-) -> Result<Merge> {
-    let inventory = &plan.streams[stream];
-    let rows = rows(context, plan, stream, seen.heads[stream].seq).await?;
-    // A row below the first difference may be lost, and comes back; one above it would leave a hole in what moves.
-    let first = first_difference(inventory, &rows);
-    let mut merge = Merge {
-        last_committed_at: inventory
-            .entries
-            .last()
-            .map(|it| it.named.meta.committed_at),
-        ..Merge::default()
-    };
-    let has_row = |seq: Seq| rows.binary_search_by_key(&seq, |row| row.seq).is_ok();
-    let bucket_head = inventory.head(&plan.tenant, stream);
-    let Some(first) = first else {
-        let lacks = |seq: &Seq| !has_row(*seq);
-        let lacking = (1..=bucket_head.seq.get()).map(Seq::new).filter(lacks);
-        merge.take_back(context, inventory, lacking).await?;
-        let ours = seen.heads[stream];
-        merge.head = Some(if ours.seq > bucket_head.seq {
-            ours
-        } else {
-            bucket_head
-        });
-        return Ok(merge);
-    };
-    let lacking = (1..first.get()).map(Seq::new).filter(|seq| !has_row(*seq));
-    merge.take_back(context, inventory, lacking).await?;
-    let theirs = first.get()..=bucket_head.seq.get();
-    merge.restore.extend(theirs.map(Seq::new));
-    let (mut seq, mut chain) = (bucket_head.seq, bucket_head.chain);
-    let mut at = merge.last_committed_at;
-    let mut expected = first;
-    for row in rows.iter().filter(|row| row.seq >= first) {
-        if row.seq != expected {
-            return Err(Error::new(
-                ErrorKind::Damaged,
-                format!(
-                    "recover {}: the row of {stream}/{expected} is lost, and what follows it cannot be renumbered",
-                    plan.tenant
-                ),
-            )
-            .hint(Hint::RestoreBackup { nothing_changed: true }));
-        }
-        expected = row.seq.next();
-        let mut new = row.clone();
-        seq = seq.next();
-        new.seq = seq;
-        new.epoch = epoch;
-        new.committed_at = at.map_or(row.committed_at, |at| at.max(row.committed_at));
-        new.chain = new.expected_chain(chain);
-        (chain, at) = (new.chain, Some(new.committed_at));
-        merge.moved.push((row.clone(), new));
-    }
-    merge.last_committed_at = at;
-    merge.head = Some(Head { seq, chain });
-    Ok(merge)
-}
-
-/// The first row of a history that is not the bucket's: the bucket has another entry there, or the row before is lost and the
-/// bucket's is not the one that this row follows.
-fn first_difference(inventory: &Inventory, rows: &[EntryMeta]) -> Option<Seq> {
-    let theirs = |seq: Seq| inventory.chain_at(seq);
-    let mut before = Seq::default();
-    for row in rows {
-        let is_after_a_gap = before.next() != row.seq;
-        before = row.seq;
-        let is_other = match theirs(row.seq) {
-            Some(chain) => chain != row.chain,
-            None => inventory.unfollowed(row).is_some(),
-        };
-        if is_other {
-            return Some(row.seq);
-        }
-        let left = Seq::new(row.seq.get() - 1);
-        if is_after_a_gap && theirs(left).is_some_and(|it| row.expected_chain(it) != row.chain) {
-            return Some(row.seq);
-        }
-    }
-    None
-}
-
-/// The rows of a stream, oldest first.
-async fn rows(
-    context: &Context<'_>,
-    plan: &Plan,
-    stream: Stream,
-    head: Seq,
-) -> Result<Vec<EntryMeta>> {
-    let (mut rows, mut before) = (Vec::new(), Some(head.next()));
-    while head > Seq::default() {
-        let database = &context.sides.database;
-        let page = database.history(&plan.tenant, stream, before, 1000).await?;
-        before = page.last().map(|meta| meta.seq);
-        let full = page.len() == 1000;
-        rows.extend(page);
-        if !full {
-            break;
-        }
-    }
-    rows.reverse();
-    Ok(rows)
-}
-
 /// The tenant's state afterwards, and the decisions that say what moved.
 async fn after(
     context: &Context<'_>,
@@ -401,20 +274,14 @@ async fn after(
         found.map(|(_, new)| new.clone())
     };
     let guard = Guard::of(context.sides);
-    let mut all = std::collections::BTreeMap::new();
-    let mut from = Seq::default();
-    loop {
-        let database = &context.sides.database;
-        let run = database
-            .pending(&plan.tenant, Stream::Decisions, from, ROWS, BYTES)
-            .await?;
-        let Some(last) = run.last() else { break };
-        from = last.meta.seq;
-        for row in run {
-            let mut entry = guard.entry(row).await?.entry;
-            entry.meta = renumbered(&entry.meta).unwrap_or(entry.meta);
-            all.insert(entry.meta.seq, entry);
+    let mut all = BTreeMap::new();
+    for row in decisions(context, plan).await? {
+        if merge.gone.contains(&row.meta.seq) {
+            continue;
         }
+        let mut entry = guard.entry(row).await?.entry;
+        entry.meta = renumbered(&entry.meta).unwrap_or(entry.meta);
+        all.insert(entry.meta.seq, entry);
     }
     for seq in &merge.restore {
         let entry = &plan.streams[Stream::Decisions].entries[place(*seq)];
@@ -423,14 +290,14 @@ async fn after(
     for decision in all.values() {
         state.decide(decision);
     }
-    let mut decisions = Vec::new();
+    let mut renumberings = Vec::new();
     for moved in moved.chunks(MOVED_AT_ONCE) {
         let decision = renumber(context, &state, moved)?;
         state.decide(&decision);
         state.push(&decision.meta, None, None);
-        decisions.push(decision);
+        renumberings.push(decision);
     }
-    Ok((state, decisions))
+    Ok((state, renumberings))
 }
 
 fn renumber(context: &Context<'_>, state: &TenantState, moved: &[Moved]) -> Result<Entry> {
@@ -482,8 +349,7 @@ async fn walk_moved(
         let run = database
             .pending(&old.tenant, old.stream, before, ROWS, BYTES)
             .await?;
-        let (now, later) = rest.split_at(run.len().min(rest.len()));
-        if now.is_empty() {
+        if run.first().is_none_or(|row| row.meta.seq != old.seq) {
             return Err(Error::new(
                 ErrorKind::Damaged,
                 format!(
@@ -492,8 +358,13 @@ async fn walk_moved(
                 ),
             ));
         }
-        let mut entries = Vec::with_capacity(now.len());
-        for ((old, new), row) in now.iter().zip(run) {
+        let mut entries = Vec::with_capacity(run.len());
+        for row in run {
+            // What was given up is passed over.
+            let Some((old, new)) = rest.first().filter(|(old, _)| old.seq == row.meta.seq) else {
+                continue;
+            };
+            rest = &rest[1..];
             let bytes = Content::from_stored(row.content.bytes().clone());
             if row.meta.chain != old.chain || bytes.checksum() != new.checksum {
                 return Err(Error::new(
@@ -503,8 +374,10 @@ async fn walk_moved(
                         old.tenant, old.stream, old.seq
                     ),
                 )
-                .hint(Hint::RestoreBackup {
-                    nothing_changed: false,
+                .hint(Hint::RestoreBackupOrAcceptLoss {
+                    tenant: old.tenant.clone(),
+                    stream: old.stream,
+                    seq: old.seq,
                 }));
             }
             entries.push(Entry {
@@ -515,7 +388,6 @@ async fn walk_moved(
         if let Some(restore) = &mut restore {
             restore.insert(&entries).await?;
         }
-        rest = later;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use super::plan::{Plan, place, read};
 use crate::domain::content::Content;
 use crate::domain::format::snapshot_key;
 use crate::domain::{
-    Activation, Decision, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, Timestamp,
-    VersionRef,
+    Activation, Decision, Entry, EntryId, EntryMeta, Renumbering, Seq, ShortText, Stream, TenantId,
+    Timestamp, VersionRef,
 };
 use crate::hybrid::blocking::digest_of;
 use crate::hybrid::bucket::BucketError;
@@ -98,28 +98,47 @@ async fn active_at(context: &Context<'_>, plan: &Plan, at: Timestamp) -> Result<
     let newest = latest(context, plan, Stream::Decisions, at).await?;
     let mut seq = newest.map_or(Seq::default(), |newest| newest.seq);
     while seq > Seq::default() {
-        let known = plan.streams[Stream::Decisions].entries.get(place(seq));
-        let known = known.filter(|entry| entry.unknown.is_none());
-        let decision = if let Some(entry) = known {
-            Some(read(context, entry).await?)
-        } else {
-            let database = &context.sides.database;
-            let stored = database.entry(&plan.tenant, Stream::Decisions, seq).await?;
-            let row = stored.map(|stored| stored.entry);
-            let decision = Guard::of(context.sides).optional(row).await?;
-            decision.map(|decision| decision.entry)
-        };
+        let decision = decision(context, plan, seq).await?;
         if let Some(activation) = decision.as_ref().and_then(Activation::of) {
-            let holds = activation.head_chain == head.chain;
-            return Ok(Some(if holds {
-                activation.target.version
-            } else {
-                head.seq
-            }));
+            let target = history::held(&activation, &head);
+            if target.is_some() || !history::may_have_moved(&head) {
+                return Ok(Some(target.unwrap_or(head.seq)));
+            }
+            let now = renumbering(context, plan, seq).await?;
+            let target = history::held(&now.follow_activation(activation), &head);
+            return Ok(Some(target.unwrap_or(head.seq)));
         }
         seq = Seq::new(seq.get() - 1);
     }
     Ok(Some(head.seq))
+}
+
+/// Which versions got other numbers by decisions after this one, whenever they were made.
+async fn renumbering(context: &Context<'_>, plan: &Plan, after: Seq) -> Result<Renumbering> {
+    let stream = Stream::Decisions;
+    let theirs = plan.streams[stream].head(&plan.tenant, stream).seq;
+    let ours = context.sides.database.latest(&plan.tenant, stream, None);
+    let ours = ours.await?.map_or(Seq::default(), |row| row.meta.seq);
+    let mut renumbering = Renumbering::default();
+    for seq in after.next().get()..=theirs.max(ours).get() {
+        if let Some(decision) = decision(context, plan, Seq::new(seq)).await? {
+            renumbering.extend(&decision);
+        }
+    }
+    Ok(renumbering)
+}
+
+/// A decision that either side has; one that is lost decides nothing.
+async fn decision(context: &Context<'_>, plan: &Plan, seq: Seq) -> Result<Option<Entry>> {
+    let known = plan.streams[Stream::Decisions].entries.get(place(seq));
+    if let Some(entry) = known.filter(|entry| entry.unknown.is_none()) {
+        return Ok(Some(read(context, entry).await?));
+    }
+    let database = &context.sides.database;
+    let stored = database.entry(&plan.tenant, Stream::Decisions, seq).await?;
+    let row = stored.map(|stored| stored.entry);
+    let proven = Guard::of(context.sides).optional(row).await?;
+    Ok(proven.map(|proven| proven.entry))
 }
 
 /// The newest entry of a stream that either side committed until then.

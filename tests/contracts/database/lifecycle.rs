@@ -2,7 +2,7 @@
 
 use driftline::domain::content::Content;
 use driftline::domain::{BucketId, Decision, Epoch, PerStream, Seq, Stream};
-use driftline::ports::{Appended, NewEntry, Refusal, RestoreProof};
+use driftline::ports::{Appended, FailedDrill, NewEntry, Refusal, RestoreProof};
 
 use super::fixture::*;
 
@@ -117,6 +117,64 @@ pub async fn a_removal_that_is_not_committed_changes_nothing(db: Db) {
     );
 }
 
+pub async fn keys_follow_entries_that_come_back_under_other_numbers(db: Db) {
+    let bucket = claimed(&db).await;
+    let acme = tenant("acme");
+    let mut own = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        own.push(commit(&db, &acme, keyed(manifest(name), name)).await);
+    }
+    let news = ["x", "y", "b", "c", "d"].map(manifest);
+    let mut entries = history_of(&acme, Stream::Manifests, Epoch::FIRST, &news);
+    // `a` does not come back; `b` to `d` are 3 to 5 now, so that numbers of the removed are taken again.
+    for (entry, own) in entries[2..].iter_mut().zip(&own[1..]) {
+        entry.meta.id = own.id;
+    }
+    let state = state_of(&acme, Epoch::FIRST, &entries);
+    let mut restore = db.begin_restore(&acme).await.unwrap();
+    let numbers = [1, 2, 3, 4].map(Seq::new);
+    restore.remove(Stream::Manifests, &numbers).await.unwrap();
+    for entry in &entries {
+        restore.insert(std::slice::from_ref(entry)).await.unwrap();
+    }
+    restore
+        .commit(&state, bucket, &PerStream::default())
+        .await
+        .unwrap();
+    for (name, seq) in [("b", 3), ("c", 4), ("d", 5)] {
+        match append(&db, &acme, keyed(manifest(name), name)).await {
+            Appended::Replayed { meta, .. } => assert_eq!(meta.seq, Seq::new(seq), "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+        let other = append(&db, &acme, keyed(manifest("other"), name)).await;
+        assert_eq!(other, Appended::KeyReused { seq: Seq::new(seq) });
+    }
+    let next = commit(&db, &acme, keyed(manifest("a"), "a")).await;
+    assert_eq!(next.seq, Seq::new(6));
+}
+
+pub async fn keys_of_entries_that_are_put_right_are_kept(db: Db) {
+    let bucket = claimed(&db).await;
+    let acme = tenant("acme");
+    commit(&db, &acme, keyed(manifest("a"), "key")).await;
+    let stored = db.entry(&acme, Stream::Manifests, Seq::new(1)).await;
+    let entry = stored.unwrap().unwrap().entry;
+    let state = db.tenant(&acme).await.unwrap().unwrap();
+    let mut restore = db.begin_restore(&acme).await.unwrap();
+    restore
+        .remove(Stream::Manifests, &[Seq::new(1)])
+        .await
+        .unwrap();
+    restore.insert(&[entry]).await.unwrap();
+    let watermarks = PerStream::default();
+    restore.commit(&state, bucket, &watermarks).await.unwrap();
+    let replayed = append(&db, &acme, keyed(manifest("a"), "key")).await;
+    assert!(
+        matches!(replayed, Appended::Replayed { .. }),
+        "{replayed:?}"
+    );
+}
+
 pub async fn a_proof_is_kept_until_the_bucket_changes(db: Db) {
     let bucket = claimed(&db).await;
     let (acme, unknown) = (tenant("acme"), tenant("unknown"));
@@ -141,6 +199,63 @@ pub async fn a_proof_is_kept_until_the_bucket_changes(db: Db) {
     assert_eq!(proven().await, Some(proof));
     db.claim(other, Epoch::FIRST).await.unwrap();
     assert_eq!(proven().await, None);
+}
+
+pub async fn a_drill_that_refutes_takes_the_proof_away(db: Db) {
+    let bucket = claimed(&db).await;
+    let (acme, unknown) = (tenant("acme"), tenant("unknown"));
+    let meta = commit(&db, &acme, manifest("a")).await;
+    let mark = driftline::ports::Mark {
+        stream: Stream::Manifests,
+        seq: meta.seq,
+        chain: meta.chain,
+    };
+    assert!(db.advance_watermark(&acme, bucket, &mark).await.unwrap());
+    let at = meta.committed_at;
+    let proof = RestoreProof {
+        version: meta.seq,
+        at,
+    };
+    let failed = |reason: &str, refutes: bool| FailedDrill {
+        at,
+        reason: reason.to_owned(),
+        refutes,
+    };
+    let fail = async |bucket, failed: &FailedDrill| {
+        let failed = [
+            (unknown.clone(), failed.clone()),
+            (acme.clone(), failed.clone()),
+        ];
+        db.record_failed_drills(bucket, &failed).await.unwrap();
+    };
+    let known = async || {
+        let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
+        (status.proof, status.failed_drill)
+    };
+    let prove = async || {
+        let proofs = [(acme.clone(), proof)];
+        db.record_proofs(bucket, &proofs).await.unwrap();
+    };
+    let (unreachable, damaged) = (
+        failed("unreachable", false),
+        failed("damaged: \u{1b}é", true),
+    );
+    let other = BucketId(fresh());
+    prove().await;
+    fail(other, &damaged).await;
+    assert_eq!(known().await, (Some(proof), None));
+    // That it could not be carried out says nothing about what was proven, or refuted.
+    fail(bucket, &unreachable).await;
+    assert_eq!(known().await, (Some(proof), Some(unreachable.clone())));
+    fail(bucket, &damaged).await;
+    assert_eq!(known().await, (None, Some(damaged.clone())));
+    fail(bucket, &unreachable).await;
+    assert_eq!(known().await, (None, Some(damaged.clone())));
+    prove().await;
+    assert_eq!(known().await, (Some(proof), None));
+    fail(bucket, &damaged).await;
+    db.claim(other, Epoch::FIRST).await.unwrap();
+    assert_eq!(known().await, (None, None));
 }
 
 pub async fn a_write_is_tried_and_taken_back(db: Db) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use driftline::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use driftline::ports::{
-    DatabaseIdentity, Fault, ManifestStore as _, RecoveryStore, Restore, RestoreProof,
+    DatabaseIdentity, FailedDrill, Fault, ManifestStore as _, RecoveryStore, Restore, RestoreProof,
     ShadowLedger as _, StoreResult,
 };
 
@@ -64,6 +64,18 @@ impl RecoveryStore for SimDatabase {
         let what = format!("record {} proofs", proofs.len());
         call(&self.0, what, WRITES, |node| {
             now(node.database.record_proofs(bucket, proofs))
+        })
+        .await
+    }
+
+    async fn record_failed_drills(
+        &self,
+        bucket: BucketId,
+        failed: &[(TenantId, FailedDrill)],
+    ) -> StoreResult<()> {
+        let what = format!("record {} failed drills", failed.len());
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.record_failed_drills(bucket, failed))
         })
         .await
     }

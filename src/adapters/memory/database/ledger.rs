@@ -52,6 +52,7 @@ impl Tenant {
             last_error: self.shadowing.last_error.clone(),
             retry_at: self.shadowing.retry_at,
             proof: self.shadowing.proof,
+            failed_drill: self.shadowing.failed_drill.clone(),
         }
     }
 }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::{MemoryDatabase, Tables, Tenant, error, lock};
 use crate::domain::{BucketId, Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::ports::{
-    DatabaseIdentity, Fault, Ownership, RecoveryStore, Restore, RestoreProof, StoreResult,
+    DatabaseIdentity, FailedDrill, Fault, Ownership, RecoveryStore, Restore, RestoreProof,
+    StoreResult,
 };
 
 impl Tables {
@@ -21,7 +22,7 @@ impl Tables {
         if self.identity.bucket_id != Some(bucket) {
             for tenant in self.tenants.values_mut() {
                 tenant.shadowing.watermarks = PerStream::default();
-                tenant.shadowing.proof = None;
+                tenant.shadowing.forget_drills();
             }
         }
         self.identity.bucket_id = Some(bucket);
@@ -89,7 +90,23 @@ impl RecoveryStore for MemoryDatabase {
         if tables.identity.bucket_id == Some(bucket) {
             for (tenant, proof) in proofs {
                 if let Some(row) = tables.tenants.get_mut(tenant) {
-                    row.shadowing.proof = Some(*proof);
+                    row.shadowing.prove(*proof);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_failed_drills(
+        &self,
+        bucket: BucketId,
+        failed: &[(TenantId, FailedDrill)],
+    ) -> StoreResult<()> {
+        let mut tables = self.tables();
+        if tables.identity.bucket_id == Some(bucket) {
+            for (tenant, failed) in failed {
+                if let Some(row) = tables.tenants.get_mut(tenant) {
+                    row.shadowing.fail_drill(failed);
                 }
             }
         }
@@ -112,6 +129,32 @@ impl RecoveryStore for MemoryDatabase {
             removed: BTreeSet::new(),
             failed: false,
         }))
+    }
+}
+
+impl Tenant {
+    /// Keys of entries that are taken out go where these come back, and end with those that do not.
+    fn move_keys(
+        &mut self,
+        removed: &BTreeSet<(Stream, Seq)>,
+        staged: &BTreeMap<(Stream, Seq), Entry>,
+    ) {
+        let ids = staged
+            .iter()
+            .map(|(&(stream, seq), entry)| ((stream, entry.meta.id.0), seq));
+        let now: BTreeMap<_, _> = ids.collect();
+        let entries = &self.entries;
+        self.keys.retain(|(stream, _), (seq, _)| {
+            if !removed.contains(&(*stream, *seq)) {
+                return true;
+            }
+            let id = entries[*stream].get(seq).map(|entry| entry.meta.id.0);
+            let Some(to) = id.and_then(|id| now.get(&(*stream, id))) else {
+                return false;
+            };
+            *seq = *to;
+            true
+        });
     }
 }
 
@@ -196,12 +239,10 @@ impl Restore for MemoryRestore {
         row.shadowing.attempts = 0;
         row.shadowing.last_error = None;
         row.shadowing.retry_at = None;
+        row.move_keys(&self.removed, &self.staged);
         for (stream, seq) in &self.removed {
             row.entries[*stream].remove(seq);
         }
-        let removed = &self.removed;
-        row.keys
-            .retain(|(stream, _), (seq, _)| !removed.contains(&(*stream, *seq)));
         for ((stream, seq), entry) in self.staged {
             row.entries[stream].insert(seq, entry);
         }

@@ -1,0 +1,92 @@
+//! What a drill that proved nothing leaves behind.
+//!
+//! One that found a difference or damage takes the earlier proof away: that one is of what the bucket held then. One that could
+//! not be carried out says nothing about what is stored, and is kept beside the proof.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::report::{Drilled, is_damage};
+use crate::domain::{BucketId, TenantId};
+use crate::hybrid::settings::Sides;
+use crate::ports::{Error, FailedDrill, Result};
+
+/// Tenants that are put on record at once.
+const AT_ONCE: usize = 1000;
+
+/// The live database's record of drills from its bucket.
+pub(super) struct Record<'a> {
+    live: &'a Sides,
+    /// None, if the database has not seen one: then there is nothing that a drill could say of it.
+    bucket: Option<BucketId>,
+    /// The tenants of which the drill has said something.
+    said: Mutex<BTreeSet<TenantId>>,
+}
+
+impl<'a> Record<'a> {
+    pub(super) async fn of(live: &'a Sides) -> Result<Self> {
+        let identity = live.database.identity().await?;
+        let bucket = identity.bucket_id;
+        Ok(Self {
+            live,
+            bucket,
+            said: Mutex::default(),
+        })
+    }
+
+    /// Keeps what did not prove the tenant. That this fails changes nothing about what the drill found, which is told.
+    pub(super) async fn keep(&self, tenant: &TenantId, drilled: &Drilled) {
+        self.said().insert(tenant.clone());
+        let (reason, refutes) = match drilled {
+            Drilled::Proven { .. } | Drilled::Nothing => return,
+            Drilled::Different {
+                differences, more, ..
+            } => {
+                let first = differences.first().map(ToString::to_string);
+                let others = match more + differences.len().saturating_sub(1) as u64 {
+                    0 => String::new(),
+                    1 => "; and another difference".to_owned(),
+                    others => format!("; and {others} other differences"),
+                };
+                (first.unwrap_or_default() + &others, true)
+            }
+            Drilled::Failed(error) => (error.to_string(), is_damage(error)),
+        };
+        let failed = self.failed(&reason, refutes);
+        self.put(&[(tenant.clone(), failed)]).await;
+    }
+
+    /// Keeps that those of these of which nothing is said yet could not be drilled.
+    pub(super) async fn could_not(&self, tenants: impl Iterator<Item = &TenantId>, error: &Error) {
+        let failed = self.failed(&error.to_string(), false);
+        let all: Vec<_> = {
+            let said = self.said();
+            let left = tenants.filter(|tenant| !said.contains(*tenant));
+            left.map(|it| (it.clone(), failed.clone())).collect()
+        };
+        for some in all.chunks(AT_ONCE) {
+            self.put(some).await;
+        }
+    }
+
+    fn said(&self) -> MutexGuard<'_, BTreeSet<TenantId>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, reason: &str, refutes: bool) -> FailedDrill {
+        FailedDrill {
+            at: self.live.now(),
+            // No text of a database holds this one.
+            reason: reason.replace('\0', "\u{fffd}"),
+            refutes,
+        }
+    }
+
+    async fn put(&self, failed: &[(TenantId, FailedDrill)]) {
+        let Some(bucket) = self.bucket else { return };
+        let database = &self.live.database;
+        if let Err(error) = database.record_failed_drills(bucket, failed).await {
+            tracing::warn!(error = %error.report(), "what the drill found could not be put on record; earlier proofs still stand there");
+        }
+    }
+}
