@@ -170,12 +170,11 @@ impl<'a> Source<'a> {
     }
 
     fn parsed<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        let parsed = match &self.piped {
-            Some(piped) => serde_json::from_slice(piped),
-            None => {
-                let opened = File::open(self.file).with_context(|| said(self.file))?;
-                serde_json::from_reader(BufReader::new(opened))
-            }
+        let parsed = if let Some(piped) = &self.piped {
+            serde_json::from_slice(piped)
+        } else {
+            let opened = File::open(self.file).with_context(|| said(self.file))?;
+            serde_json::from_reader(BufReader::new(opened))
         };
         parsed.map_err(|error| {
             if error.is_io() {
