@@ -175,6 +175,11 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 impl Findings {
     async fn gather(context: &Context, arguments: &Arguments) -> anyhow::Result<Self> {
         let opened = context.existing_both().await?;
+        // As with a local file: where there is no database, there is nothing to be healthy.
+        match opened.sides.database.identity().await {
+            Err(error) if error.fault() == Fault::Absent => return Err(Error::from(error).into()),
+            _ => {}
+        }
         let health = opened.repository.health_check().await;
         let mut unknown = Vec::new();
         // A side that does not answer is told as such.

@@ -47,7 +47,7 @@ impl From<Exit> for ExitCode {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::NotFound | ErrorKind::Absent(_) => Self::NotFound,
             ErrorKind::VersionConflict { .. }
             | ErrorKind::IdempotencyConflict
             | ErrorKind::Stale

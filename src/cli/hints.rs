@@ -26,6 +26,12 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
             "read the newest version, decide again, and repeat with the new expectation"
         }
         Hint::CheckAccess { .. } => "check the URL, the credentials and the permissions",
+        Hint::PutBack => {
+            "put the object back from a copy, or from the store's older versions of it; `driftline verify --read-data` names all that is damaged"
+        }
+        Hint::MakeDatabase => {
+            "nothing was made: `driftline migrate` makes the schema in a database that is there, and `createdb` a database; --database names another one"
+        }
         Hint::ReachBucketFirst => {
             "a new database must read the bucket once before it takes writes; check that the bucket is reachable and try again"
         }
@@ -49,7 +55,7 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
             "`driftline tenant list` shows the tenants of the database; check the --snapshots URL and its prefix"
         }
         Hint::ListTenantsOrRecover => {
-            "`driftline tenant list` shows those it knows; what only the bucket knows comes back with `driftline recover`"
+            "`driftline tenant list` shows those it knows; what only the bucket knows comes back with `driftline recover --all-tenants`"
         }
         Hint::ListRetiredTenants => "`driftline tenant list` shows which tenants are",
         Hint::ListCommitTimes => "times mean committedAt; `driftline manifest history` shows them",
@@ -57,10 +63,10 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
             "recover it without a target; `driftline tenant reinstate` takes its end back"
         }
         Hint::RecoverRow => {
-            "the row cannot be read; run `driftline recover --dry-run` to see what the bucket has"
+            "the row cannot be read; run `driftline recover --all-tenants --dry-run` to see what the bucket has"
         }
         Hint::RecoverProven => {
-            "nothing was served or changed; `driftline recover --dry-run` shows what the bucket still proves"
+            "nothing was served or changed; `driftline recover --all-tenants --dry-run` shows what the bucket still proves"
         }
         Hint::RecoverToSee => "run `driftline recover --all-tenants` to see each tenant",
         Hint::RecoverAgain => "run the recovery again",
@@ -142,7 +148,7 @@ fn about(hint: &Hint) -> String {
         Hint::PlanRecoveryAgain {
             nothing_changed: it,
         } => format!(
-            "{}make a new plan with `driftline recover --plan FILE`",
+            "{}make a new plan with `driftline recover --all-tenants --plan FILE`",
             nothing_changed(*it)
         ),
         Hint::PlanRepairAgain {
@@ -162,5 +168,81 @@ fn about(hint: &Hint) -> String {
         }
         // A code that this build has no words for is still a code.
         other => other.parts().0.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::Parser as _;
+    use clap::error::{ContextKind, ErrorKind};
+
+    use crate::cli::Cli;
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// A word of a command line, with something in the place of what is put in at run time.
+    fn word(word: &str) -> &str {
+        match word {
+            "{whom}" => "--all-tenants",
+            "FILE" | "URL" => "file",
+            "N" | "{}" => "1",
+            _ if word.starts_with('{') => "acme",
+            _ => word,
+        }
+    }
+
+    /// Why a command line does not exist. One without options names a command, and may leave out what it takes.
+    fn fault(line: &str) -> Option<String> {
+        let words = line.split_whitespace().map(word);
+        let error = Cli::try_parse_from(words).err()?;
+        match error.kind() {
+            // The last is a family of commands.
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => None,
+            ErrorKind::MissingRequiredArgument if !line.contains(" --") => None,
+            ErrorKind::MissingRequiredArgument => {
+                let missing = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+                let missing = missing.unwrap_or_default();
+                (missing != "--tenant <TENANT>").then(|| format!("{line}: {missing}"))
+            }
+            _ => Some(format!("{line}: {error}")),
+        }
+    }
+
+    #[test]
+    fn every_command_that_is_advised_exists() {
+        let mut files = Vec::new();
+        sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut files,
+        );
+        let mut faults = Vec::new();
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            // A text may go on in the next line.
+            let text = text.replace("\\\n", " ");
+            for line in text.lines() {
+                let line = line.trim_start();
+                if line.starts_with("//") {
+                    continue;
+                }
+                let advised = line.split('`').skip(1).step_by(2);
+                let advised = advised.filter(|it| it.starts_with("driftline "));
+                faults.extend(advised.filter_map(fault));
+            }
+        }
+        assert_eq!(faults, Vec::<String>::new());
     }
 }

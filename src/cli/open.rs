@@ -181,12 +181,13 @@ impl Connection {
 }
 
 fn concerns_database(error: &Error) -> bool {
-    use driftline::ports::ErrorKind::{Misconfigured, OutcomeUnknown, Unavailable};
+    use driftline::ports::ErrorKind::{Absent, Misconfigured, OutcomeUnknown, Unavailable};
     matches!(
         error.kind(),
         Unavailable(Side::Database)
             | OutcomeUnknown(Side::Database)
             | Misconfigured(Side::Database)
+            | Absent(Side::Database)
     )
 }
 

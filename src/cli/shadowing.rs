@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use driftline::domain::format::{Index, index_key, most_bytes};
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::ports::TenantStatus;
 use tokio::time::Instant;
@@ -53,8 +54,32 @@ async fn is_stuck(opened: &Opened, tenant: &TenantId) -> bool {
     if opened.is_undecided() {
         return true;
     }
-    let status = opened.repository.status(Some(tenant), None, 1).await;
-    status.is_ok_and(|found| found.first().is_some_and(|it| decision(it).is_some()))
+    let Ok(found) = opened.repository.status(Some(tenant), None, 1).await else {
+        return false;
+    };
+    let Some(status) = found.first() else {
+        return false;
+    };
+    decision(status).is_some()
+        || (status.last_error.is_some() && rests_on_damage(opened, status).await)
+}
+
+/// Whether shadowing would go on from an index that is damaged: no retry mends that.
+async fn rests_on_damage(opened: &Opened, status: &TenantStatus) -> bool {
+    let tenant = &status.state.tenant;
+    for stream in Stream::ALL {
+        if status.watermarks[stream] >= status.state.heads[stream].seq {
+            continue;
+        }
+        let key = index_key(tenant, stream);
+        let found = opened.sides.snapshots.get(&key, most_bytes(&key)).await;
+        if let Ok(Some(object)) = found
+            && Index::parse(tenant, stream, &object.bytes).is_err()
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// The command that lets a tenant be shadowed again which is not shadowed by itself.

@@ -180,7 +180,8 @@ impl HybridManifestRepository {
         request: &RecoveryRequest,
         progress: &Progress,
     ) -> Result<RecoveryPlan> {
-        recovery::make_whole_plan(&self.sides, &self.settings, whom, request, progress).await
+        let plan = recovery::make_whole_plan(&self.sides, &self.settings, whom, request, progress);
+        plan.await.map_err(recovery::advised)
     }
 
     /// The same, with each tenant's plan given to `sink` as soon as it is made, in no order, and none in what is returned: the
@@ -192,7 +193,8 @@ impl HybridManifestRepository {
         progress: &Progress,
         sink: &PlanSink<'_>,
     ) -> Result<RecoveryPlan> {
-        recovery::make_plan(&self.sides, &self.settings, whom, request, progress, sink).await
+        let plan = recovery::make_plan(&self.sides, &self.settings, whom, request, progress, sink);
+        plan.await.map_err(recovery::advised)
     }
 
     /// Carries a plan out; `Stale`, and nothing changed, when what it rests on has moved.

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     OutcomeUnknown(Side),
     /// A side refuses us: credentials, permissions, configuration.
     Misconfigured(Side),
+    /// A side is not there, and nothing was made. It is made by who means to.
+    Absent(Side),
     /// What is stored fails its verification. Look at the data.
     Damaged,
     /// The database and the bucket hold two valid histories that disagree.
@@ -121,7 +123,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self.0.kind {
             ErrorKind::InvalidInput => "invalid_input",
-            ErrorKind::NotFound => "not_found",
+            ErrorKind::NotFound | ErrorKind::Absent(_) => "not_found",
             ErrorKind::VersionConflict { .. } => "version_conflict",
             ErrorKind::IdempotencyConflict => "idempotency_conflict",
             ErrorKind::Stale => "stale",
@@ -164,6 +166,10 @@ impl From<StoreError> for Error {
             Fault::Unavailable | Fault::Elsewhere => (ErrorKind::Unavailable(side), Hint::TryAgain),
             Fault::OutcomeUnknown => (ErrorKind::OutcomeUnknown(side), Hint::TryAgainWithTheKey),
             Fault::Refused => (ErrorKind::Misconfigured(side), Hint::CheckAccess { side }),
+            Fault::Absent if side == Side::Database => {
+                (ErrorKind::Absent(side), Hint::MakeDatabase)
+            }
+            Fault::Absent => (ErrorKind::Absent(side), Hint::CheckBucketUrl),
             Fault::Corrupt if side == Side::Bucket => (ErrorKind::Damaged, Hint::RecoverProven),
             Fault::Corrupt => (ErrorKind::Damaged, Hint::RecoverRow),
         };

@@ -29,6 +29,10 @@ pub enum Hint {
         /// Which side refuses.
         side: Side,
     },
+    /// What recovery rests on is damaged in the bucket: only a copy of the object helps.
+    PutBack,
+    /// The database, or its schema, is not there: somebody has to make it.
+    MakeDatabase,
     /// The database has to see its bucket once before it takes writes.
     ReachBucketFirst,
     /// Look whether these are the right bucket and prefix.

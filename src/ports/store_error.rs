@@ -33,6 +33,9 @@ pub enum Fault {
     OutcomeUnknown,
     /// Nothing changed, and trying again does not help: credentials, permissions, configuration, a limit.
     Refused,
+    /// The side itself is not there: no such database, or nothing in it that a migration would have made. Nothing changed, and
+    /// nothing was made.
+    Absent,
     /// What is stored cannot be read.
     Corrupt,
     /// Nothing changed: the database is on another server, or another timeline of it, than a check allowed. It has to be

@@ -400,3 +400,32 @@ fn a_directory_that_cannot_be_read_fails_its_tenant_alone() {
     session.must("verify --read-data");
     session.must("manifest create --tenant beta --file m.json");
 }
+
+#[test]
+fn nobody_waits_for_what_no_retry_mends() {
+    let session = shadowed();
+    fs::write(
+        session.path(".driftline/snapshots/acme/index.json"),
+        "spoilt",
+    )
+    .unwrap();
+    session.manifest(2);
+    let line = "manifest create --tenant acme --file m.json --wait-shadowed=600";
+    let mut child = session
+        .command(&crate::session::words(line))
+        .spawn()
+        .unwrap();
+    for _ in 0..300 {
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let is_done = child.try_wait().unwrap().is_some();
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(is_done, "it still waits: {said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("acme/index.json"), "{said}");
+}

@@ -241,3 +241,38 @@ fn content_is_the_very_bytes_where_no_terminal_reads_them() {
         .json();
     assert_eq!(history["items"][0]["message"], "why\u{202e}\u{200b}");
 }
+
+#[test]
+fn texts_that_look_alike_are_told_apart_on_a_terminal() {
+    let session = Session::new();
+    for (desired, live, shown) in [
+        // One form of a letter and another.
+        ("caf\u{e9}", "cafe\u{301}", ["\\u{e9}", "\\u{301}"]),
+        // A joiner that is not seen.
+        ("ad\u{200d}min", "admin", ["\\u{200d}", "admin"]),
+        // A letter of another script.
+        ("\u{430}dmin", "admin", ["\\u{430}", "admin"]),
+        ("a\u{a0}b", "a b", ["\\u{a0}", "a b"]),
+    ] {
+        let version = json!({ "schemaVersion": "1", "roles": [{ "id": "r", "name": desired }] });
+        session.write("m.json", version.to_string());
+        session.must("manifest create --tenant acme --file m.json");
+        let number = session
+            .must("manifest get --tenant acme --meta -o json")
+            .json()["version"]
+            .as_u64()
+            .unwrap();
+        session.write("a.json", r#"{"roles":{"r":"1"}}"#);
+        session.must(&format!(
+            "apply record --tenant acme --version {number} --file a.json"
+        ));
+        let live = json!({ "resources": { "roles": { "1": { "name": live } } } });
+        session.write("live.json", live.to_string());
+        let check = "drift check --tenant acme --actual live.json";
+        let seen = on_terminal(&session, &arguments(check));
+        for part in shown {
+            assert!(seen.contains(part), "{part}: {seen}");
+        }
+        assert_eq!(acts(&seen), Vec::<String>::new(), "{seen}");
+    }
+}

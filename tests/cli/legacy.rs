@@ -110,3 +110,33 @@ fn what_nothing_proves_is_left_out_and_everything_is_mapped() {
     assert_eq!(run.code, 3);
     session.assert("recover_older_unproven");
 }
+
+#[test]
+fn what_nothing_proves_may_be_left_out_for_good() {
+    let mut session = older_bucket();
+    session.manifest(2);
+    let create = format!(
+        "manifest create --tenant {} --file m.json --wait-shadowed",
+        legacy::COMMUNITY
+    );
+    let accepted = "recover --all-tenants --leave-out --accept-unverified";
+    assert_eq!(session.run(accepted).code, 64);
+    assert_eq!(session.run("recover --all-tenants").code, 3);
+    session.say("the tenant awaits a decision");
+    assert_eq!(session.run(&create).code, 4);
+    session.run("recover --all-tenants --leave-out --dry-run");
+    assert_eq!(
+        session.quietly(&create).code,
+        4,
+        "a dry run decided something"
+    );
+    let run = session.run("recover --all-tenants --leave-out");
+    assert_eq!(run.code, 3);
+    assert_eq!(session.run(&create).code, 0);
+    session.run("doctor");
+    session.say("it stays left out, also when the database is lost");
+    session.lose_database();
+    session.run("recover --all-tenants");
+    assert_eq!(session.run(&create).code, 0);
+    session.assert("recover_older_left_out");
+}

@@ -32,6 +32,88 @@ async fn a_server_is_migrated_before_it_is_used() {
     session.assert("postgres");
 }
 
+#[tokio::test]
+async fn what_is_not_there_is_not_found_and_not_made() {
+    let database = Cluster::shared().database().await;
+    let mut session = Session::new();
+    session.manifest(1);
+    std::fs::create_dir_all(session.path(".driftline/snapshots")).unwrap();
+    session.write("r.json", "{}");
+    session.write("live.json", r#"{"resources":{}}"#);
+    let empty = database.url(&database.owner());
+    let nowhere = format!("{}/nowhere_at_all", empty.rsplit_once('/').unwrap().0);
+    for url in [&empty, &nowhere] {
+        session.set("DRIFTLINE_DATABASE_URL", url);
+        for line in [
+            "status",
+            "status -o json",
+            "stats --tenant acme",
+            "doctor",
+            "tenant list",
+            "manifest create --tenant acme --file m.json",
+            "manifest get --tenant acme",
+            "manifest history --tenant acme",
+            "manifest diff --tenant acme 1 2",
+            "apply record --tenant acme --version 1 --file r.json",
+            "apply show --tenant acme",
+            "drift check --tenant acme --actual live.json",
+            "drift check --all-tenants --actual file:{tenant}.json",
+            "drift plan --tenant acme --actual live.json",
+            "drift history --tenant acme",
+            "audit run --tenant acme --actual live.json",
+            "audit list",
+            "verify",
+            "repair --plan p.json",
+            "recover --all-tenants --dry-run",
+            "drill --all-tenants",
+            "replicate --drain",
+        ] {
+            let run = session.quietly(line);
+            assert_eq!(run.code, 6, "{line} of {url}: {}{}", run.text(), run.stderr);
+            assert!(
+                run.stderr.contains("driftline migrate"),
+                "{line}: {}",
+                run.stderr
+            );
+        }
+    }
+    let run = session.quietly("migrate");
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("createdb"), "{}", run.stderr);
+    session.set("DRIFTLINE_DATABASE_URL", &empty);
+    session.must("migrate");
+    session.must("status");
+}
+
+#[tokio::test]
+async fn a_role_that_can_only_read_is_no_health() {
+    let database = Cluster::shared().database().await;
+    let mut session = Session::new();
+    session.manifest(1);
+    session.set("DRIFTLINE_DATABASE_URL", &database.url(&database.owner()));
+    session.must("migrate");
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    session.must("doctor");
+    let name = format!("reader_of_{}", database.name());
+    let mut owner = database.connect("postgres").await;
+    for sql in [
+        format!("CREATE ROLE {name} LOGIN BYPASSRLS"),
+        format!("GRANT USAGE ON SCHEMA driftline TO {name}"),
+        format!("GRANT SELECT ON ALL TABLES IN SCHEMA driftline TO {name}"),
+    ] {
+        crate::support::postgres::run(&mut owner, sql).await;
+    }
+    session.set("DRIFTLINE_DATABASE_URL", &database.url(&name));
+    let run = session.quietly("doctor");
+    assert_eq!(run.code, 10, "{}{}", run.text(), run.stderr);
+    let said = run.text();
+    assert!(said.contains("takes no writes"), "{said}");
+    assert!(said.contains("the role lacks a permission"), "{said}");
+    let document = session.quietly("doctor -o json").json();
+    assert_eq!(document["healthy"], false);
+    assert!(document["tried"]["database"].is_string(), "{document}");
+}
+
 #[test]
 fn a_server_that_is_not_there_is_unreachable() {
     let mut session = Session::new();

@@ -45,7 +45,7 @@ const COMMANDS: [&str; 38] = [
     "doctor",
     "doctor -o json",
     "recover --all-tenants --dry-run",
-    "drill",
+    "drill --all-tenants",
 ];
 
 fn session() -> Session {

@@ -164,13 +164,13 @@ fn by_class(code: &str, lost: Fault) -> (Fault, Option<&'static str>) {
     match code {
         // Undefined schema, table, column, function, type: or a schema of another version.
         "3F000" | "42P01" | "42703" | "42883" | "42704" => (
-            Fault::Refused,
-            Some("the schema is not there; run `driftline migrate`"),
+            Fault::Absent,
+            Some("the schema is not there, or is that of an older build"),
         ),
         "42501" => (Fault::Refused, Some(REFUSED_PERMISSION)),
         // Ours: raised by `driftline.here`.
         "DL001" => (Fault::Elsewhere, None),
-        "3D000" => (Fault::Refused, Some("there is no such database")),
+        "3D000" => (Fault::Absent, Some("there is no such database")),
         // The server cannot tell: an outcome that is unknown to it as well.
         "40003" | "08007" => (lost, None),
         // Read-only transaction, recovery in progress: a standby, or the old primary during a failover.

@@ -180,6 +180,17 @@ pub(crate) async fn run(
     run_with(sides, settings, whom, request, progress, Plans::Unread).await
 }
 
+/// What failed is not advised once more: what a recovery cannot read, another one does not read either.
+pub(crate) fn advised(error: Error) -> Error {
+    match error.hinted() {
+        Some(Hint::RecoverProven) => error.hint(Hint::PutBack),
+        Some(Hint::RecoverRow) => error.hint(Hint::RestoreBackup {
+            nothing_changed: false,
+        }),
+        _ => error,
+    }
+}
+
 /// The same, with what it would change written down, or compared with what was.
 async fn run_with(
     sides: &Sides,
@@ -195,7 +206,7 @@ async fn run_with(
     let mut report = match whom {
         Whom::One(tenant) => {
             let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
-            let recovery = one(&context, tenant, &keys).await?;
+            let recovery = one(&context, tenant, &keys).await.map_err(advised)?;
             RecoveryReport {
                 tenants: vec![(tenant.clone(), Ok(recovery))],
                 ..RecoveryReport::default()
@@ -203,7 +214,15 @@ async fn run_with(
         }
         Whom::All => {
             context.is_all = true;
-            all(&context).await?
+            let report = all(&context).await.map_err(advised)?;
+            RecoveryReport {
+                tenants: report
+                    .tenants
+                    .into_iter()
+                    .map(|(tenant, outcome)| (tenant, outcome.map_err(advised)))
+                    .collect(),
+                ..report
+            }
         }
     };
     report.worked_around.extend(context.damage.clone());
