@@ -195,8 +195,9 @@ mod tests {
     fn word(word: &str) -> &str {
         match word {
             "{whom}" => "--all-tenants",
+            "{stream}" => "manifests",
             "FILE" | "URL" => "file",
-            "N" | "{}" => "1",
+            "N" | "{}" | "{version}" | "{seq}" => "1",
             _ if word.starts_with('{') => "acme",
             _ => word,
         }
