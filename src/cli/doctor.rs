@@ -175,11 +175,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
 impl Findings {
     async fn gather(context: &Context, arguments: &Arguments) -> anyhow::Result<Self> {
         let opened = context.existing_both().await?;
-        // As with a local file: where there is no database, there is nothing to be healthy.
-        match opened.sides.database.identity().await {
-            Err(error) if error.fault() == Fault::Absent => return Err(Error::from(error).into()),
-            _ => {}
-        }
         let health = opened.repository.health_check().await;
         let mut unknown = Vec::new();
         // A side that does not answer is told as such.
@@ -322,7 +317,7 @@ impl Findings {
             ))?;
         }
         if !self.halted().is_empty() {
-            let names = proofs::names(self.halted());
+            let names = ui::names(self.halted());
             ui.line(format_args!(
                 "{:<10} {red}halted{red:#}: {names}; `driftline verify` shows where two histories disagree",
                 "shadowing"

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anstyle::AnsiColor;
 use comfy_table::{CellAlignment, Table, presets};
+use driftline::domain::TenantId;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
@@ -251,6 +252,16 @@ pub fn say(line: &str) {
 /// A size for people.
 pub fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
+}
+
+/// Some names, and how many more there are.
+pub fn names(tenants: &[TenantId]) -> String {
+    let told: Vec<_> = tenants.iter().take(5).map(TenantId::as_str).collect();
+    let others = match tenants.len() - told.len() {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    format!("{}{others}", told.join(", "))
 }
 
 /// `count` things, in the singular or the plural.

@@ -2,6 +2,7 @@
 
 mod ack_lost;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use driftline::domain::TenantId;
@@ -139,6 +140,19 @@ fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
         let object = finding.object.as_ref();
         let object = object.map_or_else(String::new, |object| format!("{object}: "));
         ui.line(format_args!("{tenant} {entry}: {object}{}", finding.detail))?;
+    }
+    let mut kept: BTreeMap<&str, BTreeSet<&TenantId>> = BTreeMap::new();
+    for finding in &report.findings {
+        if let Some(hindrance) = &finding.hindrance {
+            kept.entry(hindrance).or_default().insert(&finding.tenant);
+        }
+    }
+    for (hindrance, tenants) in kept {
+        let tenants: Vec<_> = tenants.into_iter().cloned().collect();
+        ui.line(format_args!(
+            "not shadowed: {}: {hindrance}",
+            ui::names(&tenants)
+        ))?;
     }
     let summary = &report.summary;
     let verdicts: Vec<_> = (summary.by_verdict.iter())

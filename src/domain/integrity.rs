@@ -78,7 +78,7 @@ pub enum Mend {
     Quarantine,
     /// `repair`: `bucket.json` is moved to the quarantine, and written anew from what database and indexes prove.
     WriteBucket,
-    /// What keeps shadowing from it has to be mended first: the detail says what that is.
+    /// What keeps shadowing from it has to be mended first: [`Finding::hindrance`] says what that is.
     Unhinder,
     /// `recover`: the bucket knows more than the database.
     Recover,
@@ -122,6 +122,9 @@ pub struct Finding {
     pub detail: String,
     /// What mends it.
     pub repair: Mend,
+    /// What keeps shadowing from it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<String>,
     /// Somebody accepted it: it is listed, and no damage any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedLoss>,

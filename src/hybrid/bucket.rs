@@ -332,15 +332,57 @@ mod tests {
     use std::sync::Mutex;
     use std::thread::{self, ThreadId};
 
+    use async_trait::async_trait;
+
     use super::*;
-    use crate::adapters::memory::MemorySnapshotStore;
     use crate::hybrid::blocking::IN_PLACE;
+    use crate::ports::{BackendInfo, Inspection, Listing, StoreResult};
+
+    /// One object of this size at every key.
+    #[derive(Debug)]
+    struct Filled(usize);
+
+    #[async_trait]
+    impl SnapshotStore for Filled {
+        fn prefix(&self) -> &'static str {
+            ""
+        }
+
+        fn url(&self) -> String {
+            String::new()
+        }
+
+        async fn get(&self, _key: &str, _most: u64) -> StoreResult<Option<Object>> {
+            Ok(Some(Object {
+                bytes: vec![b'x'; self.0].into(),
+                etag: ETag("x".to_owned()),
+            }))
+        }
+
+        async fn put(&self, _: &str, _: Bytes, _: Precondition) -> StoreResult<PutOutcome> {
+            unreachable!("it is only read")
+        }
+
+        async fn list(&self, _: &str, _: Option<&str>, _: usize) -> StoreResult<Listing> {
+            unreachable!("it is only read")
+        }
+
+        async fn delete(&self, _: &str) -> StoreResult<()> {
+            unreachable!("it is only read")
+        }
+
+        async fn ping(&self) -> StoreResult<BackendInfo> {
+            unreachable!("it is only read")
+        }
+
+        async fn inspect(&self, _: &str) -> StoreResult<Vec<Inspection>> {
+            unreachable!("it is only read")
+        }
+    }
 
     /// On which threads an object of this size is parsed, the second look included.
     async fn parsed_on(bytes: usize) -> Vec<ThreadId> {
-        let memory = MemorySnapshotStore::new();
-        memory.insert("acme/versions/v000001.json", vec![b'x'; bytes]);
-        let bucket = Bucket::new(Arc::new(memory));
+        let bucket = Bucket::new(Arc::new(Filled(bytes)));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let note = Arc::clone(&seen);
         let read = bucket.read("acme/versions/v000001.json", move |_| {

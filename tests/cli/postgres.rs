@@ -48,7 +48,6 @@ async fn what_is_not_there_is_not_found_and_not_made() {
             "status",
             "status -o json",
             "stats --tenant acme",
-            "doctor",
             "tenant list",
             "manifest create --tenant acme --file m.json",
             "manifest get --tenant acme",
@@ -77,6 +76,10 @@ async fn what_is_not_there_is_not_found_and_not_made() {
             );
         }
     }
+    let run = session.quietly("doctor");
+    assert_eq!(run.code, 10, "{}", run.stderr);
+    assert!(run.text().contains("there is no such database"));
+    assert!(run.text().contains("bucket     reachable"));
     let run = session.quietly("migrate");
     assert_eq!(run.code, 6, "{}", run.stderr);
     assert!(run.stderr.contains("createdb"), "{}", run.stderr);

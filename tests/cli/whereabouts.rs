@@ -132,7 +132,7 @@ fn what_waits_for_a_decision_does_not_come_by_itself() {
     let run = session.run("--snapshots file://other verify -o json");
     let waits = |item: &serde_json::Value| {
         item["repair"] == "unhinder"
-            && item["detail"]
+            && item["hindrance"]
                 .as_str()
                 .is_some_and(|detail| detail.contains("nothing is shadowed"))
     };

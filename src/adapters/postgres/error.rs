@@ -70,6 +70,10 @@ pub(super) fn translate(action: Action<'_>, phase: Phase, error: sqlx::Error) ->
     match error {
         // A configuration's error may quote the URL.
         sqlx::Error::Configuration(_) => refused,
+        // Its own text ends with a line of the server's source.
+        sqlx::Error::Database(said) => {
+            refused.because(format!("the server says: {}", said.message()))
+        }
         error => refused.because(error),
     }
 }

@@ -111,12 +111,12 @@ impl Proofs {
         if self.stale.is_empty() {
             let unproven = match self.unproven.len() {
                 0 => String::new(),
-                _ => format!(" ({})", names(&self.unproven)),
+                _ => format!(" ({})", ui::names(&self.unproven)),
             };
             ui.line(format_args!("{:<10} {told}{unproven}", "proofs"))?;
             return self.show_failed(ui);
         }
-        let (red, names) = (ui::RED, names(&self.stale));
+        let (red, names) = (ui::RED, ui::names(&self.stale));
         let age = self.max_age.map(age).unwrap_or_default();
         ui.line(format_args!(
             "{:<10} {red}too old{red:#}: not proven restorable within {age}: {names}; run `driftline drill --all-tenants`",
@@ -124,16 +124,6 @@ impl Proofs {
         ))?;
         self.show_failed(ui)
     }
-}
-
-/// Some names, and how many more there are.
-pub fn names(tenants: &[TenantId]) -> String {
-    let told: Vec<_> = tenants.iter().take(TOLD).map(TenantId::as_str).collect();
-    let others = match tenants.len() - told.len() {
-        0 => String::new(),
-        others => format!(" and {others} more"),
-    };
-    format!("{}{others}", told.join(", "))
 }
 
 /// A duration as it is given: `7d`.

@@ -7,7 +7,7 @@ use driftline::hybrid::CheckUp;
 use driftline::ports::TenantStatus;
 use serde_json::{Value, json};
 
-use super::proofs::{age, names};
+use super::proofs::age;
 use crate::cli::status::is_hindered;
 use crate::cli::{Ui, ui};
 
@@ -78,7 +78,7 @@ impl Shadowing {
             ui.line(format_args!(
                 "{:<10} {red}overdue{red:#}: at risk for longer than {limit}: {}",
                 "shadowing",
-                names(&self.overdue)
+                ui::names(&self.overdue)
             ))?;
         }
         Ok(())

@@ -108,6 +108,7 @@ impl Judge<'_> {
             object,
             detail,
             repair,
+            hindrance: None,
             accepted: None,
         });
     }

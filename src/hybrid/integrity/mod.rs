@@ -429,6 +429,7 @@ async fn examine(
             object: Some(key.clone()),
             detail: "it is no object of driftline's".to_owned(),
             repair: Mend::Quarantine,
+            hindrance: None,
             accepted: None,
         });
     }
@@ -484,7 +485,7 @@ async fn hinder(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> 
         },
     };
     for finding in examined.findings.iter_mut().filter(waits) {
-        finding.detail = format!("{}: {reason}", finding.detail);
+        finding.hindrance = Some(reason.clone());
         finding.repair = Mend::Unhinder;
     }
     Ok(())

@@ -96,6 +96,7 @@ pub(super) fn finding(tenant: &TenantId, object: &LegacyObject) -> Finding {
         object: Some(object.key.clone()),
         detail,
         repair,
+        hindrance: None,
         accepted: None,
     }
 }
