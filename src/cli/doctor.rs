@@ -12,7 +12,7 @@ use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::hybrid::CheckUp;
 use driftline::hybrid::probe::{PROMISES, ProbeLevel, ProbeProgress, ProbeReport};
 use driftline::ports::{
-    Clock as _, DatabaseIdentity, Error, Fault, Health, Inspection, ManifestProvider as _,
+    Clock as _, DatabaseIdentity, Error, Fault, Health, Hint, Inspection, ManifestProvider as _,
     Ownership, SideHealth, Verdict,
 };
 use serde::Serialize;
@@ -22,7 +22,7 @@ use self::proofs::Proofs;
 use self::shadowing::Shadowing;
 use super::open::Opened;
 use super::status::DatabaseDocument;
-use super::{Context, Exit, Ui, args, status, ui};
+use super::{Context, Exit, Ui, args, hints, status, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -131,7 +131,10 @@ async fn told<T>(
         Ok(Ok(answer)) => return Some(answer),
         Ok(Err(error)) => match error.downcast_ref::<Error>() {
             // Its message has what is behind it already.
-            Some(error) => error.to_string(),
+            Some(error) => match error.hinted() {
+                Some(hint @ Hint::MakeDatabase) => format!("{error}; {}", hints::words(hint)),
+                _ => error.to_string(),
+            },
             None => format!("{error:#}"),
         },
         Err(_) => format!("no answer within {} seconds", PATIENCE.as_secs()),

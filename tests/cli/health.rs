@@ -195,7 +195,7 @@ fn a_tenant_that_cannot_be_shadowed_is_no_health() {
     let waiting: Vec<_> = waiting.filter(|it| it["verdict"] == "db_only").collect();
     assert_eq!(waiting[0]["repair"], "unhinder", "{verified}");
     assert!(
-        waiting[0]["detail"]
+        waiting[0]["hindrance"]
             .as_str()
             .unwrap()
             .contains("acme/index.json")
