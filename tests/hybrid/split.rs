@@ -10,7 +10,7 @@ use driftline::domain::{Entry, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
 use driftline::ports::{
     Error, ErrorKind, Hint, ManifestProvider as _, ManifestStore as _, Recovery, RecoveryRequest,
-    RecoveryState,
+    RecoveryState, RecoveryStore as _, ShadowLedger as _,
 };
 
 use crate::support::world::*;
@@ -391,4 +391,20 @@ async fn a_row_damaged_above_the_split_is_given_up_only_by_a_decision() {
         .collect();
     scene.is_one(&[], &ours).await;
     assert!(!scene.verify().await.has_damage());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_split_is_told_without_an_index_whatever_the_watermark_says() {
+    let scene = Scene::new().await;
+    scene.lose_index();
+    scene.lose_row(3);
+    scene.world.memory.remove(&key(3)).unwrap();
+    let bucket = scene.replica.identity().await.unwrap().bucket_id.unwrap();
+    let (acme, stream) = (&scene.acme, Stream::Manifests);
+    // Shadowing lowers it where it finds no index.
+    let lowered = scene
+        .replica
+        .lower_watermark(acme, bucket, stream, Seq::default());
+    lowered.await.unwrap();
+    assert_eq!(scene.split().await, Some(Seq::new(4)));
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::{act, content, mend, recover_all, verify};
 use crate::model::{Checked, Model, all_rows, broken, rows, state};
-use crate::process::Process;
+use crate::process::{LAST, Process};
 use crate::world::{Node, World};
 
 /// How the tenants of a seed ended.
@@ -33,7 +33,7 @@ pub struct Ends {
 }
 
 pub async fn settle(world: &Arc<World>) -> Ends {
-    let process = Process::new(world, "last".to_owned());
+    let process = Process::new(world, LAST.to_owned());
     let repository = process.repository();
     // Leases run out, and so do back-offs.
     sleep(Duration::from_secs(30)).await;

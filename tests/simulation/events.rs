@@ -127,7 +127,7 @@ async fn restore_backup(world: &Arc<World>) {
 }
 
 /// The database is gone; an empty one is set up.
-fn lose_database(world: &Arc<World>) {
+pub fn lose_database(world: &Arc<World>) {
     let old = world.replace_database("an empty one is set up", world.fresh_database());
     leave_some_behind(world, &old);
 }

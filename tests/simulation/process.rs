@@ -11,10 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::SimDatabase;
 use crate::environment::SimClock;
+use crate::events;
 use crate::model::broken;
 use crate::store::SimStore;
 use crate::weather::Course;
 use crate::world::{Node, World, lock};
+
+/// Who looks after everything at the end.
+pub const LAST: &str = "last";
 
 #[derive(Debug)]
 pub struct Process {
@@ -105,6 +109,21 @@ impl Process {
             self.crash().await;
         }
         course
+    }
+
+    /// What was found is acted on late, now and then, and may not hold any more by then: the database that it was found in may
+    /// be gone, and another one recovered. At the end nobody dawdles.
+    pub async fn dawdle(&self) {
+        let draws = &self.world.draws;
+        if self.name == LAST || draws.chance(0.4) {
+            return;
+        }
+        let pause = draws.millis(1500, 8000);
+        self.say("dawdles");
+        if draws.chance(0.6) && !self.is_left_behind() {
+            events::lose_database(&self.world);
+        }
+        self.wait(pause).await;
     }
 
     /// The way back.

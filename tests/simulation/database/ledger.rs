@@ -108,6 +108,7 @@ impl ShadowLedger for SimDatabase {
     }
 
     async fn halt(&self, tenant: &TenantId, halt: &Halt, guard: &HaltGuard) -> StoreResult<bool> {
+        self.0.dawdle().await;
         let what = format!("halt {tenant}: {}", halt.reason);
         call(&self.0, what, WRITES, |node| {
             let halted = now(node.database.halt(tenant, halt, guard))?;

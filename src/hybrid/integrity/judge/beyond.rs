@@ -37,7 +37,8 @@ impl Judge<'_> {
         if self.is_older {
             return Ok(None);
         }
-        let is_blind = !self.is_settled_index();
+        // A watermark that was lowered does not tell that there was an index; what lies there does.
+        let is_blind = !self.is_settled_index() || stock.index.is_none();
         let (seq, chain) = if is_blind {
             (Seq::default(), genesis(self.tenant, self.stream))
         } else {
