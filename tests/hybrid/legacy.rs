@@ -2,6 +2,7 @@
 
 mod crashes;
 mod odd;
+mod todays;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 //!
 //! There a tenant has one index without pages, chain and digests, and one object a version. The checksum is the SHA-256 of
 //! what `JSON.stringify` makes of the content in its own order of members. Neither the index nor an object carries a
-//! `format`. Entries of the index may be missing, repeated and in any order, and any member of them may be absent; whatever
+//! `format`, nor what else only today's have: that tells them from today's objects that lost their `format` to damage. Entries
+//! of the index may be missing, repeated and in any order, and any member of them may be absent; whatever
 //! cannot be read of a member counts as absent. Content that went through a column of type JSONB has lost its order and its
 //! way to write numbers: then its own checksum no longer matches it, and nothing proves it.
 
@@ -113,13 +114,21 @@ struct Members<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow, default)]
     versions: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    chain: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    committed_at: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    prev_chain: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    self_sha256: Option<&'a RawValue>,
 }
 
 impl LegacyIndex {
-    /// Reads an index; `None` when it carries a `format` and so is none of the older layout.
+    /// Reads an index; `None` when it is today's, damaged or not, and so none of the older layout.
     pub fn parse(tenant: &TenantId, key: &str, bytes: &[u8]) -> Result<Option<Self>, Damage> {
         let index = Members::read(key, bytes)?;
-        if index.format.is_some() {
+        if index.is_todays() {
             return Ok(None);
         }
         index.check_tenant(tenant, key)?;
@@ -155,11 +164,11 @@ impl LegacyEntry {
 }
 
 impl LegacySnapshot {
-    /// Reads a snapshot; `None` when it carries a `format` and so is none of the older layout. Whether its content is what
-    /// its checksum says is the caller's to judge.
+    /// Reads a snapshot; `None` when it is today's, damaged or not, and so none of the older layout. Whether its content is
+    /// what its checksum says is the caller's to judge.
     pub fn parse(tenant: &TenantId, key: &str, bytes: &Bytes) -> Result<Option<Self>, Damage> {
         let snapshot = Members::read(key, bytes)?;
-        if snapshot.format.is_some() {
+        if snapshot.is_todays() {
             return Ok(None);
         }
         snapshot.check_tenant(tenant, key)?;
@@ -192,6 +201,17 @@ impl<'a> Members<'a> {
     fn read(key: &str, bytes: &'a [u8]) -> Result<Self, Damage> {
         serde_json::from_slice(bytes)
             .map_err(|error| Damage::malformed(key, explain(bytes, &error)))
+    }
+
+    /// Whether it has anything that only today's objects have. One member may be lost to damage; all of them are not.
+    fn is_todays(&self) -> bool {
+        let is_digest = |raw| text(raw).is_some_and(|text| text.parse::<Digest>().is_ok());
+        let is_time = |raw| text(raw).is_some_and(|text| text.parse::<Timestamp>().is_ok());
+        self.format.is_some()
+            || is_digest(self.chain)
+            || is_digest(self.prev_chain)
+            || is_digest(self.self_sha256)
+            || is_time(self.committed_at)
     }
 
     /// What names another tenant belongs elsewhere.

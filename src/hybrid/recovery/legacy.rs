@@ -23,7 +23,7 @@ pub(crate) use self::origin::taken_over;
 pub(super) use self::origin::todays;
 use self::origin::{Origin, look_again, origin};
 pub(crate) use self::stock::take_stock;
-use self::stock::{Limits, stock};
+use self::stock::{Limits, take_stock_within};
 use super::Context;
 use super::inventory::{self, Recoverable};
 use super::plan::Plan;
@@ -62,7 +62,18 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
     let Some(origin) = origin(&bucket, &tenant, keys, inventory, known).await? else {
         return Ok(());
     };
+    let limits = Limits {
+        content: context.settings.content_limit,
+        memory: context.settings.recovery_memory,
+        requests: context.settings.concurrent_requests,
+    };
+    let mut stock = None;
     if !known {
+        let found = take_stock_within(&bucket, &tenant, keys, limits).await?;
+        if origin.is_mistaken(&found, known) {
+            return Ok(());
+        }
+        stock = Some(found);
         look(context, plan, keys, &[]).await?;
     }
     let due = origin == Origin::Index || !known;
@@ -83,12 +94,10 @@ pub(super) async fn take_in(context: &Context<'_>, plan: &mut Plan, keys: &[Stri
     if !due && !accept && there.len() >= versions.len() {
         return Ok(());
     }
-    let limits = Limits {
-        content: context.settings.content_limit,
-        memory: context.settings.recovery_memory,
-        requests: context.settings.concurrent_requests,
+    let stock = match stock {
+        Some(stock) => stock,
+        None => take_stock_within(&bucket, &tenant, keys, limits).await?,
     };
-    let stock = stock(&bucket, &tenant, keys, limits).await?;
     if !stock.todays.is_empty() {
         look(context, plan, keys, &stock.todays).await?;
         there = history(context, plan).await?;
@@ -284,14 +293,17 @@ pub(super) async fn recoverable(
     let visible = todays(tenant, keys, known);
     let mut inventory =
         inventory::take(bucket, None, tenant, Stream::Manifests, &visible, 0).await?;
-    if origin(bucket, tenant, keys, &inventory, known)
-        .await?
-        .is_some()
-    {
+    let older = match origin(bucket, tenant, keys, &inventory, known).await? {
+        Some(origin) => {
+            let stock = take_stock(bucket, tenant, keys).await?;
+            (!origin.is_mistaken(&stock, known)).then_some(stock)
+        }
+        None => None,
+    };
+    if let Some(stock) = older {
         if !known {
             inventory = look_again(bucket, tenant, keys, &[], 0).await?;
         }
-        let stock = take_stock(bucket, tenant, keys).await?;
         let there = inventory.entries.iter();
         let there: Vec<_> = there.map(|entry| entry.named.meta.clone()).collect();
         let choice = choose(&stock, &there, there.len(), Unproven::LeftOut);

@@ -359,3 +359,27 @@ fn a_derived_identifier_follows_from_tenant_version_and_content() {
     assert_ne!(id(1, b"a"), id(1, b"b"));
     assert_eq!(id(1, b"a").0.get_version_num(), 8);
 }
+
+#[test]
+fn what_has_a_member_that_only_todays_have_is_todays_whatever_it_lost() {
+    let digest = Digest::of(b"x");
+    let time = "2024-03-01T08:00:00.000000Z";
+    let own = [
+        r#""format":"driftline.snapshot.v1""#.to_owned(),
+        format!(r#""chain":"{digest}""#),
+        format!(r#""prevChain":"{digest}""#),
+        format!(r#""selfSha256":"{digest}""#),
+        format!(r#""committedAt":"{time}""#),
+    ];
+    for member in own {
+        let text = format!(r#"{{{member},"content":{{}},"versions":[]}}"#);
+        let key = key("v000001.json");
+        let index = LegacyIndex::parse(&tenant(), &key, text.as_bytes());
+        assert_eq!(index, Ok(None), "{text}");
+        let snapshot = LegacySnapshot::parse(&tenant(), &key, &Bytes::from(text.clone()));
+        assert_eq!(snapshot, Ok(None), "{text}");
+    }
+    // A member of that name that says something else is the older system's own affair.
+    let text = r#"{"chain":"gold","committedAt":null,"content":{}}"#;
+    assert_eq!(read(text).content, "{}");
+}

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::stock::LegacyInventory;
 use crate::domain::format::legacy::{LEGACY_PREFIX, LegacyIndex, LegacySnapshot, parse_legacy_key};
-use crate::domain::format::{Damage, Problem, index_key};
-use crate::domain::{Stream, TenantId};
+use crate::domain::format::{Damage, Problem, index_key, parse_snapshot_key};
+use crate::domain::{Epoch, Stream, TenantId};
 use crate::hybrid::bucket::{Bucket, BucketError, BucketResult};
 use crate::hybrid::recovery::inventory::{self, Inventory};
 
@@ -54,6 +55,13 @@ pub(super) enum Origin {
     Objects,
 }
 
+impl Origin {
+    /// Whether it was an object that was mistaken: nothing but objects said so, and others are today's.
+    pub(super) fn is_mistaken(self, stock: &LegacyInventory, known: bool) -> bool {
+        self == Self::Objects && !known && !stock.todays.is_empty()
+    }
+}
+
 /// Whether the tenant comes from the older layout. An index of today's format that was not taken over says no at once.
 pub(super) async fn origin(
     bucket: &Bucket,
@@ -81,6 +89,9 @@ pub(super) async fn origin(
     if known {
         return Ok(objects);
     }
+    if keys.iter().any(|key| is_of_first_epoch(key)) {
+        return Ok(None);
+    }
     // Without an index that can be read the first readable object tells.
     for key in keys {
         if parse_legacy_key(tenant, key).is_none() {
@@ -97,6 +108,13 @@ pub(super) async fn origin(
         }
     }
     Ok(None)
+}
+
+/// A tenant that comes from the older layout begins in a later epoch: an apply or a decision of the first one says that it does
+/// not.
+fn is_of_first_epoch(key: &str) -> bool {
+    parse_snapshot_key(key)
+        .is_some_and(|(stream, _, epoch)| stream != Stream::Manifests && epoch == Epoch::FIRST)
 }
 
 /// The stock of today's objects, taken anew once it is clear which objects are none. Of those with keys like the older

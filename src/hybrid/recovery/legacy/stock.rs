@@ -48,11 +48,11 @@ pub(crate) async fn take_stock(
         memory: 0,
         requests: 8,
     };
-    stock(bucket, tenant, keys, limits).await
+    take_stock_within(bucket, tenant, keys, limits).await
 }
 
 /// The same within other limits.
-pub(super) async fn stock(
+pub(super) async fn take_stock_within(
     bucket: &Bucket,
     tenant: &TenantId,
     keys: &[String],
