@@ -7,7 +7,7 @@ use driftline::domain::format::{
     Index, Snapshot, index_key, page_key, parse_snapshot_key, snapshot_key,
 };
 use driftline::domain::integrity::{Finding, Mend, Verdict};
-use driftline::domain::{EntryId, Epoch, Seq, Stream, TenantId};
+use driftline::domain::{Digest, EntryId, Epoch, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
 use driftline::ports::{
     Entropy as _, ErrorKind, ManifestProvider as _, ManifestStore as _, RecoverTarget,
@@ -169,6 +169,33 @@ async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
     scene.mend().await;
     scene.accept(3).await;
     assert_eq!(scene.damage().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_no_histories_at_the_number_of_a_lost_row_is_moved_away() {
+    for (seq, key) in [(1, V1), (2, V2)] {
+        let scene = Scene::with(3).await;
+        let stored = (scene.database)
+            .entry(&scene.acme, Stream::Manifests, Seq::new(seq))
+            .await;
+        let mut entry = stored.unwrap().unwrap().entry;
+        // Another history's, and its chain is damaged.
+        entry.meta.id = EntryId(scene.world.entropy.uuid());
+        entry.meta.chain = Digest::of(b"damaged");
+        scene.world.memory.remove(key).unwrap();
+        scene.world.memory.insert(key, Snapshot::write(&entry));
+        scene.lose_row(seq);
+        scene.lose_index();
+        let found = scene.damage().await;
+        let of_it = found.iter().filter(|it| it.seq == Some(Seq::new(seq)));
+        let mends: Vec<_> = of_it.map(|it| it.repair).collect();
+        assert_eq!(mends, [Mend::Lost, Mend::Quarantine], "{found:#?}");
+        scene.mend().await;
+        scene.accept(seq).await;
+        let left = scene.damage().await;
+        let is_index = |it: &Finding| it.repair == Mend::RebuildIndex;
+        assert!(left.iter().all(is_index), "{left:#?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ enum Found {
     Other(String),
     /// Something in the row's way.
     InTheWay(Verdict, String),
+    /// An object at the number of a lost row that is not this row, and that nothing can continue.
+    Stray(String),
 }
 
 /// Where the bucket's history is known to end, without an index that names it.
@@ -58,6 +60,7 @@ impl Judge<'_> {
                 numbers.entry(*seq).or_default().push((*epoch, key));
             }
         }
+        let mut strays = Vec::new();
         for (seq, objects) in numbers {
             // A recovery takes the newest epoch that continues the history.
             for (epoch, key) in objects.into_iter().rev() {
@@ -77,8 +80,14 @@ impl Judge<'_> {
                         let key = Some(key.clone());
                         self.find(Some(seq), verdict, key, detail, Mend::Quarantine);
                     }
+                    Found::Stray(detail) => strays.push((seq, key.clone(), detail)),
                 }
             }
+        }
+        // Had a split been found, it might belong to the other history.
+        for (seq, key, detail) in strays {
+            let (verdict, repair) = (Verdict::BucketOnly, Mend::Quarantine);
+            self.find(Some(seq), verdict, Some(key), detail, repair);
         }
         Ok(None)
     }
@@ -114,6 +123,12 @@ impl Judge<'_> {
                     "no index names it, its row is lost, and the row after it does not follow its chain, {}",
                     theirs.chain
                 )),
+                Some(false) if tip.is_blind && self.is_stray(&theirs, tip) => {
+                    Found::Stray(format!(
+                        "no index names it, its row is lost, and its chain, {}, follows nothing and is followed by nothing",
+                        theirs.chain
+                    ))
+                }
                 _ => Found::Nothing,
             });
         };
@@ -140,6 +155,19 @@ impl Judge<'_> {
         } else {
             Found::Nothing
         })
+    }
+
+    /// It does not follow what the bucket is known to hold right before it, and with the chain that it would have there it is
+    /// not the lost row either.
+    fn is_stray(&self, theirs: &EntryMeta, tip: &Tip) -> bool {
+        let chain = theirs.expected_chain(tip.chain);
+        let meant = EntryMeta {
+            chain,
+            ..theirs.clone()
+        };
+        tip.seq.next() == theirs.seq
+            && chain != theirs.chain
+            && self.is_before_the_next(&meant) == Some(false)
     }
 
     /// It follows what the bucket is known to hold; without an index also what the database holds: objects between may be lost.
