@@ -35,10 +35,12 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let (opened, ui) = (context.open().await?, &context.ui);
     let mut adoption = opened.repository.adopt(arguments.yes).await?;
     if let Adoption::Unconfirmed(reason) = &adoption {
-        if !(ui.is_text() && confirmed(reason)?) {
-            return Err(Failure::new(Exit::Refused, "refused", reason.clone())
-                .hint("`driftline adopt --yes` goes on without it")
-                .into());
+        if !(ui.is_text() && confirmed(&reason.message)?) {
+            return Err(
+                Failure::new(Exit::Refused, "refused", reason.message.clone())
+                    .hint("`driftline adopt --yes` goes on without it")
+                    .into(),
+            );
         }
         adoption = opened.repository.adopt(true).await?;
     }

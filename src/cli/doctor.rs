@@ -203,7 +203,8 @@ impl Findings {
         };
         let fresh = owner == Owner::Nobody
             && identity.is_some_and(|identity| identity.ownership == Ownership::Unclaimed);
-        let refusal = health.refusal.clone().filter(|_| !fresh);
+        let refusal = health.refusal.as_ref().filter(|_| !fresh);
+        let refusal = refusal.map(hints::reason);
         let mut undecided = None;
         if identity.is_some() && health.bucket.reachable {
             let asked = async {
@@ -214,7 +215,8 @@ impl Findings {
                 }
             };
             let what = "whether shadowing waits for a decision";
-            undecided = told(&mut unknown, what, asked).await.flatten();
+            let asked = told(&mut unknown, what, asked).await.flatten();
+            undecided = asked.as_ref().map(hints::reason);
         }
         let mut probe = None;
         if arguments.race && health.bucket.reachable {

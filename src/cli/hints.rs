@@ -1,6 +1,6 @@
 //! The words for what an error advises. Only here are commands and options named.
 
-use driftline::ports::{Error, Hint};
+use driftline::ports::{Error, Hint, Reason};
 use serde_json::{Value, json};
 
 /// An error as part of a document, with the words for its hint.
@@ -13,6 +13,25 @@ pub fn document(error: &Error) -> Value {
 /// What a person reads.
 pub fn words(hint: &Hint) -> String {
     fixed(hint).map_or_else(|| about(hint), str::to_owned)
+}
+
+/// A reason with what may be done about it.
+pub fn reason(reason: &Reason) -> String {
+    match &reason.hint {
+        Some(hint) => format!("{reason}; {}", words(hint)),
+        None => reason.to_string(),
+    }
+}
+
+/// Why an entry of the older layout that nothing proves is not restored, and what restores it. A plan of an older build says
+/// so itself.
+pub fn unverifiable(problem: &str) -> String {
+    let words = words(&Hint::AcceptUnverified);
+    if problem.contains("unverifiable_legacy: ") && !problem.ends_with(&words) {
+        format!("{problem}; {words}")
+    } else {
+        problem.to_owned()
+    }
 }
 
 fn fixed(hint: &Hint) -> Option<&'static str> {
@@ -36,6 +55,23 @@ fn fixed(hint: &Hint) -> Option<&'static str> {
             "a new database must read the bucket once before it takes writes; check that the bucket is reachable and try again"
         }
         Hint::CheckBucketUrl => "check the --snapshots URL and its prefix",
+        Hint::CheckBucketUrlOrMove => {
+            "check the --snapshots URL; to move here, run `driftline recover --all-tenants`"
+        }
+        Hint::CheckBucketUrlOrFill { empty: true } => {
+            "check the --snapshots URL, or run `driftline replicate --new-bucket` to shadow everything to a new bucket there"
+        }
+        Hint::CheckBucketUrlOrFill { empty: false } => {
+            "check the --snapshots URL, or run `driftline replicate --new-bucket` to shadow everything to this one"
+        }
+        Hint::RecoverIdentity => {
+            "if it is that bucket, `driftline recover --all-tenants` writes the object anew"
+        }
+        Hint::RecoverOrAdopt => {
+            "`driftline recover --all-tenants` brings it back, `driftline adopt` goes on without"
+        }
+        Hint::AcceptUnverified => "`--accept-unverified` restores it all the same",
+        Hint::RepairIndex { .. } => "`driftline repair` mends it",
         Hint::CheckBucketUrlOrRecover => {
             "check the --snapshots URL; `driftline recover --all-tenants` puts a lost bucket.json back"
         }
@@ -159,6 +195,12 @@ fn about(hint: &Hint) -> String {
         ),
         Hint::Repair { tenant } => {
             format!("`driftline repair --tenant {tenant} --plan FILE` shows what mends it")
+        }
+        Hint::RecoverMissing { tenant } => {
+            format!("`driftline recover --tenant {tenant}` brings back what it lacks")
+        }
+        Hint::FindDivergence { tenant } => {
+            format!("`driftline verify --tenant {tenant}` shows where")
         }
         Hint::Verify { tenant } => {
             format!("`driftline verify --tenant {tenant} --read-data` shows what is")

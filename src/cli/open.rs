@@ -16,13 +16,13 @@ use driftline::adapters::system::System;
 use driftline::domain::TenantId;
 use driftline::domain::format::{BUCKET_KEY, most_bytes};
 use driftline::hybrid::{HybridManifestRepository, Sides, Standing};
-use driftline::ports::{AuditLog, Database, Error, Fault, Side, SnapshotStore};
+use driftline::ports::{AuditLog, Database, Error, Fault, Reason, Side, SnapshotStore};
 
 pub use self::missing::Needs;
 pub use self::reading::{Reading, reading};
 pub use self::scratch::Scratch;
 use self::unusable::Unusable;
-use super::Ui;
+use super::{Ui, hints};
 use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};
 
 /// How long a bucket may take to answer before a write goes on without it.
@@ -101,7 +101,7 @@ impl Opened {
     /// looking refuses nothing; whether a write is refused is for the database to say.
     ///
     /// The answer is what keeps this process from shadowing, if something does.
-    pub async fn look(&self) -> anyhow::Result<Option<String>> {
+    pub async fn look(&self) -> anyhow::Result<Option<Reason>> {
         // The check may have to recover from a failover, which takes as long as it takes; whether the bucket answers at all
         // is known sooner.
         let get = self.sides.snapshots.get(BUCKET_KEY, most_bytes(BUCKET_KEY));
@@ -111,18 +111,22 @@ impl Opened {
             Ok(_) => None,
         };
         if let Some(reason) = silent {
-            return Ok(Some(format!("the bucket cannot be reached: {reason}")));
+            let message = format!("the bucket cannot be reached: {reason}");
+            return Ok(Some(message.into()));
         }
         match self.repository.check_ownership().await {
             Ok(Standing::Owner(_)) => Ok(None),
-            Ok(Standing::FailedOver) => Ok(Some("the database failed over once more".to_owned())),
+            Ok(Standing::FailedOver) => {
+                let message = "the database failed over once more".to_owned();
+                Ok(Some(message.into()))
+            }
             Ok(Standing::Refused(reason)) => Ok(Some(reason)),
             Ok(Standing::Undecided(reason)) => {
                 self.undecided.store(true, Ordering::Relaxed);
                 Ok(Some(reason))
             }
             Err(error) if concerns_database(&error) => Err(error.into()),
-            Err(error) => Ok(Some(format!("the bucket is not usable: {error}"))),
+            Err(error) => Ok(Some(format!("the bucket is not usable: {error}").into())),
         }
     }
 
@@ -131,7 +135,7 @@ impl Opened {
     pub async fn begin_write_of(&self, ui: &Ui, tenant: &TenantId) -> anyhow::Result<bool> {
         let hindrance = self.look().await?;
         if let Some(reason) = &hindrance {
-            ui.warn(reason);
+            ui.warn(hints::reason(reason));
             return Ok(false);
         }
         let caught = tokio::time::timeout(PATIENCE, self.repository.catch_up(tenant));

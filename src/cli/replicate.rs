@@ -1,12 +1,12 @@
 //! `replicate`
 
 use driftline::domain::format::{BUCKET_KEY, most_bytes};
-use driftline::ports::{Error, ErrorKind, Fault, TenantStatus};
+use driftline::ports::{Error, Fault, TenantStatus};
 use serde::Serialize;
 
 use super::open::Opened;
 use super::status::TenantDocument;
-use super::{Context, Exit, shadowing, status, ui, waiting};
+use super::{Context, Exit, hints, shadowing, status, ui, waiting};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -64,8 +64,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
             None => return Ok(Exit::Interrupted),
         }
     };
-    if let Some(reason) = hindrance.as_ref().filter(|_| opened.is_undecided()) {
-        return Err(Error::new(ErrorKind::Refused, reason.as_str()).into());
+    if let Some(reason) = hindrance.clone().filter(|_| opened.is_undecided()) {
+        return Err(Error::refused(reason).into());
     }
     if hindrance.is_some() {
         refused(opened).await?;
@@ -75,7 +75,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         drain(context, opened).await
     } else {
         if let Some(reason) = hindrance {
-            context.ui.warn(reason);
+            context.ui.warn(hints::reason(&reason));
         }
         serve(context, opened).await
     }

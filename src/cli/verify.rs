@@ -8,9 +8,10 @@ use std::time::Duration;
 use driftline::domain::TenantId;
 use driftline::domain::integrity::{BucketFinding, Finding, Mend, VERIFY_SCHEMA, VerifyDocument};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress, VerifyReport};
+use driftline::ports::Reason;
 
 use super::open::Opened;
-use super::{Context, Exit, Ui, ui};
+use super::{Context, Exit, Ui, hints, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -81,7 +82,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         None => all(opened, ui, read).await?,
     };
     if ui.is_text() {
-        show(ui, &report)?;
+        show(ui, &report, advice(opened, &report).await.as_ref())?;
     } else {
         let document = VerifyDocument {
             schema: VERIFY_SCHEMA,
@@ -125,7 +126,15 @@ async fn all(opened: &Opened, ui: &Ui, read: ReadData) -> anyhow::Result<VerifyR
     Ok(report?)
 }
 
-fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
+/// What shadowing as a whole waits for, if findings do.
+async fn advice(opened: &Opened, report: &VerifyReport) -> Option<Reason> {
+    if report.findings.iter().all(|it| it.hindrance.is_none()) {
+        return None;
+    }
+    opened.repository.undecided().await.ok().flatten()
+}
+
+fn show(ui: &Ui, report: &VerifyReport, undecided: Option<&Reason>) -> anyhow::Result<()> {
     if report.has_findings() {
         let bucket = report.bucket.iter().map(bucket_row);
         let rows = bucket.chain(report.findings.iter().map(row)).collect();
@@ -149,6 +158,8 @@ fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
     }
     for (hindrance, tenants) in kept {
         let tenants: Vec<_> = tenants.into_iter().cloned().collect();
+        let known = undecided.filter(|reason| reason.message == hindrance);
+        let hindrance = known.map_or_else(|| hindrance.to_owned(), hints::reason);
         ui.line(format_args!(
             "not shadowed: {}: {hindrance}",
             ui::names(&tenants)

@@ -18,7 +18,8 @@ use super::settings::{Settings, Sides};
 use crate::domain::format::{Index, index_key, parse_snapshot_key};
 use crate::domain::{Seq, Stream, TenantId};
 use crate::ports::{
-    ETag, Precondition, PutOutcome, SnapshotStore, StoreError, StoreResult, TenantStatus,
+    ETag, Hint, Precondition, PutOutcome, Reason, SnapshotStore, StoreError, StoreResult,
+    TenantStatus,
 };
 
 /// How long one question may take.
@@ -35,7 +36,7 @@ pub struct CheckUp {
     /// Why the database takes no writes.
     pub database: Option<String>,
     /// Tenants of whom the bucket shows something else than the database has on record, and what is wrong.
-    pub tenants: Vec<(TenantId, String)>,
+    pub tenants: Vec<(TenantId, Reason)>,
     /// Tenants that were not looked at, because there are too many.
     pub unseen: usize,
     /// Why it could not be found out which tenants the bucket has beside those that the database knows.
@@ -73,7 +74,7 @@ pub(crate) async fn run(
         async move {
             let found = tokio::time::timeout(PATIENCE, compare(sides, bucket, status)).await;
             let found = found.unwrap_or_else(|_| Err(late()));
-            let found = found.unwrap_or_else(|error| Some(error.to_string()));
+            let found = found.unwrap_or_else(|error| Some(error.to_string().into()));
             found.map(|wrong| (status.state.tenant.clone(), wrong))
         }
         .boxed()
@@ -87,10 +88,11 @@ pub(crate) async fn run(
     match strangers(sides, known).await {
         Ok(strangers) => {
             let told = strangers.into_iter().map(|tenant| {
-                let wrong = format!(
-                    "the bucket has it, and the database knows nothing of it; `driftline recover --tenant {tenant}` brings it back"
-                );
-                (tenant, wrong)
+                let wrong = "the bucket has it, and the database knows nothing of it";
+                let hint = Hint::RecoverMissing {
+                    tenant: tenant.clone(),
+                };
+                (tenant, Reason::new(wrong, hint))
             });
             checkup.tenants.extend(told);
         }
@@ -187,12 +189,15 @@ async fn compare(
     sides: &Sides,
     bucket: &Bucket,
     status: &TenantStatus,
-) -> Result<Option<String>, BucketError> {
+) -> Result<Option<Reason>, BucketError> {
     let state = &status.state;
     // It is told already, and by those who look closer.
     if state.awaiting_recovery || status.halted.is_some() {
         return Ok(None);
     }
+    let repair = || Hint::RepairIndex {
+        tenant: state.tenant.clone(),
+    };
     for stream in Stream::ALL {
         let watermark = status.watermarks[stream];
         let key = index_key(&state.tenant, stream);
@@ -200,17 +205,16 @@ async fn compare(
             Ok(Some((index, _))) => index,
             Ok(None) if watermark == Seq::default() => continue,
             Ok(None) => {
-                return Ok(Some(format!(
-                    "{key}: it is gone; `driftline repair` mends it"
-                )));
+                return Ok(Some(Reason::new(format!("{key}: it is gone"), repair())));
             }
             Err(BucketError::Damage(damage)) => {
-                return Ok(Some(format!("{damage}; `driftline repair` mends it")));
+                return Ok(Some(Reason::new(damage.to_string(), repair())));
             }
             Err(error) => return Err(error),
         };
         if let Some(wrong) = compare_stream(sides, status, stream, &index).await? {
-            return Ok(Some(format!("{key}: {wrong}")));
+            let message = format!("{key}: {}", wrong.message);
+            return Ok(Some(Reason { message, ..wrong }));
         }
     }
     Ok(None)
@@ -221,14 +225,19 @@ async fn compare_stream(
     status: &TenantStatus,
     stream: Stream,
     index: &Index,
-) -> Result<Option<String>, BucketError> {
+) -> Result<Option<Reason>, BucketError> {
     let (tenant, head) = (&status.state.tenant, status.state.heads[stream]);
     let (latest, watermark) = (index.latest(), status.watermarks[stream]);
     if index.epoch > status.state.epoch {
-        return Ok(Some(format!(
-            "it is in epoch {}, the database in epoch {}: a recovery was cut off, or the database is an older copy; run `driftline recover --tenant {tenant}`",
+        let message = format!(
+            "it is in epoch {}, the database in epoch {}: a recovery was cut off, or the database is an older copy",
             index.epoch, status.state.epoch
-        )));
+        );
+        let hint = Hint::Recover {
+            tenant: Some(tenant.clone()),
+            dry_run: false,
+        };
+        return Ok(Some(Reason::new(message, hint)));
     }
     let common = latest.min(head.seq);
     let row = sides
@@ -240,24 +249,36 @@ async fn compare_stream(
         && common > Seq::default()
         && row.chain != there
     {
-        return Ok(Some(format!(
-            "it names another entry {common} than the database has: two histories disagree; `driftline verify --tenant {tenant}` shows where"
-        )));
+        let message = format!(
+            "it names another entry {common} than the database has: two histories disagree"
+        );
+        let hint = Hint::FindDivergence {
+            tenant: tenant.clone(),
+        };
+        return Ok(Some(Reason::new(message, hint)));
     }
     if latest > head.seq {
         // Somebody may have written meanwhile.
         let now = sides.database.tenant(tenant).await?;
         if now.is_some_and(|now| latest > now.heads[stream].seq) {
-            return Ok(Some(format!(
-                "the database is behind its bucket: it ends at {}, the index at {latest}; `driftline recover --tenant {tenant}` brings back what it lacks",
+            let message = format!(
+                "the database is behind its bucket: it ends at {}, the index at {latest}",
                 head.seq
-            )));
+            );
+            let hint = Hint::RecoverMissing {
+                tenant: tenant.clone(),
+            };
+            return Ok(Some(Reason::new(message, hint)));
         }
     }
     if latest < watermark {
-        return Ok(Some(format!(
-            "it ends at {latest}, though entries up to {watermark} were shadowed: something else overwrote it; `driftline repair` mends it"
-        )));
+        let message = format!(
+            "it ends at {latest}, though entries up to {watermark} were shadowed: something else overwrote it"
+        );
+        let hint = Hint::RepairIndex {
+            tenant: tenant.clone(),
+        };
+        return Ok(Some(Reason::new(message, hint)));
     }
     Ok(None)
 }

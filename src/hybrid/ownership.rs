@@ -7,7 +7,7 @@ pub(crate) mod copied;
 
 use crate::domain::format::{BUCKET_KEY, BucketIdentity, Damage};
 use crate::domain::{BucketId, Epoch, Stream, TenantId};
-use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Whereabouts};
+use crate::ports::{DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Reason, Whereabouts};
 
 use super::bucket::{BucketError, Created, Swapped};
 use super::settings::{OnClone, OnFailover, Settings, Sides};
@@ -20,9 +20,9 @@ pub enum Standing {
     /// The server's timeline moved on, and the setting says to recover first.
     FailedOver,
     /// Writes or shadowing are refused, and why.
-    Refused(String),
+    Refused(Reason),
     /// Writes go on, but nothing is shadowed until somebody decides, and why: the database or its bucket is not where it was.
-    Undecided(String),
+    Undecided(Reason),
 }
 
 /// Compares the database with `bucket.json`, and claims a bucket that nobody owns.
@@ -122,9 +122,8 @@ async fn unreadable(
     damage: &Damage,
 ) -> Result<Standing, Error> {
     if shadows_to(database).is_some() {
-        return Ok(Standing::Undecided(format!(
-            "{damage}: nothing is shadowed before `driftline repair --plan FILE` has written it anew"
-        )));
+        let message = format!("{damage}: nothing is shadowed before it is written anew");
+        return Ok(Standing::Undecided(Reason::new(message, Hint::MendBucket)));
     }
     if database.ownership != Ownership::AwaitingRecovery {
         sides.database.await_recovery(None).await?;
@@ -237,18 +236,19 @@ async fn refuse_foreign(
 }
 
 /// What is said of another database's bucket.
-fn foreign(database: &DatabaseIdentity, found: BucketIdentity) -> String {
-    format!(
-        "this bucket ({}) belongs to the database {}, while this database ({}) shadows to the bucket {}: check the --snapshots URL; to move here, run `driftline recover --all-tenants`",
+fn foreign(database: &DatabaseIdentity, found: BucketIdentity) -> Reason {
+    let message = format!(
+        "this bucket ({}) belongs to the database {}, while this database ({}) shadows to the bucket {}",
         found.bucket_id,
         found.database_id,
         database.id,
         named(database.bucket_id)
-    )
+    );
+    Reason::new(message, Hint::CheckBucketUrlOrMove)
 }
 
 /// Why nothing is shadowed until somebody decides, if so: what [`check`] would find, without changing anything.
-pub(crate) async fn undecided(sides: &Sides) -> Result<Option<String>, Error> {
+pub(crate) async fn undecided(sides: &Sides) -> Result<Option<Reason>, Error> {
     let database = sides.database.identity().await?;
     if let Some(reason) = copied::undecided(&database) {
         return Ok(Some(reason));
@@ -295,26 +295,29 @@ async fn absent(
     sides: &Sides,
     database: &DatabaseIdentity,
     own: BucketId,
-) -> Result<String, Error> {
+) -> Result<Reason, Error> {
     let (url, id) = (sides.snapshots.url(), database.id);
     Ok(if holds_tenants(sides).await? {
-        format!(
-            "the bucket at {url} holds tenants but no bucket.json, while this database ({id}) shadows to the bucket {own}: nothing is shadowed; if it is that bucket, `driftline recover --all-tenants` writes the object anew"
-        )
+        let message = format!(
+            "the bucket at {url} holds tenants but no bucket.json, while this database ({id}) shadows to the bucket {own}: nothing is shadowed"
+        );
+        Reason::new(message, Hint::RecoverIdentity)
     } else {
-        format!(
-            "nothing is at {url}, while this database ({id}) shadows to the bucket {own}: nothing is shadowed; check the --snapshots URL, or run `driftline replicate --new-bucket` to shadow everything to a new bucket there"
-        )
+        let message = format!(
+            "nothing is at {url}, while this database ({id}) shadows to the bucket {own}: nothing is shadowed"
+        );
+        Reason::new(message, Hint::CheckBucketUrlOrFill { empty: true })
     })
 }
 
 /// What is said of a bucket that names this database, which shadows to another one.
-fn moved(sides: &Sides, database: &DatabaseIdentity, found: BucketIdentity) -> String {
+fn moved(sides: &Sides, database: &DatabaseIdentity, found: BucketIdentity) -> Reason {
     let (url, own) = (sides.snapshots.url(), named(database.bucket_id));
-    format!(
-        "the bucket at {url} is {}, while this database ({}) shadows to the bucket {own}: nothing is shadowed; check the --snapshots URL, or run `driftline replicate --new-bucket` to shadow everything to this one",
+    let message = format!(
+        "the bucket at {url} is {}, while this database ({}) shadows to the bucket {own}: nothing is shadowed",
         found.bucket_id, database.id
-    )
+    );
+    Reason::new(message, Hint::CheckBucketUrlOrFill { empty: false })
 }
 
 fn named(bucket: Option<BucketId>) -> String {
@@ -348,10 +351,8 @@ pub(crate) async fn new_bucket(sides: &Sides) -> Result<(), Error> {
             }
             None if database.ownership == Ownership::AwaitingRecovery => {
                 let reason = "the database awaits recovery, which makes one itself";
-                return Err(refused(format!(
-                    "start a new bucket at {url}: {}",
-                    awaiting(reason)
-                )));
+                let reason = awaiting(&format!("start a new bucket at {url}: {reason}"));
+                return Err(Error::refused(reason));
             }
             None => {
                 if holds_tenants(sides).await? {
@@ -378,7 +379,7 @@ pub(crate) async fn put_back(sides: &Sides) -> Result<(), Error> {
     }
     if !is_own(sides).await? {
         let reason = absent(sides, &database, own).await?;
-        return Err(Error::new(ErrorKind::Refused, reason));
+        return Err(Error::refused(reason));
     }
     create(sides, &database, own).await?;
     Ok(())
@@ -431,6 +432,10 @@ async fn holds_tenants(sides: &Sides) -> Result<bool, Error> {
     }
 }
 
-fn awaiting(reason: &str) -> String {
-    format!("{reason}: run `driftline recover --all-tenants`")
+pub(crate) fn awaiting(reason: &str) -> Reason {
+    let hint = Hint::Recover {
+        tenant: None,
+        dry_run: false,
+    };
+    Reason::new(reason, hint)
 }

@@ -60,7 +60,7 @@ impl HybridManifestRepository {
             let at = database.identity().await?;
             match at.whereabouts {
                 Whereabouts::Here => continue,
-                Whereabouts::Promoted => return Err(Error::new(ErrorKind::Refused, reason)),
+                Whereabouts::Promoted => return Err(Error::refused(reason)),
                 Whereabouts::Elsewhere => ownership::copied::may_write(&self.sides, tenant).await?,
             }
             match database.append_at(tenant, entry, &at).await {
@@ -607,12 +607,14 @@ impl ManifestProvider for HybridManifestRepository {
             Err(_) => Err("whose the database is could not be asked: no answer".to_owned()),
         };
         let refusal = match ownership {
-            Ok(Ownership::Unclaimed) => Some("the database has not seen its bucket yet".to_owned()),
-            Ok(Ownership::AwaitingRecovery) => Some(
-                "the database awaits recovery: run `driftline recover --all-tenants`".to_owned(),
-            ),
+            Ok(Ownership::Unclaimed) => {
+                Some("the database has not seen its bucket yet".to_owned().into())
+            }
+            Ok(Ownership::AwaitingRecovery) => {
+                Some(ownership::awaiting("the database awaits recovery"))
+            }
             Ok(Ownership::Claimed) => None,
-            Err(reason) => Some(reason),
+            Err(reason) => Some(reason.into()),
         };
         Health {
             database,

@@ -18,7 +18,7 @@ use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
 use crate::domain::recovery::{PlannedTenant, RecoveryPlan};
 use crate::domain::{EntryMeta, Seq, ShortText, Stream, TenantId, TenantState};
-use crate::ports::{Database, Error, ErrorKind, RecoveryRequest, Result, TenantStatus};
+use crate::ports::{Database, Error, ErrorKind, Reason, RecoveryRequest, Result, TenantStatus};
 
 /// A repository of desired state on a database and a bucket. Cheap to share behind an [`Arc`].
 ///
@@ -93,7 +93,7 @@ impl HybridManifestRepository {
     }
 
     /// Why nothing is shadowed until somebody decides, if so. Changes nothing.
-    pub async fn undecided(&self) -> Result<Option<String>> {
+    pub async fn undecided(&self) -> Result<Option<Reason>> {
         ownership::undecided(&self.sides).await
     }
 

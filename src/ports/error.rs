@@ -3,9 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{Fault, Hint, Side, StoreError};
+use super::{Fault, Hint, Reason, Side, StoreError};
 use crate::domain::content::ContentError;
-use crate::domain::format::{BUCKET_KEY, Damage};
+use crate::domain::format::{BUCKET_KEY, Damage, Problem};
 use crate::domain::{Digest, Seq};
 
 /// What an error means for the caller. Codes are stable.
@@ -102,6 +102,11 @@ impl Error {
         }))
     }
 
+    /// What is refused for this reason.
+    pub fn refused(reason: Reason) -> Self {
+        Self::build(ErrorKind::Refused, reason.message, reason.hint, None)
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: Hint) -> Self {
@@ -173,6 +178,7 @@ impl From<StoreError> for Error {
             Fault::Corrupt if side == Side::Bucket => (ErrorKind::Damaged, Hint::RecoverProven),
             Fault::Corrupt => (ErrorKind::Damaged, Hint::RecoverRow),
         };
+        let hint = error.hinted().cloned().unwrap_or(hint);
         Self::build(kind, error.report(), Some(hint), Some(error.into()))
     }
 }
@@ -194,6 +200,8 @@ impl From<Damage> for Error {
             Hint::UseNewerBuild
         } else if error.object == BUCKET_KEY {
             Hint::MendBucket
+        } else if matches!(error.problem, Problem::UnverifiableLegacy { .. }) {
+            Hint::AcceptUnverified
         } else {
             Hint::RecoverProven
         };

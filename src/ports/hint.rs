@@ -1,5 +1,7 @@
 //! What an error advises: codes with data. The words are the command's.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -37,6 +39,13 @@ pub enum Hint {
     ReachBucketFirst,
     /// Look whether these are the right bucket and prefix.
     CheckBucketUrl,
+    /// The same, or a recovery takes the bucket over for this database.
+    CheckBucketUrlOrMove,
+    /// The same, or everything is shadowed to a new bucket.
+    CheckBucketUrlOrFill {
+        /// There is nothing yet; otherwise the bucket names this database.
+        empty: bool,
+    },
     /// The same, or a recovery of all tenants puts a lost `bucket.json` back.
     CheckBucketUrlOrRecover,
     /// `bucket.json` is damaged: a repair writes it anew, or a recovery where the database is lost.
@@ -89,6 +98,17 @@ pub enum Hint {
     },
     /// The database is a copy, or has moved: if it takes the place of the original, that has to be said.
     Adopt,
+    /// What the bucket has beyond the database comes back with a recovery, or is given up.
+    RecoverOrAdopt,
+    /// If it is the database's bucket, a recovery writes its lost `bucket.json` anew.
+    RecoverIdentity,
+    /// A recovery brings back what the bucket has, and the database lacks.
+    RecoverMissing {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// What nothing proves can be restored all the same.
+    AcceptUnverified,
     /// A row cannot be read: a recovery shows what the bucket has.
     RecoverRow,
     /// Damage was found, and nothing was served or changed: a recovery shows what the bucket still proves.
@@ -146,6 +166,16 @@ pub enum Hint {
         /// The tenant.
         tenant: TenantId,
     },
+    /// An index is lost, damaged or overwritten: a repair makes it anew.
+    RepairIndex {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// See where two histories disagree.
+    FindDivergence {
+        /// The tenant.
+        tenant: TenantId,
+    },
     /// See what is damaged or lost.
     Verify {
         /// The tenant.
@@ -178,6 +208,40 @@ impl Hint {
         let mut whole = serde_json::to_value(self).unwrap_or_default();
         let mut take = |name| whole.get_mut(name).map(Value::take);
         (take("code").unwrap_or_default(), take("data"))
+    }
+}
+
+/// Why something is not done, and what may be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// What is the matter.
+    pub message: String,
+    /// What to do next, if there is something to say.
+    pub hint: Option<Hint>,
+}
+
+impl Reason {
+    /// A reason that somebody can do something about.
+    pub fn new(message: impl Into<String>, hint: Hint) -> Self {
+        Self {
+            message: message.into(),
+            hint: Some(hint),
+        }
+    }
+}
+
+impl From<String> for Reason {
+    fn from(message: String) -> Self {
+        Self {
+            message,
+            hint: None,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

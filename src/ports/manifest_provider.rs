@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Expectation, Result};
+use super::{Expectation, Reason, Result};
 use crate::domain::content::Content;
 use crate::domain::drift::{Acknowledgement, ActualState, DriftReport, DriftRules, Policy};
 use crate::domain::format::Damage;
@@ -301,7 +301,7 @@ pub struct Health {
     /// The bucket.
     pub bucket: SideHealth,
     /// Why writes are refused, if they are.
-    pub refusal: Option<String>,
+    pub refusal: Option<Reason>,
 }
 
 /// One tenant in numbers.

@@ -25,7 +25,7 @@ pub use audit_log::{
 };
 pub use environment::{Clock, Entropy};
 pub use error::{Error, ErrorKind, Result};
-pub use hint::Hint;
+pub use hint::{Hint, Reason};
 pub use manifest_provider::{
     CreateManifest, Created, DecideDrift, DriftDecision, Durability, Health, HistoryPage,
     LegacyMapping, Manifest, ManifestProvider, RecordApply, RecoverTarget, Recovery,

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::ETag;
+use super::{ETag, Hint};
 
 /// One of the two sides of the hybrid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -51,6 +51,7 @@ pub struct StoreError {
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
     oversize: Option<Box<Oversize>>,
+    hint: Option<Box<Hint>>,
 }
 
 /// An object that is larger than its reader takes.
@@ -78,6 +79,7 @@ impl StoreError {
             message: message.into(),
             source: None,
             oversize: None,
+            hint: None,
         }
     }
 
@@ -104,6 +106,18 @@ impl StoreError {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Adds what to do next, where its fault alone does not tell.
+    #[must_use]
+    pub fn hint(mut self, hint: Hint) -> Self {
+        self.hint = Some(Box::new(hint));
+        self
+    }
+
+    /// What to do next, where its fault alone does not tell.
+    pub fn hinted(&self) -> Option<&Hint> {
+        self.hint.as_deref()
     }
 
     /// Which side failed.

@@ -43,6 +43,61 @@ fn offenders(folder: &str, forbidden: &[&str]) -> Vec<String> {
     found
 }
 
+/// String literals of `folder` that name the program or one of its options. Tests do not count.
+fn words_of_the_command(folder: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&root.join(folder), &mut files);
+    let is_of_tests = |file: &PathBuf| {
+        let name = file.file_name().is_some_and(|name| name == "tests.rs");
+        name || file.iter().any(|part| part == "tests")
+    };
+    files.retain(|file| !is_of_tests(file));
+    assert!(!files.is_empty(), "src/{folder} holds no code");
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (number, line) in code.lines().enumerate() {
+            if !line.trim_start().starts_with("//") && names_the_command(line) {
+                found.push(format!(
+                    "{}:{}: {}",
+                    file.display(),
+                    number + 1,
+                    line.trim()
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn names_the_command(line: &str) -> bool {
+    let mut options = line.split("--").skip(1);
+    let option = options.any(|rest| rest.starts_with(|first: char| first.is_ascii_alphabetic()));
+    line.contains("`driftline ") || option
+}
+
+#[test]
+fn only_the_command_names_commands() {
+    // What keeps a tenant from being shadowed is stored as a text, with what mends it.
+    let stored = Path::new("hybrid").join("replicator");
+    let mut found = ["domain", "ports", "hybrid", "adapters"]
+        .map(words_of_the_command)
+        .concat();
+    found.retain(|line| !line.contains(&*stored.to_string_lossy()));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn what_names_the_command_is_seen() {
+    assert!(names_the_command("    \"run `driftline repair`\""));
+    assert!(names_the_command(
+        "    \"`--accept-unverified` restores it\""
+    ));
+    assert!(!names_the_command("    \"a -- b\", head - -1, \"---\""));
+}
+
 #[test]
 fn the_domain_is_pure() {
     let outside = [

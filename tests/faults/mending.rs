@@ -5,7 +5,7 @@ use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::{Entry, EntryId, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress};
 use driftline::hybrid::{OnFailover, Progress, Standing};
-use driftline::ports::{ManifestProvider as _, RecoveryRequest, SnapshotStore as _};
+use driftline::ports::{Hint, ManifestProvider as _, RecoveryRequest, SnapshotStore as _};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -193,7 +193,9 @@ impl Operation for Resolve {
         // Cut off after `bucket.json` was taken over, it leaves a database that awaits recovery as a whole, and says so.
         match process.check_ownership().await {
             Ok(Standing::Owner(_)) => first,
-            Ok(Standing::Refused(reason)) if reason.contains("driftline recover --all-tenants") => {
+            Ok(Standing::Refused(reason))
+                if matches!(reason.hint, Some(Hint::Recover { tenant: None, .. })) =>
+            {
                 let (request, progress) = (RecoveryRequest::default(), Progress::default());
                 let report = process.recover_all(&request, &progress).await;
                 let report = report.map_err(|error| error.to_string())?;

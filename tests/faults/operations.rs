@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use driftline::domain::{Entry, Seq, Stream};
 use driftline::hybrid::{Progress, Standing};
 use driftline::ports::{
-    CreateManifest, Expectation, ManifestProvider as _, ManifestStore as _, RecoverTarget,
+    CreateManifest, Expectation, Hint, ManifestProvider as _, ManifestStore as _, RecoverTarget,
     RecoveryRequest,
 };
 use tokio_util::sync::CancellationToken;
@@ -279,7 +279,9 @@ impl Operation for FillGaps {
         // for all that anybody can see: the whole of it awaits recovery, and says so.
         match process.check_ownership().await {
             Ok(Standing::Owner(_)) => Ok(()),
-            Ok(Standing::Refused(reason)) if reason.contains("driftline recover --all-tenants") => {
+            Ok(Standing::Refused(reason))
+                if matches!(reason.hint, Some(Hint::Recover { tenant: None, .. })) =>
+            {
                 recover_everything(process).await
             }
             other => Err(format!("{other:?}")),

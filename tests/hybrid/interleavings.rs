@@ -330,7 +330,7 @@ async fn a_database_that_is_pointed_at_another_empty_place_claims_nothing_there(
         panic!("it settled by itself");
     };
     let own = world.identity().await.unwrap().bucket_id;
-    assert!(reason.contains(&own.to_string()), "{reason}");
+    assert!(reason.message.contains(&own.to_string()), "{reason}");
     create(&lost_way, &acme, "b").await;
     assert_undecided(&lost_way).await;
     assert_eq!(elsewhere.keys("").await, [""; 0]);

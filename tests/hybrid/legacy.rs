@@ -13,7 +13,8 @@ use driftline::domain::format::{Damage, Problem};
 use driftline::domain::{Digest, Entry, Epoch, Seq, Stream, TenantId};
 use driftline::hybrid::Standing;
 use driftline::ports::{
-    Database, ErrorKind, ManifestProvider, Recovery, RecoveryRequest, RecoveryState, SnapshotStore,
+    Database, ErrorKind, Hint, ManifestProvider, Recovery, RecoveryRequest, RecoveryState,
+    SnapshotStore,
 };
 
 use crate::support::legacy::{self, COMMUNITY, Version, index_key, key, made};
@@ -372,8 +373,8 @@ async fn a_database_takes_no_write_beside_an_older_bucket_before_it_is_recovered
         panic!("an older bucket was claimed");
     };
     assert!(
-        reason.contains("driftline recover --all-tenants"),
-        "{reason}"
+        matches!(reason.hint, Some(Hint::Recover { tenant: None, .. })),
+        "{reason:?}"
     );
     let error = try_create(&repository, &community(), "early")
         .await

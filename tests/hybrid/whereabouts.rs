@@ -6,8 +6,8 @@ use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::{Epoch, Seq};
 use driftline::hybrid::{Adoption, OnClone, OnFailover, Progress, Standing};
 use driftline::ports::{
-    ErrorKind, Fault, ManifestProvider as _, ManifestStore as _, Ownership, RecoveryRequest,
-    RecoveryStore as _, Side, Whereabouts,
+    ErrorKind, Fault, Hint, ManifestProvider as _, ManifestStore as _, Ownership, Reason,
+    RecoveryRequest, RecoveryStore as _, Side, Whereabouts,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ async fn three() -> (World, Arc<MemoryDatabase>, Repository) {
     (world, database, repository)
 }
 
-async fn undecided(repository: &Repository) -> String {
+async fn undecided(repository: &Repository) -> Reason {
     match repository.check_ownership().await.unwrap() {
         Standing::Undecided(reason) => reason,
         other => panic!("it settled by itself: {other:?}"),
@@ -99,7 +99,7 @@ async fn a_copy_shadows_nothing_and_takes_no_write_where_the_bucket_knows_more()
 
     let staging = world.repository(&copy);
     let reason = undecided(&staging).await;
-    assert!(reason.contains("driftline adopt"), "{reason}");
+    assert_eq!(reason.hint, Some(Hint::Adopt));
     for name in ["acme", "gamma"] {
         let refused = try_create(&staging, &tenant(name), "twice")
             .await
@@ -190,10 +190,12 @@ async fn a_trusted_failover_that_lacks_something_says_so_and_asks() {
     let promoted = world.repository(&replica);
     let reason = undecided(&promoted).await;
     assert!(
-        reason.contains("manifests of acme end at 3, in the bucket at 4"),
+        reason
+            .message
+            .contains("manifests of acme end at 3, in the bucket at 4"),
         "{reason}"
     );
-    assert!(!reason.contains("beta"), "{reason}");
+    assert!(!reason.message.contains("beta"), "{reason}");
     let refused = try_create(&promoted, &acme, "twice").await.unwrap_err();
     assert_eq!(refused.code(), "refused");
     assert!(matches!(

@@ -9,7 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::adapters::tls;
-use crate::ports::{Fault, Side, StoreError};
+use crate::ports::{Fault, Hint, Side, StoreError};
 
 /// Where a CA is named.
 const TRUST: &str = "name its CA with ca-file in the configuration, or with AWS_CA_BUNDLE";
@@ -103,10 +103,7 @@ impl Answer {
         }
         match self.status {
             401 | 403 => Some("the credentials do not allow it".to_owned()),
-            501 => Some(
-                "the store does not know a part of the request; `driftline doctor` tells which"
-                    .to_owned(),
-            ),
+            501 => Some("the store does not know a part of the request".to_owned()),
             _ => None,
         }
     }
@@ -141,11 +138,16 @@ impl Call<'_> {
     {
         if let Some(answer) = Answer::of(error) {
             let hint = answer.hint(self.bucket);
-            return self.error(
+            let error = self.error(
                 answer.fault(self.effect),
                 hint.as_deref(),
                 answer.to_string(),
             );
+            return if answer.status == 501 {
+                error.hint(Hint::ChangeStore)
+            } else {
+                error
+            };
         }
         let (fault, hint) = self.unanswered(error);
         self.error(fault, hint.as_deref(), texts(error))

@@ -8,7 +8,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{PATIENCE, READERS, error, pool};
-use crate::ports::{Fault, StoreResult};
+use crate::ports::{Fault, Hint, StoreResult};
 
 /// A database in a file, without any way to write: the file is opened for reading, and the connections refuse every statement
 /// that would change it. It implements [`StateReader`](crate::ports::StateReader) alone.
@@ -38,12 +38,11 @@ impl SqliteReader {
         };
         let metadata = tokio::fs::metadata(&file).await.map_err(|cause| {
             let missing = cause.kind() == std::io::ErrorKind::NotFound;
-            let why = if missing {
-                "there is no such file; run `driftline migrate` or any command that writes first"
-            } else {
-                "it cannot be looked at"
-            };
-            refused(why).because(cause)
+            if missing {
+                let error = refused("there is no such file").hint(Hint::MakeDatabase);
+                return error.because(cause);
+            }
+            refused("it cannot be looked at").because(cause)
         })?;
         if metadata.is_dir() {
             return Err(refused("it is a directory"));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::proofs::age;
 use crate::cli::status::is_hindered;
-use crate::cli::{Ui, ui};
+use crate::cli::{Ui, hints, ui};
 
 /// Tenants that are told with their reasons; the others are counted.
 const TOLD: usize = 5;
@@ -30,7 +30,9 @@ impl Shadowing {
         limit: Option<Duration>,
         now: Timestamp,
     ) -> Self {
-        let mut failing = checkup.tenants.clone();
+        let mut failing: Vec<_> = (checkup.tenants.iter())
+            .map(|(tenant, wrong)| (tenant.clone(), hints::reason(wrong)))
+            .collect();
         for status in found {
             let tenant = &status.state.tenant;
             let is_known = failing.iter().any(|(known, _)| known == tenant);

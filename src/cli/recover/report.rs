@@ -109,7 +109,7 @@ fn changes(ui: &Ui, tenant: &TenantPlan) -> anyhow::Result<()> {
         ))?;
     }
     for lost in &tenant.lost {
-        let (object, problem) = (&lost.object, &lost.problem);
+        let (object, problem) = (&lost.object, hints::unverifiable(&lost.problem));
         ui.line(format_args!("{name}: not restored: {object}: {problem}"))?;
     }
     Ok(())
@@ -135,6 +135,7 @@ fn details(ui: &Ui, tenant: &TenantId, outcome: &Result<Recovery, Error>) -> any
         ))?;
     }
     for damage in &recovery.failures {
+        let damage = hints::unverifiable(&damage.to_string());
         ui.line(format_args!("{tenant}: not restored: {damage}"))?;
     }
     for damage in &recovery.worked_around {

@@ -115,7 +115,7 @@ pub enum Problem {
         found: String,
     },
     /// An entry of the older layout that nothing proves.
-    #[error("unverifiable_legacy: {}, its content has {actual}; `--accept-unverified` restores it all the same", digest_on_record(*.stored))]
+    #[error("unverifiable_legacy: {}, its content has {actual}", digest_on_record(*.stored))]
     UnverifiableLegacy {
         /// The digest on record, if there is one.
         stored: Option<Digest>,

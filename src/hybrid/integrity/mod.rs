@@ -156,9 +156,9 @@ impl<'a> Look<'a> {
                 Err(error) if error.kind() == ErrorKind::Damaged => (error.to_string(), Own::Yes),
                 // Nothing says whose it is: what lies there does.
                 Ok(Some(reason)) if self.bucket.identity().await?.is_none() => {
-                    (reason, Own::Perhaps)
+                    (reason.message, Own::Perhaps)
                 }
-                Ok(Some(reason)) => (reason, Own::No),
+                Ok(Some(reason)) => (reason.message, Own::No),
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(error),
             };

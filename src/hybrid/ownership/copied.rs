@@ -13,7 +13,7 @@ use crate::hybrid::bucket::{BucketError, Swapped};
 use crate::hybrid::recovery::Lister;
 use crate::hybrid::settings::{OnFailover, Settings, Sides};
 use crate::ports::{
-    DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Result, Side, Whereabouts,
+    DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Reason, Result, Side, Whereabouts,
 };
 
 /// What the bucket has of a stream, and the database has not.
@@ -31,15 +31,16 @@ pub(crate) struct More {
 const NAMED: usize = 20;
 
 /// What is said of a database on another server.
-pub(crate) fn reason(database: &DatabaseIdentity) -> String {
-    format!(
-        "the database {} sits on another server than it was on, or is another file: it is a copy, or has moved. Nothing is shadowed, and tenants of which the bucket knows more take no writes, until that is decided: if it takes the place of the original, run `driftline adopt`",
+pub(crate) fn reason(database: &DatabaseIdentity) -> Reason {
+    let message = format!(
+        "the database {} sits on another server than it was on, or is another file: it is a copy, or has moved. Nothing is shadowed, and tenants of which the bucket knows more take no writes, until that is decided",
         database.id
-    )
+    );
+    Reason::new(message, Hint::Adopt)
 }
 
 /// What is said of a promoted replica that is trusted, but lacks what the bucket has.
-pub(crate) fn behind(database: &DatabaseIdentity, more: &[More]) -> String {
+pub(crate) fn behind(database: &DatabaseIdentity, more: &[More]) -> Reason {
     let named = more.iter().take(NAMED).map(|more| {
         let More {
             tenant,
@@ -57,11 +58,12 @@ pub(crate) fn behind(database: &DatabaseIdentity, more: &[More]) -> String {
     } else {
         String::new()
     };
-    format!(
-        "the database {} failed over, and on-failover says to trust it, but the bucket knows more: {}{rest}. Nothing is written or shadowed until that is decided: `driftline recover --all-tenants` brings it back, `driftline adopt` goes on without",
+    let message = format!(
+        "the database {} failed over, and on-failover says to trust it, but the bucket knows more: {}{rest}. Nothing is written or shadowed until that is decided",
         database.id,
         named.join("; ")
-    )
+    );
+    Reason::new(message, Hint::RecoverOrAdopt)
 }
 
 /// Makes a copy the one that goes on: under an identifier of its own, and after a recovery. `false` when it moved meanwhile.
@@ -204,7 +206,7 @@ pub(crate) async fn may_write(sides: &Sides, tenant: &TenantId) -> Result<()> {
 }
 
 /// Why nothing is shadowed until somebody decides, if so. Asks only the database: see [`super::check`] for the rest.
-pub(crate) fn undecided(database: &DatabaseIdentity) -> Option<String> {
+pub(crate) fn undecided(database: &DatabaseIdentity) -> Option<Reason> {
     let copied = database.whereabouts == Whereabouts::Elsewhere
         && database.ownership != Ownership::Unclaimed;
     copied.then(|| reason(database))
@@ -220,7 +222,7 @@ pub enum Adoption {
     /// It goes on without what the bucket has of these tenants, which await recovery.
     Trusted(Vec<TenantId>),
     /// It would go on without what the bucket has: has to be confirmed, and what that is.
-    Unconfirmed(String),
+    Unconfirmed(Reason),
 }
 
 /// Decides that the database goes on where it is now.

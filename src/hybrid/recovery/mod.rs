@@ -135,7 +135,7 @@ impl<'a> Context<'a> {
         let settled = database.whereabouts == Whereabouts::Here;
         if !request.dry_run && (database.ownership == Ownership::Claimed || !settled) {
             if let Some(reason) = ownership::copied::undecided(&database) {
-                return Err(Error::new(ErrorKind::Refused, reason).hint(Hint::Adopt));
+                return Err(Error::refused(reason));
             }
             // Its own bucket may have lost its identity: that is written anew, and no reason to stop every tenant.
             damage = marker::mend(sides).await?;

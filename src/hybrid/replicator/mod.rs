@@ -102,10 +102,10 @@ impl Replicator {
                 recovery::after_failover(&self.sides, &self.settings).await?;
                 Ok(false)
             }
-            Standing::Undecided(reason) => Err(Error::new(ErrorKind::Refused, reason)),
+            Standing::Undecided(reason) => Err(Error::refused(reason)),
             Standing::Refused(reason) => match ownership::taken_over(&self.sides).await? {
                 Some(owned) => self.begin(owned).await,
-                None => Err(Error::new(ErrorKind::Refused, reason)),
+                None => Err(Error::refused(reason)),
             },
         }
     }

@@ -264,7 +264,7 @@ impl Planner<'_> {
         if let Some(page) = index.and_then(|index| index.page_of(seq)) {
             let page = page_key(&finding.tenant, stream, page);
             return Ok(Err(format!(
-                "{page} names it in other bytes than the row makes: copy both objects elsewhere and remove them, and `driftline repair --plan FILE` writes them anew from the rows"
+                "{page} names it in other bytes than the row makes: copy both objects elsewhere and remove them, and a repair writes them anew from the rows"
             )));
         }
         self.rebuild_index(finding, stream).await
