@@ -133,6 +133,9 @@ pub trait Restore: Send {
     /// The tenant's state under the lock; `None` when the database does not know it.
     fn state(&self) -> Option<&TenantState>;
 
+    /// The tenant's watermarks under the lock: none of them is lowered until the restore ends.
+    fn watermarks(&self) -> PerStream<Seq>;
+
     /// Inserts lost entries as they are: number, epoch, times and chain stay. A number that exists already is an error with
     /// [`super::Fault::Refused`], and after an error the restore can no longer be committed.
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()>;

@@ -121,6 +121,7 @@ macro_rules! database_contract {
                 lost_entries_come_back_as_they_were,
                 a_restored_tenant_goes_on_after_its_head,
                 dropping_a_restore_undoes_everything,
+                no_watermark_is_lowered_under_a_restore,
                 an_existing_number_is_an_error_and_nothing_is_restored,
                 a_number_given_twice_is_an_error,
                 a_commit_sets_state_and_watermarks_and_clears_the_halt,

@@ -402,6 +402,10 @@ impl Restore for SpoiltRestore {
         self.inner.state()
     }
 
+    fn watermarks(&self) -> PerStream<Seq> {
+        self.inner.watermarks()
+    }
+
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
         let work = self.inner.insert(entries);
         self.calls

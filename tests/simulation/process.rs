@@ -1,5 +1,6 @@
 //! A process: it holds one repository, is killed, stalls, and may stay connected to a database that was replaced.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub struct Process {
     clock: Arc<SimClock>,
     /// It is at something that must not write.
     reads: AtomicBool,
+    /// Objects of which it got half a body the last time.
+    torn: Mutex<BTreeSet<String>>,
 }
 
 impl Process {
@@ -45,6 +48,7 @@ impl Process {
             stalled_until: Mutex::new(None),
             clock: Arc::new(SimClock::new(world.start, skew)),
             reads: AtomicBool::new(false),
+            torn: Mutex::default(),
         })
     }
 
@@ -57,6 +61,16 @@ impl Process {
             entropy: Arc::clone(&self.world.ids) as Arc<dyn Entropy>,
         };
         HybridManifestRepository::new(sides, self.world.settings.clone())
+    }
+
+    /// Whether this body may be torn: twice running, half a body would be what lies there, for all that anybody can tell.
+    pub fn may_tear(&self, key: &str, tears: bool) -> bool {
+        let mut torn = lock(&self.torn);
+        let was_torn = torn.remove(key);
+        if tears && !was_torn {
+            torn.insert(key.to_owned());
+        }
+        !was_torn
     }
 
     /// The database at the other end of its connection.

@@ -88,7 +88,10 @@ impl SnapshotStore for SimStore {
 
     async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
         let course = self.0.leave().await;
-        let answer = match flaw(key, course.flaw) {
+        let flaw = flaw(key, course.flaw);
+        let may_tear = (self.0).may_tear(key, matches!(flaw, Some(Flaw::TornBody)));
+        let answer = match flaw {
+            Some(Flaw::TornBody) if !may_tear => Err(error(Fault::Unavailable, "unavailable")),
             Some(Flaw::Unavailable) => Err(error(Fault::Unavailable, "unavailable")),
             Some(Flaw::TornBody) => now(self.0.world.bucket.get(key, most)).map(|found| {
                 found.map(|object| Object {

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::PostgresDatabase;
 use super::error::Action;
-use super::rows::{Fields, state, state_columns};
+use super::rows::{Fields, state, state_columns, watermarks};
 use super::session::{Scope, Session, query};
+use super::shadow_ledger::WATERMARKS;
 use super::types::{PgDigest, PgTime, PgUuid};
 use crate::domain::{
     BucketId, Entry, EntryMeta, PerStream, Seq, ShortText, Stream, TenantId, TenantState,
@@ -57,6 +58,7 @@ pub(super) struct PostgresRestore {
     session: Session,
     tenant: TenantId,
     state: Option<TenantState>,
+    watermarks: PerStream<Seq>,
     /// Idempotency keys of entries that were taken out: per stream and identifier.
     keys: BTreeMap<(Stream, Uuid), Vec<Key>>,
 }
@@ -88,10 +90,18 @@ impl PostgresRestore {
                 break None;
             }
         };
+        let row = session
+            .optional(action, query(WATERMARKS).bind(tenant.as_str()))
+            .await?;
+        let watermarks = match row {
+            Some(row) => watermarks(&row, tenant)?,
+            None => PerStream::default(),
+        };
         Ok(Self {
             session,
             tenant: tenant.clone(),
             state,
+            watermarks,
             keys: BTreeMap::new(),
         })
     }
@@ -183,6 +193,10 @@ impl PostgresRestore {
 impl Restore for PostgresRestore {
     fn state(&self) -> Option<&TenantState> {
         self.state.as_ref()
+    }
+
+    fn watermarks(&self) -> PerStream<Seq> {
+        self.watermarks
     }
 
     #[tracing::instrument(name = "db.entry.restore", skip_all, fields(tenant = %self.tenant, entries = entries.len()), err(level = "debug"))]

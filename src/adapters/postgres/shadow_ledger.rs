@@ -106,7 +106,7 @@ const LOWER: &str = "UPDATE driftline.shadowing SET
 
 const LOCK: &str = "SELECT t.epoch FROM driftline.tenant t WHERE t.tenant = driftline.here($1, NULL) FOR NO KEY UPDATE";
 
-const WATERMARKS: &str = concat!(
+pub(super) const WATERMARKS: &str = concat!(
     "SELECT ",
     watermark_columns!(),
     " FROM driftline.shadowing s WHERE s.tenant = $1"

@@ -8,7 +8,7 @@ use super::queries::{self, identity};
 use super::restore::SqliteRestore;
 use super::writes::{execute, save_state};
 use super::{SqliteDatabase, commit, whereabouts};
-use crate::domain::{BucketId, Epoch, TenantId, TenantState};
+use crate::domain::{BucketId, Epoch, PerStream, TenantId, TenantState};
 use crate::ports::{
     DatabaseIdentity, FailedDrill, RecoveryStore, Restore, RestoreProof, StoreResult,
 };
@@ -168,13 +168,15 @@ impl RecoveryStore for SqliteDatabase {
         let mut transaction = self.begin(action).await?;
         let identity = identity(&mut transaction, self.server, action).await?;
         whereabouts::here(&identity, action)?;
-        let state = queries::tenant(&mut transaction, tenant, action)
-            .await?
-            .map(|row| row.state);
+        let row = queries::tenant(&mut transaction, tenant, action).await?;
+        let (state, watermarks) = row.map_or_else(
+            || (None, PerStream::default()),
+            |row| (Some(row.state), row.shadowing.watermarks),
+        );
         Ok(Box::new(SqliteRestore::new(
             transaction,
             tenant.clone(),
-            state,
+            (state, watermarks),
             self.server,
         )))
     }

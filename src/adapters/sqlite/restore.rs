@@ -27,6 +27,7 @@ pub(super) struct SqliteRestore {
     transaction: Tx,
     tenant: TenantId,
     state: Option<TenantState>,
+    watermarks: PerStream<Seq>,
     server: Server,
     /// Idempotency keys, and when they were used, of entries that were taken out: per stream and identifier.
     keys: BTreeMap<(Stream, Vec<u8>), Keys>,
@@ -37,13 +38,14 @@ impl SqliteRestore {
     pub(super) fn new(
         transaction: Tx,
         tenant: TenantId,
-        state: Option<TenantState>,
+        (state, watermarks): (Option<TenantState>, PerStream<Seq>),
         server: Server,
     ) -> Self {
         Self {
             transaction,
             tenant,
             state,
+            watermarks,
             server,
             keys: BTreeMap::new(),
             failed: false,
@@ -55,6 +57,10 @@ impl SqliteRestore {
 impl Restore for SqliteRestore {
     fn state(&self) -> Option<&TenantState> {
         self.state.as_ref()
+    }
+
+    fn watermarks(&self) -> PerStream<Seq> {
+        self.watermarks
     }
 
     #[instrument(name = "db.entry.restore", skip_all, fields(tenant = %self.tenant, entries = entries.len()), err(level = "debug"))]

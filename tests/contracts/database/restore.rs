@@ -332,3 +332,25 @@ pub async fn restored_applies_are_found_by_their_version(db: Db) {
     assert_eq!(of(2).await, Some(Seq::new(2)));
     assert_eq!(of(3).await, None);
 }
+
+pub async fn no_watermark_is_lowered_under_a_restore(db: Db) {
+    let bucket = claimed(&db).await;
+    let acme = tenant("acme");
+    let first = commit(&db, &acme, manifest("a")).await;
+    let state = db.tenant(&acme).await.unwrap().unwrap();
+    let restore = db.begin_restore(&acme).await.unwrap();
+    assert_eq!(restore.watermarks(), marks(0, 0, 0));
+    restore
+        .commit(&state, bucket, &marks(1, 0, 0))
+        .await
+        .unwrap();
+    assert_eq!(state.heads[Stream::Manifests].seq, first.seq);
+    let restore = db.begin_restore(&acme).await.unwrap();
+    assert_eq!(restore.watermarks(), marks(1, 0, 0));
+    // It waits for the restore, or the restore cannot be committed any more.
+    let lower = db.lower_watermark(&acme, bucket, Stream::Manifests, Seq::default());
+    let kept = restore.watermarks();
+    let (lowered, _) = tokio::join!(lower, restore.commit(&state, bucket, &kept));
+    lowered.unwrap();
+    assert_eq!(db.watermarks(&acme).await.unwrap(), marks(0, 0, 0));
+}

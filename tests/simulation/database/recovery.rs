@@ -122,6 +122,10 @@ impl Restore for SimRestore {
         self.inner.state()
     }
 
+    fn watermarks(&self) -> PerStream<Seq> {
+        self.inner.watermarks()
+    }
+
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
         let what = format!("restore {} entries of {}", entries.len(), self.tenant);
         let (process, begun) = (Arc::clone(&self.process), Arc::clone(&self.node));

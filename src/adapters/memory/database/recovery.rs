@@ -120,15 +120,24 @@ impl RecoveryStore for MemoryDatabase {
             .tenants
             .get(tenant)
             .map(|tenant| tenant.state.clone());
+        let watermarks = tables.watermarks(tenant);
         drop(tables);
         Ok(Box::new(MemoryRestore {
             tables: Arc::clone(&self.tables),
             tenant: tenant.clone(),
             begun,
+            watermarks,
             staged: BTreeMap::new(),
             removed: BTreeSet::new(),
             failed: false,
         }))
+    }
+}
+
+impl Tables {
+    fn watermarks(&self, tenant: &TenantId) -> PerStream<Seq> {
+        let row = self.tenants.get(tenant);
+        row.map(|row| row.shadowing.watermarks).unwrap_or_default()
     }
 }
 
@@ -162,6 +171,7 @@ struct MemoryRestore {
     tables: Arc<Mutex<Tables>>,
     tenant: TenantId,
     begun: Option<TenantState>,
+    watermarks: PerStream<Seq>,
     staged: BTreeMap<(Stream, Seq), Entry>,
     removed: BTreeSet<(Stream, Seq)>,
     failed: bool,
@@ -171,6 +181,10 @@ struct MemoryRestore {
 impl Restore for MemoryRestore {
     fn state(&self) -> Option<&TenantState> {
         self.begun.as_ref()
+    }
+
+    fn watermarks(&self) -> PerStream<Seq> {
+        self.watermarks
     }
 
     async fn insert(&mut self, entries: &[Entry]) -> StoreResult<()> {
@@ -217,7 +231,11 @@ impl Restore for MemoryRestore {
         let mut tables = lock(&self.tables);
         tables.here()?;
         let current = tables.tenants.get(tenant).map(|row| &row.state);
-        if current != self.begun.as_ref() {
+        let marks = tables.watermarks(tenant);
+        let is_lowered = Stream::ALL
+            .iter()
+            .any(|stream| marks[*stream] < self.watermarks[*stream]);
+        if current != self.begun.as_ref() || is_lowered {
             return Err(error(
                 Fault::Unavailable,
                 format!("commit restore of tenant {tenant}: the tenant moved"),

@@ -154,8 +154,8 @@ async fn lift_halt(look: &Look<'_>, tenant: &TenantId) -> Result<()> {
         return Ok(());
     }
     let identity = database.identity().await?;
-    let watermarks = database.watermarks(tenant).await?;
     let restore = database.begin_restore(tenant).await?;
+    let watermarks = restore.watermarks();
     if let (Some(state), Some(bucket)) = (restore.state().cloned(), identity.bucket_id) {
         restore.commit(&state, bucket, &watermarks).await?;
     }
@@ -288,8 +288,8 @@ async fn restore_rows(look: &Look<'_>, tenant: &TenantId, actions: &[&Action]) -
     let bucket = identity
         .bucket_id
         .ok_or_else(|| stale("the database has no bucket any more"))?;
-    let watermarks = database.watermarks(tenant).await?;
     let mut restore = database.begin_restore(tenant).await?;
+    let watermarks = restore.watermarks();
     let state = restore
         .state()
         .cloned()
