@@ -50,7 +50,10 @@ pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing
         }
         let read = match bucket.identity().await {
             Err(BucketError::Damage(damage)) if !damage.is_newer() => {
-                return unreadable(sides, &database, &damage).await;
+                match unreadable(sides, &database, &damage).await? {
+                    Some(standing) => return Ok(standing),
+                    None => continue,
+                }
             }
             read => read?,
         };
@@ -62,7 +65,9 @@ pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing
                 return Ok(Standing::Refused(awaiting("the database awaits recovery")));
             }
             if database.ownership == Ownership::Unclaimed && holds_tenants(sides).await? {
-                sides.database.await_recovery(None).await?;
+                if !recover_first(sides, &database).await? {
+                    continue;
+                }
                 return Ok(Standing::Refused(awaiting(
                     "the bucket holds tenants, and no bucket.json says whose they are",
                 )));
@@ -102,8 +107,7 @@ pub(crate) async fn check(sides: &Sides, settings: &Settings) -> Result<Standing
             continue;
         }
         if promoted {
-            sides.database.await_recovery(None).await?;
-            if !allow(sides, &database).await? {
+            if !recover_first(sides, &database).await? || !allow(sides, &database).await? {
                 continue;
             }
             return Ok(Standing::FailedOver);
@@ -120,15 +124,31 @@ async fn unreadable(
     sides: &Sides,
     database: &DatabaseIdentity,
     damage: &Damage,
-) -> Result<Standing, Error> {
+) -> Result<Option<Standing>, Error> {
     if shadows_to(database).is_some() {
         let message = format!("{damage}: nothing is shadowed before it is written anew");
-        return Ok(Standing::Undecided(Reason::new(message, Hint::MendBucket)));
+        let reason = Reason::new(message, Hint::MendBucket);
+        return Ok(Some(Standing::Undecided(reason)));
     }
-    if database.ownership != Ownership::AwaitingRecovery {
+    if database.ownership != Ownership::AwaitingRecovery && !recover_first(sides, database).await? {
+        return Ok(None);
+    }
+    Ok(Some(Standing::Refused(awaiting(&damage.to_string()))))
+}
+
+/// Whether the database is as it was read. Somebody else may have claimed or recovered it while the bucket was asked, and then
+/// what was found of the two says nothing.
+async fn is_current(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
+    Ok(sides.database.identity().await? == *database)
+}
+
+/// Lets every tenant await recovery. `false`, and nothing changes, when the database is not as it was read.
+async fn recover_first(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
+    let is_due = is_current(sides, database).await?;
+    if is_due {
         sides.database.await_recovery(None).await?;
     }
-    Ok(Standing::Refused(awaiting(&damage.to_string())))
+    Ok(is_due)
 }
 
 fn unsettled() -> Error {
@@ -163,7 +183,9 @@ async fn settle(
     found: BucketIdentity,
 ) -> Result<Option<Standing>, Error> {
     if found.generation > database.generation {
-        sides.database.await_recovery(None).await?;
+        if !recover_first(sides, database).await? {
+            return Ok(None);
+        }
         let reason = awaiting("a recovery was cut off before it reached the database");
         let allowed = allow(sides, database).await?;
         return Ok(allowed.then_some(Standing::Refused(reason)));
@@ -184,6 +206,9 @@ async fn settle(
             Ok(Standing::Owner(found))
         }
         Ownership::Claimed | Ownership::Unclaimed => {
+            if !is_current(sides, database).await? {
+                return Ok(None);
+            }
             sides
                 .database
                 .claim(found.bucket_id, found.generation)
@@ -224,7 +249,9 @@ async fn refuse_foreign(
     // other hands is evidence that its history went on elsewhere.
     let own_bucket = database.bucket_id == Some(found.bucket_id);
     if database.ownership != Ownership::Claimed || own_bucket {
-        sides.database.await_recovery(None).await?;
+        if !recover_first(sides, database).await? {
+            return Ok(None);
+        }
         let reason = awaiting(&format!(
             "the bucket belongs to the database {}, this one is {}",
             found.database_id, database.id
@@ -331,6 +358,11 @@ pub(crate) async fn new_bucket(sides: &Sides) -> Result<(), Error> {
     let url = sides.snapshots.url();
     for _ in 0..8 {
         let database = sides.database.identity().await?;
+        if let Some(reason) = copied::undecided(&database) {
+            // The bucket on record is the original's, and what an adoption recovers from.
+            let message = format!("start a new bucket at {url}: {}", reason.message);
+            return Err(refused(message).hint(Hint::Adopt));
+        }
         match sides.bucket().identity().await? {
             Some((found, _)) if found.database_id != database.id => {
                 let message = format!(
@@ -344,6 +376,9 @@ pub(crate) async fn new_bucket(sides: &Sides) -> Result<(), Error> {
                     && found.generation <= database.generation
                     && database.bucket_id != Some(found.bucket_id);
                 if is_due {
+                    if !is_current(sides, &database).await? {
+                        continue;
+                    }
                     let claim = sides.database.claim(found.bucket_id, found.generation);
                     claim.await?;
                 }

@@ -95,7 +95,8 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
 
     /// Puts on record that a check allowed the server and the timeline of `at`, and gives the database another identifier if
-    /// one is given. `false`, and nothing changes, when it is on another one by now.
+    /// one is given. `false`, and nothing changes, when it is on another one by now, or has another identifier than `at`: two
+    /// that decide at once do not both name it.
     async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool>;
 
     /// Makes one tenant await recovery (one that the database does not know included), or the database and every tenant in

@@ -1,7 +1,10 @@
 //! A server has to be migrated by hand, once.
 
+use std::time::Duration;
+
 use crate::session::Session;
-use crate::support::postgres::Cluster;
+use crate::support::postgres::{Cluster, Fsync};
+use crate::support::replica::Replica;
 
 #[tokio::test]
 async fn a_server_is_migrated_before_it_is_used() {
@@ -138,4 +141,48 @@ fn a_server_that_is_not_there_is_unreachable() {
         );
     }
     session.assert("postgres_down");
+}
+
+#[tokio::test]
+async fn a_standby_is_read_from_and_takes_no_writes() {
+    let cluster = Cluster::start(Fsync::Off);
+    let database = cluster.database().await;
+    let url = database.url(&database.owner());
+    let mut session = Session::new();
+    session.manifest(1);
+    session.set("DRIFTLINE_DATABASE_URL", &url);
+    session.must("migrate");
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    let standby = Replica::following(&cluster);
+    let url = url.replace(&cluster.port(), &standby.port.to_string());
+    session.set("DRIFTLINE_DATABASE_URL", &url);
+    let run = session.quietly("doctor");
+    assert_eq!(run.code, 10, "{}{}", run.text(), run.stderr);
+    for words in ["takes no writes", "read-only transaction"] {
+        assert!(run.text().contains(words), "{words}: {}", run.text());
+    }
+    for line in [
+        "manifest create --tenant acme --file m.json",
+        "manifest create --tenant beta --file m.json",
+        "replicate --drain",
+    ] {
+        let run = session.quietly(line);
+        assert_eq!(run.code, 8, "{line}: {}{}", run.text(), run.stderr);
+        // The server's own words are "recovery is in progress" or "read-only transaction", by what it was asked first.
+        for words in ["the server takes no writes", "the server says: "] {
+            assert!(run.stderr.contains(words), "{line}: {}", run.stderr);
+        }
+    }
+    session.must("manifest get --tenant acme");
+    session.must("manifest history --tenant acme");
+    session.must("status");
+    session.must("status -o json");
+    let mut waiting = session.command(&["replicate"]).spawn().unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let ended = waiting.try_wait().unwrap();
+    waiting.kill().unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(ended.is_none(), "{ended:?}: {said}");
+    assert!(said.contains("the server takes no writes"), "{said}");
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::session::Session;
 use crate::support::localstack::localstack;
 use crate::support::postgres::Cluster;
+use crate::support::reading;
 
 /// A session on a bucket and with credentials of its own.
 fn on_s3(endpoint: &str, bucket: &str) -> Session {
@@ -88,4 +89,28 @@ fn s3_that_is_not_there_is_a_warning_within_seconds() {
     );
     let run = session.quietly("replicate --drain");
     assert_eq!(run.code, 8, "{}", run.stderr);
+}
+
+#[test]
+fn a_key_that_can_only_read_keeps_no_write_and_is_no_health() {
+    let localstack = localstack();
+    let mut session = on_s3(&localstack.endpoint(), &localstack.fresh_bucket());
+    session.must("manifest create --tenant acme --file m.json --wait-shadowed");
+    session.must("doctor");
+    let upstream = localstack.endpoint();
+    let upstream = upstream.trim_start_matches("http://");
+    session.set("AWS_ENDPOINT_URL_S3", &reading::start(upstream));
+    let run = session.quietly("doctor");
+    assert_eq!(run.code, 10, "{}{}", run.text(), run.stderr);
+    let said = run.text();
+    assert!(said.contains("takes no writes"), "{said}");
+    assert!(said.contains("Access Denied"), "{said}");
+    let run = session.quietly("manifest create --tenant acme --file m.json -o json");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.json()["shadowed"], false);
+    assert!(run.stderr.contains("Access Denied"), "{}", run.stderr);
+    let document = session.quietly("doctor -o json").json();
+    assert_eq!(document["healthy"], false);
+    assert!(document["tried"]["bucket"].is_string(), "{document}");
+    session.must("verify --tenant acme");
 }

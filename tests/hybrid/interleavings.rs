@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::{BUCKET_KEY, Index, Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::{Entry, Epoch, Seq, Stream, Timestamp};
 use driftline::hybrid::{OnFailover, Progress, Standing};
@@ -355,6 +356,53 @@ async fn a_database_that_is_pointed_at_another_empty_place_claims_nothing_there(
         repository.check_ownership().await.unwrap(),
         Standing::Undecided(_)
     ));
+}
+
+/// A check that stalls at `bucket.json`; what `meanwhile` does on the same database comes before it goes on.
+async fn check_around(
+    world: &World,
+    database: &Arc<MemoryDatabase>,
+    moment: Moment,
+    meanwhile: impl AsyncFnOnce(&Repository),
+) -> Standing {
+    let slow = world.repository(database);
+    let gate = world.bucket.hold(On::get(BUCKET_KEY).times(1), moment);
+    let check = tokio::spawn(async move { slow.check_ownership().await });
+    gate.reached().await;
+    meanwhile(&world.repository_on(database, Arc::new(world.memory.clone()))).await;
+    gate.release();
+    check.await.unwrap().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_looked_before_another_process_claimed_the_bucket_stops_nobody() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let database = world.database();
+    let standing = check_around(&world, &database, Moment::After, async |quick| {
+        quick.check_ownership().await.unwrap();
+        create(quick, &acme, "a").await;
+        drain(quick).await;
+    });
+    assert!(matches!(standing.await, Standing::Owner(_)));
+    let ownership = fresh_ownership(database.as_ref()).await;
+    assert_eq!(ownership, Ownership::Claimed);
+    create(&world.repository(&database), &acme, "b").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_looked_before_another_process_recovered_the_database_stops_nobody() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, lost) = world.claimed().await;
+    create(&lost, &acme, "a").await;
+    drain(&lost).await;
+    let fresh = world.database();
+    let standing = check_around(&world, &fresh, Moment::Before, async |quick| {
+        recover_all(quick).await;
+    });
+    assert!(matches!(standing.await, Standing::Owner(_)));
+    let ownership = fresh_ownership(fresh.as_ref()).await;
+    assert_eq!(ownership, Ownership::Claimed);
+    create(&world.repository(&fresh), &acme, "b").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -215,3 +215,17 @@ async fn a_trusted_failover_that_lacks_something_says_so_and_asks() {
     let created = create(&promoted, &acme, "on").await;
     assert_eq!(created.manifest.version(), Seq::new(5));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_nobody_decided_about_begins_no_new_bucket() {
+    let (world, database, _repository) = three().await;
+    let (elsewhere, copy) = (World::new(), Arc::new(database.copy()));
+    let before = copy.identity().await.unwrap();
+    let lost_way = world.repository_on(&copy, Arc::new(elsewhere.bucket.clone()));
+    let refused = lost_way.start_new_bucket().await.unwrap_err();
+    assert_eq!(refused.code(), "refused");
+    assert_eq!(refused.hinted(), Some(&Hint::Adopt));
+    assert_eq!(elsewhere.keys("").await, [""; 0]);
+    // Its bucket is still the original's, from which an adoption recovers.
+    assert_eq!(copy.identity().await.unwrap(), before);
+}

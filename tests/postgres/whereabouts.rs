@@ -1,7 +1,5 @@
 //! Another server, or another timeline, than the one that was checked.
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use driftline::adapters::memory::MemorySnapshotStore;
@@ -16,8 +14,8 @@ use driftline::ports::{
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::postgres::{Cluster, Fsync, claimed, programs, run, unprivileged};
-use crate::support::service::{Service, free_port};
+use crate::support::postgres::{Cluster, Fsync, claimed, run};
+use crate::support::replica::Replica;
 use crate::{committed, manifest, tenant};
 
 fn repository(
@@ -160,85 +158,4 @@ async fn a_write_that_goes_on_on_the_promoted_server_takes_no_number_that_the_bu
         .await
         .unwrap();
     assert_eq!(report.tenants[0].1.as_ref().unwrap().restored, 0);
-}
-
-/// A copy of a running server, which starts when it is promoted.
-struct Replica {
-    service: Service,
-    port: u16,
-}
-
-impl Replica {
-    fn of(cluster: &Cluster) -> Self {
-        let port = free_port();
-        let service = Service::start("replica", |directory| {
-            let data = directory.join("data");
-            let backup = Command::new(programs().join("pg_basebackup"))
-                .args([
-                    "-h",
-                    "127.0.0.1",
-                    "-U",
-                    "postgres",
-                    "-p",
-                    &cluster.port(),
-                    "-c",
-                    "fast",
-                ])
-                .args(["--no-sync", "-X", "fetch", "-D"])
-                .arg(&data)
-                .output()
-                .unwrap();
-            assert!(
-                backup.status.success(),
-                "{}",
-                String::from_utf8_lossy(&backup.stderr)
-            );
-            std::fs::write(data.join("standby.signal"), "").unwrap();
-            let mut words = Vec::new();
-            if let Some((uid, gid)) = unprivileged(directory) {
-                give(&data, uid, gid);
-                words = vec![
-                    "setpriv".to_owned(),
-                    format!("--reuid={uid}"),
-                    format!("--regid={gid}"),
-                    "--clear-groups".to_owned(),
-                ];
-            }
-            let (program, data) = (programs().join("postgres"), data.display().to_string());
-            words.extend([program.display().to_string(), "-D".to_owned(), data.clone()]);
-            words.extend(["-k".to_owned(), data, "-p".to_owned(), port.to_string()]);
-            for option in [
-                "listen_addresses=127.0.0.1",
-                "fsync=off",
-                "max_connections=300",
-            ] {
-                words.extend(["-c".to_owned(), option.to_owned()]);
-            }
-            words
-        });
-        Self { service, port }
-    }
-
-    fn promote(&self) {
-        let port = self.port.to_string();
-        let promoted = || {
-            let ask = Command::new(programs().join("psql"))
-                .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port, "-qAtc"])
-                .arg("SELECT pg_promote()")
-                .output()
-                .unwrap();
-            ask.status.success()
-        };
-        self.service.wait_until("the replica", promoted);
-    }
-}
-
-/// Gives a directory and everything in it to a user.
-fn give(path: &Path, uid: u32, gid: u32) {
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).unwrap();
-    if path.is_dir() && !path.is_symlink() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            give(&entry.unwrap().path(), uid, gid);
-        }
-    }
 }

@@ -18,7 +18,10 @@ pub mod pairs;
 pub mod pgbouncer;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod reading;
 pub mod relay;
+#[cfg(feature = "postgres")]
+pub mod replica;
 pub mod service;
 #[cfg(all(feature = "postgres", feature = "http"))]
 pub mod tls;

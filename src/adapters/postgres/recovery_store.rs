@@ -43,7 +43,7 @@ const FAIL: &str = "UPDATE driftline.shadowing s SET drill_failed_at = f.at, dri
 const SETTLE: &str =
     "UPDATE driftline.database d SET id = coalesce($2::uuid, d.id), server_system = s.system,
     server_base = s.base, server_relation = s.relation, server_timeline = s.timeline
-    FROM driftline.server() s WHERE driftline.server_name() = $1";
+    FROM driftline.server() s WHERE driftline.server_name() = $1 AND d.id = $3::uuid";
 
 #[async_trait]
 impl RecoveryStore for PostgresDatabase {
@@ -112,7 +112,10 @@ impl RecoveryStore for PostgresDatabase {
     async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool> {
         let action = Action::new("put on record where the database is");
         let mut session = self.begin(action, Scope::All).await?;
-        let statement = query(SETTLE).bind(server_name(at)).bind(id.map(PgUuid));
+        let statement = query(SETTLE)
+            .bind(server_name(at))
+            .bind(id.map(PgUuid))
+            .bind(PgUuid(at.id.id));
         let settled = session.execute(action, statement).await? == 1;
         session.commit(action).await?;
         Ok(settled)

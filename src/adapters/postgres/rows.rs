@@ -33,8 +33,14 @@ macro_rules! state_columns {
 
 /// The columns of the database's identity.
 macro_rules! identity_columns {
+    // A standby cannot be asked for its timeline. It is where the server is that it follows, until it is promoted.
     () => {
-        "d.id, d.ownership, d.generation, d.bucket_id, driftline.server_name() AS server, driftline.whereabouts() AS whereabouts"
+        "d.id, d.ownership, d.generation, d.bucket_id, \
+         CASE WHEN pg_catalog.pg_is_in_recovery() \
+             THEN coalesce(d.server_system, 0) || '-' || coalesce(d.server_base, 0) || '-' || coalesce(d.server_relation, 0) \
+                 || '/' || coalesce(d.server_timeline, 0) \
+             ELSE driftline.server_name() END AS server, \
+         CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'here' ELSE driftline.whereabouts() END AS whereabouts"
     };
 }
 

@@ -101,6 +101,9 @@ impl RecoveryStore for SqliteDatabase {
             return Ok(false);
         }
         let mut transaction = self.begin(action).await?;
+        if identity(&mut transaction, self.server, action).await?.id.id != at.id.id {
+            return Ok(false);
+        }
         let query = sqlx::query("UPDATE database SET server = ?, id = coalesce(?, id)")
             .bind(whereabouts::text(self.server))
             .bind(id.map(|id| id.as_bytes().to_vec()));

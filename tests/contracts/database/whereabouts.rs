@@ -30,5 +30,9 @@ pub async fn only_the_server_that_is_there_can_be_settled(db: Db) {
     let id = fresh();
     assert!(db.settle(&at, Some(id)).await.unwrap());
     assert_eq!(db.identity().await.unwrap().id.id, id);
+    // Whoever decided the same at the same time comes too late: the first name is in use by now.
+    assert!(!db.settle(&at, Some(fresh())).await.unwrap());
+    assert!(!db.settle(&at, None).await.unwrap());
+    assert_eq!(db.identity().await.unwrap().id.id, id);
     commit(&db, &tenant("acme"), manifest("a")).await;
 }

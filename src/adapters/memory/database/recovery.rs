@@ -68,7 +68,7 @@ impl RecoveryStore for MemoryDatabase {
 
     async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool> {
         let mut tables = self.tables();
-        if !tables.is_at(at) {
+        if !tables.is_at(at) || tables.identity.id.id != at.id.id {
             return Ok(false);
         }
         tables.allowed = (at.server, at.id.timeline);
