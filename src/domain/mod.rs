@@ -8,6 +8,7 @@ pub mod format;
 mod ids;
 pub mod integrity;
 pub mod json;
+mod losses;
 mod records;
 pub mod recovery;
 mod time;
@@ -18,6 +19,7 @@ pub use ids::{
     BucketId, DatabaseId, EntryId, Epoch, EventId, InvalidName, PerStream, ReportId, Seq,
     ShortText, Stream, TenantId,
 };
+pub use losses::AcceptedLosses;
 pub use records::{
     Activation, Apply, Decision, Halt, Head, Moved, Renumbering, Resources, TenantState,
     VersionRef, references, retires,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::{Index, index_key};
-use driftline::domain::integrity::{Mend, Verdict};
+use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Entry, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
 use driftline::ports::{
@@ -407,4 +407,32 @@ async fn a_split_is_told_without_an_index_whatever_the_watermark_says() {
         .lower_watermark(acme, bucket, stream, Seq::default());
     lowered.await.unwrap();
     assert_eq!(scene.split().await, Some(Seq::new(4)));
+}
+
+/// What was accepted was another entry: its number is the bucket's now.
+#[tokio::test(start_paused = true)]
+async fn no_acceptance_outlives_the_entry_that_had_the_number() {
+    let scene = Scene::new().await;
+    let (acme, stream) = (&scene.acme, Stream::Manifests);
+    let content = r#"{"schemaVersion":"rotten"}"#;
+    scene.replica.damage_row(acme, stream, Seq::new(5), content);
+    let accept = || {
+        let reason = "no backup".parse().unwrap();
+        scene
+            .promoted
+            .accept_loss(acme, (stream, Seq::new(5)), None, reason)
+    };
+    accept().await.unwrap();
+    scene.try_resolve().await.unwrap();
+    drain(&scene.promoted).await;
+    assert!(!scene.verify().await.has_damage());
+    // Now the bucket's fifth is lost: nobody accepted that.
+    scene.lose_row(5);
+    scene.world.memory.remove(&key(5)).unwrap();
+    let verified = scene.verify().await;
+    let is_lost = |it: &Finding| it.seq == Some(Seq::new(5)) && it.repair == Mend::Lost;
+    let lost = verified.findings.iter().find(|it| is_lost(it));
+    assert!(lost.is_some_and(Finding::is_damage), "{lost:?}");
+    accept().await.unwrap();
+    assert!(!scene.verify().await.has_damage());
 }

@@ -31,7 +31,9 @@ use crate::domain::format::{IndexEntry, Snapshot, stream_of};
 use crate::domain::integrity::{
     AcceptedLoss, BucketFinding, Finding, Mend, Verdict, VerifySummary,
 };
-use crate::domain::{Decision, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState};
+use crate::domain::{
+    AcceptedLosses, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState,
+};
 use crate::ports::{Error, ErrorKind, Hint, Listed, Result, TenantStatus};
 
 pub(crate) use self::loss::accept as accept_loss;
@@ -497,31 +499,26 @@ async fn accept(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> 
     if !examined.findings.iter().any(is_loss) {
         return Ok(());
     }
-    let mut accepted = std::collections::BTreeMap::new();
+    let mut losses = AcceptedLosses::default();
+    let database = look.sides.database.as_ref();
     let known = examined.streams[Stream::Decisions].as_ref();
-    for seq in known.map_or_else(Vec::new, |(rows, _)| rows.metas.keys().copied().collect()) {
-        let database = look.sides.database.as_ref();
-        let decision = rows::row(database, tenant, Stream::Decisions, seq).await?;
-        // A row that is not what was committed decides nothing; it is found for itself.
-        let Some(decision) = decision.filter(|it| it.content.is_intact()) else {
-            continue;
-        };
-        if let Ok(Decision::AcceptLoss {
-            lost_stream,
-            lost_seq,
-        }) = serde_json::from_slice(decision.content.as_bytes())
-        {
-            let loss = AcceptedLoss {
-                decision: seq,
-                by: decision.meta.created_by,
-                reason: decision.meta.message,
-            };
-            accepted.insert((lost_stream, lost_seq), loss);
+    if let Some((rows, _)) = known {
+        for seq in rows.metas.keys() {
+            let decision = rows::row(database, tenant, Stream::Decisions, *seq).await?;
+            if let Some(decision) = decision {
+                losses.decide(decision);
+            }
         }
     }
+    let accepted = losses.up_to(known.map_or(Seq::default(), |(rows, _)| rows.head.seq));
     for finding in examined.findings.iter_mut().filter(|it| is_loss(it)) {
         if let (Some(stream), Some(seq)) = (finding.stream, finding.seq) {
-            finding.accepted = accepted.get(&(stream, seq)).cloned();
+            let decision = accepted.get(&(stream, seq));
+            finding.accepted = decision.map(|decision| AcceptedLoss {
+                decision: decision.meta.seq,
+                by: decision.meta.created_by.clone(),
+                reason: decision.meta.message.clone(),
+            });
         }
     }
     Ok(())

@@ -9,7 +9,9 @@ use super::super::inventory::Inventory;
 use super::super::plan::{Plan, place, read};
 use super::{BYTES, ROWS};
 use crate::domain::format::{Damage, Problem};
-use crate::domain::{Decision, Entry, EntryMeta, Epoch, Head, Seq, Stream, TenantState, Timestamp};
+use crate::domain::{
+    AcceptedLosses, Entry, EntryMeta, Epoch, Head, Seq, Stream, TenantState, Timestamp,
+};
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::proven;
 use crate::ports::{Error, ErrorKind, Hint, Result};
@@ -214,22 +216,18 @@ impl Merging<'_> {
     }
 }
 
-/// The losses that decisions of the database accept.
+/// The losses that decisions of the database accept, and that still count.
 pub(super) async fn accepted(
     context: &Context<'_>,
     plan: &Plan,
 ) -> Result<BTreeSet<(Stream, Seq)>> {
-    let mut accepted = BTreeSet::new();
+    let mut losses = AcceptedLosses::default();
     for decision in decisions(context, plan).await? {
-        if let Ok(Decision::AcceptLoss {
-            lost_stream,
-            lost_seq,
-        }) = serde_json::from_slice(decision.content.as_bytes())
-        {
-            accepted.insert((lost_stream, lost_seq));
-        }
+        losses.decide(decision);
     }
-    Ok(accepted)
+    let head =
+        (plan.seen.as_ref()).map_or(Seq::default(), |seen| seen.heads[Stream::Decisions].seq);
+    Ok(losses.up_to(head).into_keys().collect())
 }
 
 /// The database's decisions, oldest first. A run of rows ends before one that is lost: it goes on behind that.
