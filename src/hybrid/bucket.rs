@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::blocking::off_thread;
 use crate::domain::format::{
     BUCKET_KEY, BucketIdentity, Damage, Index, IndexEntry, Page, Problem, Snapshot, index_key,
-    most_bytes, most_bytes_of, page_key,
+    most_bytes, most_bytes_of, most_bytes_to_move, page_key,
 };
 use crate::domain::{Stream, TenantId};
 use crate::ports::{
@@ -195,6 +195,11 @@ impl Bucket {
         Ok(self.store.get(key, most_bytes(key)).await?)
     }
 
+    /// Reads an object that is to be moved away: it may be larger than what belongs there.
+    pub(crate) async fn get_to_move(&self, key: &str) -> BucketResult<Option<Object>> {
+        Ok(self.store.get(key, most_bytes_to_move(key)).await?)
+    }
+
     /// Reads and parses an object. One that does not verify is read once more: the answer may have been torn. What is long is
     /// parsed on a thread of its own.
     pub(crate) async fn read<T: Send + 'static>(
@@ -249,7 +254,8 @@ impl Bucket {
                 Err(error) => return Err(error.into()),
             };
             // Something is there, or may be: our own write whose answer was lost, or somebody else's.
-            match self.get(key).await {
+            let most = most_bytes(key).max(bytes.len() as u64);
+            match self.store.get(key, most).await.map_err(BucketError::from) {
                 Ok(Some(found)) if found.bytes == *bytes => return Ok(Created::Written),
                 Ok(Some(found)) => return Ok(Created::Exists(found)),
                 Ok(None) => wait(&mut delays, unknown.unwrap_or_else(|| conflict(key))).await?,

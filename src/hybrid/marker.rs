@@ -3,7 +3,7 @@
 //! Nothing is overwritten on doubt. What is there is copied to the quarantine and read back, and only that very version is
 //! replaced. An object of a newer build's format is not damaged, and is left alone.
 
-use super::bucket::{Bucket, BucketResult, Swapped};
+use super::bucket::{Bucket, BucketError, BucketResult, Swapped};
 use super::integrity::to_quarantine;
 use super::ownership;
 use super::settings::Sides;
@@ -37,8 +37,11 @@ pub(crate) struct DamagedMarker {
 pub(crate) async fn read(bucket: &Bucket) -> BucketResult<Marker> {
     let mut last = Marker::Absent;
     for _ in 0..2 {
-        let Some(object) = bucket.get(BUCKET_KEY).await? else {
-            return Ok(Marker::Absent);
+        let object = match bucket.get(BUCKET_KEY).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok(Marker::Absent),
+            Err(BucketError::Damage(damage)) => return too_large(bucket, damage).await,
+            Err(error) => return Err(error),
         };
         let damage = match BucketIdentity::parse_exactly(&object.bytes) {
             Ok(identity) => return Ok(Marker::Whole(identity, object.etag)),
@@ -53,6 +56,18 @@ pub(crate) async fn read(bucket: &Bucket) -> BucketResult<Marker> {
         }));
     }
     Ok(last)
+}
+
+/// One that is too large is read to be moved away, and nothing that it says counts.
+async fn too_large(bucket: &Bucket, damage: Damage) -> BucketResult<Marker> {
+    let object = bucket.get_to_move(BUCKET_KEY).await?;
+    Ok(object.map_or(Marker::Absent, |object| {
+        Marker::Damaged(Box::new(DamagedMarker {
+            damage,
+            object,
+            says: None,
+        }))
+    }))
 }
 
 impl DamagedMarker {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use driftline::adapters::memory::MemoryDatabase;
-use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
+use driftline::domain::format::{BUCKET_KEY, Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyProgress, VerifyReport};
@@ -830,4 +830,49 @@ async fn an_index_that_names_an_entry_in_other_bytes_is_mended_with_it() {
     scene.repair(4).await;
     assert_eq!(scene.world.memory.remove(V2).unwrap(), whole);
     assert_eq!(scene.quarantined().await.len(), 2);
+}
+
+/// What is larger than anything that belongs there is moved away all the same.
+#[tokio::test(start_paused = true)]
+async fn what_is_larger_than_its_kind_may_be_is_moved_away_and_mended() {
+    let large = |mib: usize| vec![b' '; mib * 1024 * 1024];
+    let scene = Scene::with(300).await;
+    let page = page_key(&scene.acme, Stream::Manifests, 1);
+    scene.world.memory.insert(&page, large(17));
+    scene.world.memory.insert(BUCKET_KEY, large(1));
+    scene.repair(3).await;
+    let scene = Scene::with(3).await;
+    let index = index_key(&scene.acme, Stream::Manifests);
+    scene.world.memory.insert(&index, large(129));
+    scene.repair(3).await;
+}
+
+/// What is too large to be copied is said, with what to do, and keeps the rest from nothing.
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_for_a_copy_is_to_be_moved_by_hand() {
+    let scene = Scene::with(5).await;
+    let large = || vec![b' '; 129 * 1024 * 1024];
+    scene.world.memory.insert(V2, large());
+    scene.world.memory.insert("acme/strange.bin", large());
+    let whole = scene.world.memory.remove(BUCKET_KEY).unwrap();
+    scene.world.memory.insert(BUCKET_KEY, large());
+    let third = (Stream::Manifests, Seq::new(3));
+    scene.database.lose_row(&scene.acme, third.0, third.1);
+    let plan = scene.plan().await;
+    let left: Vec<_> = plan.left().collect();
+    assert_eq!(left.len(), 2, "{plan:#?}");
+    for key in [V2, "acme/strange.bin"] {
+        let said = format!("move {key} away by hand");
+        let is_said = left.iter().any(|it| it.detail.contains(&said));
+        assert!(is_said, "{left:#?}");
+    }
+    let said = &plan.bucket_left[0].detail;
+    assert!(said.contains("move _driftline/bucket.json away"), "{said}");
+    assert_eq!(plan.tenants[0].actions.len(), 1, "{plan:#?}");
+    // Whoever does so goes on.
+    for key in [V2, "acme/strange.bin"] {
+        scene.world.memory.remove(key).unwrap();
+    }
+    scene.world.memory.insert(BUCKET_KEY, whole);
+    scene.repair(5).await;
 }

@@ -31,6 +31,11 @@ pub fn most_bytes(key: &str) -> u64 {
     }
 }
 
+/// The most bytes of an object that is moved away whole, whatever belongs there: what anything but an index may have.
+pub(crate) fn most_bytes_to_move(key: &str) -> u64 {
+    most_bytes(key).max(128 * MIB)
+}
+
 /// The bound for a snapshot of which an index says that it has `object_bytes`.
 pub(crate) fn most_bytes_of(key: &str, object_bytes: u64) -> u64 {
     object_bytes.max(SMALL).min(most_bytes(key))

@@ -19,8 +19,8 @@ pub use index::{Index, IndexEntry, PAGE_SIZE, Page};
 pub use keys::{
     BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, tenant_of,
 };
-pub(crate) use limits::most_bytes_of;
 pub use limits::{MAX_CONTENT_BYTES, most_bytes};
+pub(crate) use limits::{most_bytes_of, most_bytes_to_move};
 pub use snapshot::Snapshot;
 
 use super::content::ContentError;

@@ -1,11 +1,19 @@
 //! What belongs to no tenant: `bucket.json`, on which all the rest hangs.
 
 use super::Look;
-use crate::domain::format::BUCKET_KEY;
+use crate::domain::format::{BUCKET_KEY, Damage, Problem};
 use crate::domain::integrity::{BucketFinding, Mend, Verdict};
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::marker::{self, Marker};
 use crate::ports::{ErrorKind, Result};
+
+/// What to do about an object that is larger than what a repair copies.
+pub(super) fn to_move_by_hand(damage: &Damage) -> String {
+    format!(
+        "{}; a repair makes no copy of it: move {} away by hand, with the store's own tool, and a new repair mends what is left",
+        damage.problem, damage.object
+    )
+}
 
 /// What is wrong with it.
 pub(super) async fn findings(look: &Look<'_>) -> Result<Vec<BucketFinding>> {
@@ -23,11 +31,11 @@ pub(super) async fn findings(look: &Look<'_>) -> Result<Vec<BucketFinding>> {
         Ok(Marker::Whole(..) | Marker::Absent) => return Ok(Vec::new()),
         Ok(Marker::Damaged(damaged)) => damaged,
         Err(BucketError::Damage(damage)) => {
-            return found(
-                Verdict::Malformed,
-                damage.problem.to_string(),
-                Mend::Inspect,
-            );
+            let detail = match damage.problem {
+                Problem::TooLarge { .. } => to_move_by_hand(&damage),
+                _ => damage.problem.to_string(),
+            };
+            return found(Verdict::Malformed, detail, Mend::Inspect);
         }
         Err(error) => return Err(error.into()),
     };

@@ -177,7 +177,7 @@ async fn quarantine(
     key: &str,
     sha256: Digest,
 ) -> Result<()> {
-    let Some(found) = look.bucket.get(key).await? else {
+    let Some(found) = look.bucket.get_to_move(key).await? else {
         return Ok(());
     };
     if bytes_digest(&found.bytes).await != sha256 {
@@ -224,7 +224,7 @@ pub(crate) async fn to_quarantine(
     let short = &sha256.to_string()[..12];
     let place = format!("{QUARANTINE}{key}.{short}");
     let created = bucket.create(&place, bytes).await?;
-    let there = bucket.get(&place).await?;
+    let there = bucket.store().get(&place, bytes.len() as u64).await?;
     match (created, there) {
         (Created::Written | Created::Exists(_), Some(there)) if there.bytes == *bytes => Ok(()),
         _ => Err(Error::new(
@@ -364,7 +364,7 @@ async fn rebuild_index(
     sha256: Option<Digest>,
 ) -> Result<()> {
     let (tenant, database) = (&planned.tenant, &look.sides.database);
-    let found = look.bucket.get(key).await?;
+    let found = look.bucket.get_to_move(key).await?;
     if found.as_ref().map(|found| Digest::of(&found.bytes)) != sha256 {
         return Err(moved(key));
     }

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt};
 use super::{Action, BucketRepair, REPAIR_PLAN_SCHEMA, RepairPlan, TenantRepair};
 use crate::domain::format::{BUCKET_KEY, Damage, IndexEntry, PAGE_SIZE, page_key};
 use crate::domain::integrity::{BucketFinding, Finding, Mend, Verdict};
-use crate::domain::{Entry, Epoch, Seq, Stream, TenantId};
+use crate::domain::{Digest, Entry, Epoch, Seq, Stream, TenantId};
 use crate::hybrid::blocking::{bytes_digest, digest_of, snapshot_of};
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, rows};
@@ -205,11 +205,22 @@ impl Planner<'_> {
         let Some(object) = finding.object.clone() else {
             return Ok(Err(finding.detail.clone()));
         };
-        if let Some(found) = self.look.bucket.get(&object).await? {
-            let sha256 = bytes_digest(&found.bytes).await;
-            self.first.push(Action::Quarantine { object, sha256 });
+        match self.there(&object).await? {
+            Ok(Some(sha256)) => self.first.push(Action::Quarantine { object, sha256 }),
+            Ok(None) => {}
+            Err(detail) => return Ok(Err(detail)),
         }
         Ok(Ok(()))
+    }
+
+    /// The digest of what is there now, or why it cannot be moved away: no copy is made of what is that large.
+    async fn there(&self, key: &str) -> Result<std::result::Result<Option<Digest>, String>> {
+        match self.look.bucket.get_to_move(key).await {
+            Ok(Some(found)) => Ok(Ok(Some(bytes_digest(&found.bytes).await))),
+            Ok(None) => Ok(Ok(None)),
+            Err(BucketError::Damage(damage)) => Ok(Err(common::to_move_by_hand(&damage))),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn reshadow(
@@ -225,6 +236,9 @@ impl Planner<'_> {
         };
         if digest_of(&row.content).await != row.meta.checksum {
             return Ok(Err("its row is not what was committed either".to_owned()));
+        }
+        if let Err(detail) = self.there(&object).await? {
+            return Ok(Err(detail));
         }
         let (_, sha256) = snapshot_of(&row).await;
         let streams = &self.examined.streams[stream];
@@ -338,7 +352,9 @@ impl Planner<'_> {
                 "its rows do not make up the page that the index follows".to_owned(),
             ));
         };
-        self.quarantine(finding).await?.ok();
+        if let Err(detail) = self.quarantine(finding).await? {
+            return Ok(Err(detail));
+        }
         self.then.push(Action::RebuildPage {
             stream,
             page: *number,
@@ -377,10 +393,9 @@ impl Planner<'_> {
         let object = crate::domain::format::index_key(&finding.tenant, stream);
         let planned = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
         if !self.then.iter().any(planned) {
-            let found = self.look.bucket.get(&object).await?;
-            let sha256 = match &found {
-                Some(found) => Some(bytes_digest(&found.bytes).await),
-                None => None,
+            let sha256 = match self.there(&object).await? {
+                Ok(sha256) => sha256,
+                Err(detail) => return Ok(Err(detail)),
             };
             self.then.push(Action::RebuildIndex {
                 stream,
