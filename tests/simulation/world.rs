@@ -162,7 +162,8 @@ impl World {
 
     /// Ends every process and every request under way.
     pub async fn kill_all(&self) {
-        for process in self.processes() {
+        // Each holds the world: kept on, they would keep it for good.
+        for process in std::mem::take(&mut *lock(&self.processes)) {
             process.killed.cancel();
         }
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
