@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use driftline::adapters::postgres::{PostgresOptions, PostgresReader};
 use driftline::domain::{Seq, Stream};
-use driftline::ports::{AuditLog, AuditScope, Fault, ManifestStore, StateReader, WorkerId};
+use driftline::ports::{
+    AuditLog, AuditScope, Error, Fault, Hint, ManifestStore, StateReader, WorkerId,
+};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::support::postgres::{Cluster, claimed, unclaimed};
@@ -142,9 +144,13 @@ async fn a_reader_of_a_database_without_the_schema_says_what_to_do() {
         .tenant_names(None, 1)
         .await
         .unwrap_err();
-    assert_eq!(error.fault(), Fault::Refused);
-    let report = error.report();
-    assert!(report.contains("driftline migrate"), "{report}");
+    assert_eq!(error.fault(), Fault::Absent);
+    let error = Error::from(error);
+    assert!(
+        error.to_string().contains("the schema is not there"),
+        "{error}"
+    );
+    assert_eq!(error.hinted(), Some(&Hint::MakeDatabase));
 }
 
 /// Rows of a tenant's history beyond those that are asked for are not looked at, however many there are and whatever the

@@ -2,7 +2,7 @@
 
 use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
 use driftline::domain::{BucketId, Epoch, Stream, TenantState};
-use driftline::ports::{Fault, ManifestStore, Ownership, RecoveryStore};
+use driftline::ports::{Error, Fault, Hint, ManifestStore, Ownership, RecoveryStore};
 use futures::future::join_all;
 use sqlx::Row;
 
@@ -47,12 +47,13 @@ async fn a_database_without_the_schema_says_what_to_do() {
         .append(&tenant("acme"), &manifest("1"))
         .await
         .unwrap_err();
-    assert_eq!(error.fault(), Fault::Refused);
+    assert_eq!(error.fault(), Fault::Absent);
+    let error = Error::from(error);
     assert!(
-        error.report().contains("driftline migrate"),
-        "{}",
-        error.report()
+        error.to_string().contains("the schema is not there"),
+        "{error}"
     );
+    assert_eq!(error.hinted(), Some(&Hint::MakeDatabase));
     assert_eq!(
         adapter.migrate().await.unwrap_err().fault(),
         Fault::Refused,
