@@ -145,10 +145,15 @@ async fn a_refusal_is_in_the_servers_own_words() {
     let (place, _) = claimed().await;
     let nobody = place.url("nobody_there");
     let nowhere = place.url(&place.app()).replace(place.name(), "nowhere");
-    for (url, words) in [
-        (nobody, "role \"nobody_there\" does not exist"),
+    for (url, fault, words) in [
+        (
+            nobody,
+            Fault::Refused,
+            "role \"nobody_there\" does not exist",
+        ),
         (
             nowhere.replace("nowhere_app", &place.app()),
+            Fault::Absent,
             "database \"nowhere\" does not exist",
         ),
     ] {
@@ -156,7 +161,7 @@ async fn a_refusal_is_in_the_servers_own_words() {
             .await
             .unwrap();
         let error = store.identity().await.unwrap_err();
-        assert_eq!(error.fault(), Fault::Refused, "{}", error.report());
+        assert_eq!(error.fault(), fault, "{}", error.report());
         assert!(error.report().contains(words), "{}", error.report());
     }
 }
