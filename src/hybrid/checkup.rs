@@ -85,7 +85,7 @@ pub(crate) async fn run(
         .filter_map(|found| async move { found })
         .collect()
         .await;
-    match strangers(sides, known).await {
+    match strangers(sides, settings, known).await {
         Ok(strangers) => {
             let told = strangers.into_iter().map(|tenant| {
                 let wrong = "the bucket has it, and the database knows nothing of it";
@@ -102,20 +102,23 @@ pub(crate) async fn run(
 }
 
 /// Tenants of whom the bucket has something and the database nothing, as many as are told.
-async fn strangers(sides: &Sides, known: &[TenantStatus]) -> Result<BTreeSet<TenantId>, String> {
-    let store = sides.snapshots.as_ref();
+async fn strangers(
+    sides: &Sides,
+    settings: &Settings,
+    known: &[TenantStatus],
+) -> Result<BTreeSet<TenantId>, String> {
     let known: BTreeSet<_> = known.iter().map(|status| &status.state.tenant).collect();
     let (mut strangers, mut from) = (BTreeSet::new(), None);
     loop {
-        let part = answer(store.folders(from.as_deref())).await?;
+        let part = answer(sides.snapshots.folders(from.as_deref())).await?;
         let tenants = part.names.iter().filter_map(|name| name.parse().ok());
-        for tenant in tenants.filter(|tenant| !known.contains(tenant)) {
-            // Somebody may have begun it meanwhile; a neighbour's folder is nobody's.
-            if answer(sides.database.tenant(&tenant)).await?.is_none()
-                && holds_entries(store, &tenant).await?
-            {
-                strangers.insert(tenant);
-            }
+        let looks: Vec<_> = tenants
+            .filter(|tenant| !known.contains(tenant))
+            .map(|tenant| stranger(sides, tenant).boxed())
+            .collect();
+        let mut looks = stream::iter(looks).buffered(settings.concurrent_requests);
+        while let Some(looked) = looks.next().await {
+            strangers.extend(looked?);
             if strangers.len() >= TENANTS {
                 return Ok(strangers);
             }
@@ -125,6 +128,13 @@ async fn strangers(sides: &Sides, known: &[TenantStatus]) -> Result<BTreeSet<Ten
             return Ok(strangers);
         }
     }
+}
+
+/// The tenant, if the database knows nothing of it: somebody may have begun it meanwhile, and a neighbour's folder is nobody's.
+async fn stranger(sides: &Sides, tenant: TenantId) -> Result<Option<TenantId>, String> {
+    let is_unknown = answer(sides.database.tenant(&tenant)).await?.is_none();
+    let is_one = is_unknown && holds_entries(sides.snapshots.as_ref(), &tenant).await?;
+    Ok(is_one.then_some(tenant))
 }
 
 /// Whether a tenant's folder has an index or a snapshot.

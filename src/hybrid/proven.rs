@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::blocking::off_thread;
+use super::blocking::digest_of;
 use super::bucket::Bucket;
 use super::fallback::{self, Found};
 use super::settings::Sides;
 use crate::domain::integrity::RowDamage;
-use crate::domain::{Digest, Entry, Seq, Stream, TenantId};
+use crate::domain::{Entry, Seq, Stream, TenantId};
 use crate::ports::{Database, Error, ErrorKind, Hint, Result, StoreError};
 
 /// Damaged rows that were met, tenant by tenant, since the process began.
@@ -49,8 +49,8 @@ pub(crate) struct Guard {
 
 /// The digest of an entry's bytes, if it is another than the one on record.
 pub(crate) async fn damage_of(entry: &Entry) -> Option<RowDamage> {
-    let (meta, bytes) = (&entry.meta, entry.content.bytes().clone());
-    let actual = off_thread(bytes.len(), move || Digest::of(&bytes)).await;
+    let meta = &entry.meta;
+    let actual = digest_of(&entry.content).await;
     (actual != meta.checksum).then_some(RowDamage {
         stream: meta.stream,
         seq: meta.seq,

@@ -17,7 +17,7 @@ mod whereabouts;
 use driftline::adapters::system::System;
 use driftline::domain::content::Content;
 use driftline::domain::{EntryId, EntryMeta, Stream, TenantId, Timestamp};
-use driftline::ports::{Appended, Entropy, NewEntry};
+use driftline::ports::{Appended, Entropy, Error, Fault, Hint, NewEntry, StoreError};
 
 /// A tenant.
 fn tenant(name: &str) -> TenantId {
@@ -48,4 +48,15 @@ fn committed(appended: Appended) -> EntryMeta {
         Appended::Committed { meta, .. } => meta,
         other => panic!("committed is expected, not {other:?}"),
     }
+}
+
+/// The schema is not there, and what makes it is advised.
+fn assert_schema_is_missing(error: StoreError) {
+    assert_eq!(error.fault(), Fault::Absent);
+    let error = Error::from(error);
+    assert!(
+        error.to_string().contains("the schema is not there"),
+        "{error}"
+    );
+    assert_eq!(error.hinted(), Some(&Hint::MakeDatabase));
 }

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use driftline::adapters::postgres::{PostgresOptions, PostgresReader};
 use driftline::domain::{Seq, Stream};
-use driftline::ports::{
-    AuditLog, AuditScope, Error, Fault, Hint, ManifestStore, StateReader, WorkerId,
-};
+use driftline::ports::{AuditLog, AuditScope, ManifestStore, StateReader, WorkerId};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::support::postgres::{Cluster, claimed, unclaimed};
-use crate::{committed, manifest, tenant};
+use crate::{assert_schema_is_missing, committed, manifest, tenant};
 
 #[tokio::test]
 async fn a_role_that_may_only_select_reads_everything() {
@@ -144,13 +142,7 @@ async fn a_reader_of_a_database_without_the_schema_says_what_to_do() {
         .tenant_names(None, 1)
         .await
         .unwrap_err();
-    assert_eq!(error.fault(), Fault::Absent);
-    let error = Error::from(error);
-    assert!(
-        error.to_string().contains("the schema is not there"),
-        "{error}"
-    );
-    assert_eq!(error.hinted(), Some(&Hint::MakeDatabase));
+    assert_schema_is_missing(error);
 }
 
 /// Rows of a tenant's history beyond those that are asked for are not looked at, however many there are and whatever the

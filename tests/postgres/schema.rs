@@ -2,12 +2,12 @@
 
 use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
 use driftline::domain::{BucketId, Epoch, Stream, TenantState};
-use driftline::ports::{Error, Fault, Hint, ManifestStore, Ownership, RecoveryStore};
+use driftline::ports::{Fault, ManifestStore, Ownership, RecoveryStore};
 use futures::future::join_all;
 use sqlx::Row;
 
 use crate::support::postgres::{Cluster, claimed, unclaimed};
-use crate::{committed, manifest, tenant};
+use crate::{assert_schema_is_missing, committed, manifest, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_run_once_however_many_begin_them() {
@@ -47,13 +47,7 @@ async fn a_database_without_the_schema_says_what_to_do() {
         .append(&tenant("acme"), &manifest("1"))
         .await
         .unwrap_err();
-    assert_eq!(error.fault(), Fault::Absent);
-    let error = Error::from(error);
-    assert!(
-        error.to_string().contains("the schema is not there"),
-        "{error}"
-    );
-    assert_eq!(error.hinted(), Some(&Hint::MakeDatabase));
+    assert_schema_is_missing(error);
     assert_eq!(
         adapter.migrate().await.unwrap_err().fault(),
         Fault::Refused,
