@@ -1,7 +1,7 @@
 //! How a tenant's shadowing stands, as a pure function of its record: what may be leased, what a release changes.
 
 use crate::domain::{Halt, PerStream, Seq, Stream, TenantState, Timestamp};
-use crate::ports::{Backlog, FailedDrill, RestoreProof, ShadowFailure, WorkerId};
+use crate::ports::{Backlog, FailedDrill, LeaseRequest, RestoreProof, ShadowFailure, WorkerId};
 
 /// One tenant's shadowing on record. The watermarks belong to the database's current bucket.
 #[derive(Debug, Clone, Default)]
@@ -58,14 +58,16 @@ impl Shadowing {
         }
     }
 
-    /// Whether `worker` may take the tenant at `now`.
+    /// Whether whoever asks may take the tenant at `now`.
     pub(crate) fn is_free_for(
         &self,
-        worker: WorkerId,
+        request: &LeaseRequest,
         state: &TenantState,
         now: Timestamp,
     ) -> bool {
+        let worker = request.worker;
         match self.standing(state, now) {
+            _ if request.except.contains(&state.tenant) => false,
             Standing::Ready => true,
             Standing::Leased(holder) => {
                 holder == worker && self.retry_at.is_none_or(|at| at <= now)

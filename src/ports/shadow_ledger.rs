@@ -19,7 +19,7 @@ use crate::domain::{
 pub struct WorkerId(pub Uuid);
 
 /// Asks for tenants to work on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct LeaseRequest {
     /// Who asks.
     pub worker: WorkerId,
@@ -27,6 +27,8 @@ pub struct LeaseRequest {
     pub limit: u32,
     /// How long they are kept from other workers.
     pub duration: Duration,
+    /// Not these: whoever asks is at work on them still, even where their leases ended.
+    pub except: Vec<TenantId>,
 }
 
 /// What was leased.

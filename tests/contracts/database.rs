@@ -71,6 +71,7 @@ macro_rules! database_contract {
                 a_leased_tenant_is_kept_from_other_workers,
                 a_lease_is_renewed_by_whoever_has_it,
                 an_expired_lease_lets_another_worker_in,
+                what_is_worked_on_still_is_not_leased_again,
                 a_limit_is_respected_and_the_longest_waiting_comes_first,
                 two_workers_at_once_never_share_a_tenant,
                 a_failed_tenant_waits_and_counts,

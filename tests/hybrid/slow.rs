@@ -9,7 +9,7 @@ use driftline::ports::{ManifestStore as _, ShadowLedger as _};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Gate, Moment, On};
+use crate::support::faults::{Call, Gate, Moment, On};
 use crate::support::world::*;
 
 struct Scene {
@@ -89,8 +89,8 @@ async fn a_lease_is_renewed_for_as_long_as_its_batch_runs() {
         async move { other.replicate(stop).await }
     });
     sleep(scene.world.settings.lease * 20).await;
-    let puts = |calls: Vec<crate::support::faults::Call>| {
-        let of_it = |call: &&crate::support::faults::Call| call.key.contains("slow/versions/");
+    let puts = |calls: Vec<Call>| {
+        let of_it = |call: &&Call| call.key.contains("slow/versions/");
         calls.iter().filter(of_it).count()
     };
     // Nobody else began it, though it was held for twenty leases.
@@ -107,6 +107,23 @@ async fn a_lease_is_renewed_for_as_long_as_its_batch_runs() {
         .world
         .assert_settled(&scene.database, &scene.slow)
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_whose_lease_ends_early_is_not_begun_beside_itself() {
+    let scene = Scene::new(4, 1).await;
+    scene.world.bucket.take_calls();
+    // The lease is over at once, and is renewed when its batch asks for that.
+    scene.world.clock.set_ahead(scene.world.settings.lease * 2);
+    sleep(scene.world.settings.lease / 4).await;
+    let of_it = |call: &Call| call.key.starts_with("slow/");
+    let begun = scene.world.bucket.take_calls();
+    assert!(!begun.iter().any(of_it), "{begun:?}");
+    scene.gate.release();
+    eventually("the slow tenant", async || {
+        scene.is_shadowed(&scene.slow).await
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

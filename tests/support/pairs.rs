@@ -217,7 +217,7 @@ impl Pair {
             loop {
                 let end = "UPDATE driftline.shadowing SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL";
                 sqlx::query(end).execute(&mut connection).await.unwrap();
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
             }
         })
     }

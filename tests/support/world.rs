@@ -21,17 +21,25 @@ use uuid::Uuid;
 
 use super::faults::FaultyStore;
 
-/// Wall-clock time that moves with tokio's timer, so that a paused test moves both.
+/// Wall-clock time that moves with tokio's timer, so that a paused test moves both, and that can be set ahead.
 #[derive(Debug)]
 pub struct TestClock {
     start: Instant,
+    /// Microseconds.
+    ahead: AtomicU64,
 }
 
 impl TestClock {
     pub fn shared() -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
+            ahead: AtomicU64::new(0),
         })
+    }
+
+    pub fn set_ahead(&self, ahead: Duration) {
+        let ahead = u64::try_from(ahead.as_micros()).unwrap();
+        self.ahead.store(ahead, Ordering::Relaxed);
     }
 }
 
@@ -40,6 +48,7 @@ impl Clock for TestClock {
         Timestamp::from_micros(1_767_225_600_000_000)
             .unwrap()
             .saturating_add(self.start.elapsed())
+            .saturating_add(Duration::from_micros(self.ahead.load(Ordering::Relaxed)))
     }
 }
 

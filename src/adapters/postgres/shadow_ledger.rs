@@ -37,6 +37,7 @@ const LEASE: &str = concat!(
         WHERE s.halted IS NULL AND NOT t.awaiting_recovery
             AND (s.lease_until IS NULL OR s.lease_until <= clock_timestamp() OR s.lease_owner = $1)
             AND (s.retry_at IS NULL OR s.retry_at <= clock_timestamp())
+            AND s.tenant <> ALL ($4)
             AND ",
     pending!(),
     "
@@ -162,11 +163,13 @@ impl ShadowLedger for PostgresDatabase {
     #[tracing::instrument(name = "db.shadowing.lease", skip_all, err(level = "debug"))]
     async fn lease(&self, request: &LeaseRequest) -> StoreResult<Lease> {
         let action = Action::new("lease tenants");
+        let except: Vec<&str> = request.except.iter().map(TenantId::as_str).collect();
         let mut session = self.begin(action, Scope::All).await?;
         let statement = query(LEASE)
             .bind(PgUuid(request.worker.0))
             .bind(i64::from(request.limit))
-            .bind(micros(request.duration));
+            .bind(micros(request.duration))
+            .bind(except);
         let rows = session.all(action, statement).await?;
         session.commit(action).await?;
         let Some(first) = rows.first() else {

@@ -37,10 +37,7 @@ pub(super) async fn free(
     let mut free = Vec::new();
     for row in &rows {
         let tenant = rows::tenant(row)?;
-        if tenant
-            .shadowing
-            .is_free_for(request.worker, &tenant.state, now)
-        {
+        if tenant.shadowing.is_free_for(request, &tenant.state, now) {
             let mut since = tenant.state.last_committed_at;
             for column in ["manifests_since", "applies_since", "decisions_since"] {
                 let at = optional_time(row, "entry", column)?;

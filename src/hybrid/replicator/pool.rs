@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::Hold;
 use super::{Drained, Progress, Replicator};
+use crate::domain::TenantId;
 use crate::ports::{Backlog, Error, LeaseRequest, StoreError, Whereabouts, WorkerId};
 
 /// How soon a drain looks again for what others hold.
@@ -61,7 +62,9 @@ impl Replicator {
         stop: &CancellationToken,
         until: Until,
     ) -> Result<Drained, Error> {
-        let mut running = FuturesUnordered::<BoxFuture<'_, Result<Progress, StoreError>>>::new();
+        let mut running =
+            FuturesUnordered::<BoxFuture<'_, (TenantId, Result<Progress, StoreError>)>>::new();
+        let mut under_way = Vec::new();
         let mut looking: Option<BoxFuture<'_, Result<Look, Error>>> = None;
         let (mut due, mut next_look) = (true, Instant::now());
         let (mut failures, mut shadowed, mut failed) = (0, 0, None);
@@ -75,7 +78,7 @@ impl Replicator {
             let room = room.saturating_sub(running.len());
             if due && !stops && room > 0 && looking.is_none() {
                 due = false;
-                looking = Some(self.look(room).boxed());
+                looking = Some(self.look(room, under_way.clone()).boxed());
             }
             let error = tokio::select! {
                 biased;
@@ -91,7 +94,11 @@ impl Replicator {
                         Ok(Look::Held(held)) => {
                             failures = 0;
                             goes_on(&mut said);
-                            running.extend(held.into_iter().map(|hold| self.work_on(hold).boxed()));
+                            for hold in held {
+                                let tenant = hold.work.state.tenant.clone();
+                                under_way.push(tenant.clone());
+                                running.push(self.work_on(hold).map(|done| (tenant, done)).boxed());
+                            }
                             None
                         }
                         Ok(Look::Again) => {
@@ -113,8 +120,9 @@ impl Replicator {
                         Err(error) => Some(error),
                     }
                 }
-                Some(done) = running.next(), if !running.is_empty() => {
+                Some((tenant, done)) = running.next(), if !running.is_empty() => {
                     due = true;
+                    under_way.retain(|other| *other != tenant);
                     match done {
                         Ok(progress) => {
                             shadowed += progress.shadowed;
@@ -169,13 +177,15 @@ impl Replicator {
         }
     }
 
-    /// Leases what is pending, as much as there is room for, and sees that it may be worked on.
-    async fn look(&self, room: usize) -> Result<Look, Error> {
+    /// Leases what is pending, as much as there is room for, and sees that it may be worked on. A tenant whose lease ended
+    /// early is not begun a second time beside itself.
+    async fn look(&self, room: usize, under_way: Vec<TenantId>) -> Result<Look, Error> {
         let asked = Instant::now();
         let request = LeaseRequest {
             worker: WorkerId(self.sides.entropy.uuid()),
             limit: u32::try_from(room).unwrap_or(u32::MAX),
             duration: self.settings.lease,
+            except: under_way,
         };
         let lease = self.sides.database.lease(&request).await?;
         if lease.work.is_empty() {

@@ -102,6 +102,7 @@ async fn leased(db: &Db, worker: WorkerId) -> usize {
         worker,
         limit: 9,
         duration: Duration::from_secs(30),
+        except: Vec::new(),
     };
     db.lease(&request).await.unwrap().work.len()
 }

@@ -16,6 +16,7 @@ async fn lease(db: &Db, worker: WorkerId, limit: u32, duration: Duration) -> Lea
         worker,
         limit,
         duration,
+        except: Vec::new(),
     })
     .await
     .unwrap()
@@ -136,6 +137,24 @@ pub async fn an_expired_lease_lets_another_worker_in(db: Db) {
     tokio::time::sleep(SHORT * 2).await;
     assert_eq!(leased(&db, theirs).await, ["acme"]);
     assert_eq!(leased(&db, mine).await, [""; 0]);
+}
+
+pub async fn what_is_worked_on_still_is_not_leased_again(db: Db) {
+    claimed(&db).await;
+    for name in ["acme", "beta", "gamma"] {
+        commit(&db, &tenant(name), manifest("a")).await;
+    }
+    assert_eq!(names(&lease(&db, worker(), 1, SHORT).await), ["acme"]);
+    tokio::time::sleep(SHORT * 2).await;
+    let again = LeaseRequest {
+        worker: worker(),
+        limit: 1,
+        duration: LONG,
+        except: vec![tenant("acme"), tenant("beta"), tenant("nobody")],
+    };
+    assert_eq!(names(&db.lease(&again).await.unwrap()), ["gamma"]);
+    // For whoever works on nothing they are free.
+    assert_eq!(leased(&db, worker()).await, ["acme", "beta"]);
 }
 
 pub async fn a_limit_is_respected_and_the_longest_waiting_comes_first(db: Db) {

@@ -62,11 +62,7 @@ impl Tables {
         let mut free: Vec<&mut Tenant> = self
             .tenants
             .values_mut()
-            .filter(|tenant| {
-                tenant
-                    .shadowing
-                    .is_free_for(request.worker, &tenant.state, now)
-            })
+            .filter(|tenant| tenant.shadowing.is_free_for(request, &tenant.state, now))
             .collect();
         free.sort_by_key(|tenant| tenant.waiting_since());
         free.truncate(request.limit as usize);
