@@ -41,6 +41,31 @@ pub(super) enum Until {
     Drained,
 }
 
+/// The batches that run, and whose they are.
+#[derive(Default)]
+struct Running<'a> {
+    batches: FuturesUnordered<BoxFuture<'a, (TenantId, Result<Progress, StoreError>)>>,
+    tenants: Vec<TenantId>,
+}
+
+impl<'a> Running<'a> {
+    fn begin(&mut self, replicator: &'a Replicator, held: Vec<Hold>) {
+        for hold in held {
+            let tenant = hold.work.state.tenant.clone();
+            self.tenants.push(tenant.clone());
+            let batch = replicator.work_on(hold);
+            self.batches.push(batch.map(|done| (tenant, done)).boxed());
+        }
+    }
+
+    /// How the next one ended; `None` when none runs.
+    async fn next(&mut self) -> Option<Result<Progress, StoreError>> {
+        let (tenant, done) = self.batches.next().await?;
+        self.tenants.retain(|other| *other != tenant);
+        Some(done)
+    }
+}
+
 /// Says that what was said to hold shadowing up is over.
 fn goes_on(said: &mut Option<String>) {
     if said.take().is_some() {
@@ -62,23 +87,21 @@ impl Replicator {
         stop: &CancellationToken,
         until: Until,
     ) -> Result<Drained, Error> {
-        let mut running =
-            FuturesUnordered::<BoxFuture<'_, (TenantId, Result<Progress, StoreError>)>>::new();
-        let mut under_way = Vec::new();
+        let mut running = Running::default();
         let mut looking: Option<BoxFuture<'_, Result<Look, Error>>> = None;
         let (mut due, mut next_look) = (true, Instant::now());
         let (mut failures, mut shadowed, mut failed) = (0, 0, None);
         let mut said = None;
         loop {
             let stops = stop.is_cancelled() || failed.is_some();
-            if stops && looking.is_none() && running.is_empty() {
+            if stops && looking.is_none() && running.tenants.is_empty() {
                 break;
             }
             let room = self.settings.concurrent_tenants.max(1);
-            let room = room.saturating_sub(running.len());
+            let room = room.saturating_sub(running.tenants.len());
             if due && !stops && room > 0 && looking.is_none() {
                 due = false;
-                looking = Some(self.look(room, under_way.clone()).boxed());
+                looking = Some(self.look(room, running.tenants.clone()).boxed());
             }
             let error = tokio::select! {
                 biased;
@@ -94,11 +117,7 @@ impl Replicator {
                         Ok(Look::Held(held)) => {
                             failures = 0;
                             goes_on(&mut said);
-                            for hold in held {
-                                let tenant = hold.work.state.tenant.clone();
-                                under_way.push(tenant.clone());
-                                running.push(self.work_on(hold).map(|done| (tenant, done)).boxed());
-                            }
+                            running.begin(self, held);
                             None
                         }
                         Ok(Look::Again) => {
@@ -108,7 +127,7 @@ impl Replicator {
                         Ok(Look::Nothing) => {
                             failures = 0;
                             goes_on(&mut said);
-                            if until == Until::Drained && running.is_empty() && !due {
+                            if until == Until::Drained && running.tenants.is_empty() && !due {
                                 let left = self.sides.database.backlog().await?;
                                 if left.ready == 0 && left.leased == 0 {
                                     return Ok(Drained { shadowed, left });
@@ -120,9 +139,8 @@ impl Replicator {
                         Err(error) => Some(error),
                     }
                 }
-                Some((tenant, done)) = running.next(), if !running.is_empty() => {
+                Some(done) = running.next() => {
                     due = true;
-                    under_way.retain(|other| *other != tenant);
                     match done {
                         Ok(progress) => {
                             shadowed += progress.shadowed;
