@@ -108,22 +108,35 @@ impl Bucket {
         .await
     }
 
-    /// The version of a stream's index object, readable or not.
-    pub(crate) async fn index_etag(
+    /// A stream's index, or what is wrong with it, and the version of the very object that was looked at: whoever replaces what is
+    /// damaged must not meet an index that somebody made up anew meanwhile.
+    pub(crate) async fn index_or_damage(
         &self,
         tenant: &TenantId,
         stream: Stream,
-    ) -> BucketResult<Option<ETag>> {
+    ) -> BucketResult<(Option<Result<Index, Damage>>, Option<ETag>)> {
+        let damage = match self.index(tenant, stream).await {
+            Ok(Some((index, etag))) => return Ok((Some(Ok(index)), Some(etag))),
+            Ok(None) => return Ok((None, None)),
+            Err(BucketError::Damage(damage)) => damage,
+            Err(error) => return Err(error),
+        };
         let key = index_key(tenant, stream);
-        match self.store.get(&key, most_bytes(&key)).await {
-            Ok(found) => Ok(found.map(|object| object.etag)),
+        let object = match self.store.get(&key, most_bytes(&key)).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok((Some(Err(damage)), None)),
             Err(error) => match error.oversize() {
                 Some(Oversize {
                     etag: Some(etag), ..
-                }) => Ok(Some(etag.clone())),
-                _ => Err(error.into()),
+                }) => return Ok((Some(Err(damage)), Some(etag.clone()))),
+                _ => return Err(error.into()),
             },
-        }
+        };
+        let (of, etag) = (tenant.clone(), object.etag.clone());
+        let parsed = off_thread(object.bytes.len(), move || {
+            Index::parse(&of, stream, &object.bytes)
+        });
+        Ok((Some(parsed.await), Some(etag)))
     }
 
     /// A sealed page. The index says that it is there, so absence is damage.

@@ -60,9 +60,10 @@ impl Stock {
                 None => pages.push(key.clone()),
             }
         }
-        match bucket.index(tenant, stream).await {
-            Ok(Some((index, etag))) => {
-                stock.etag = Some(etag);
+        let (index, etag) = bucket.index_or_damage(tenant, stream).await?;
+        stock.etag = etag;
+        match index {
+            Some(Ok(index)) => {
                 stock.pages(bucket, &index).await?;
                 for entry in &index.entries {
                     stock.named.insert(entry.meta.seq, entry.clone());
@@ -70,12 +71,8 @@ impl Stock {
                 stock.beyond(bucket, &index, &pages).await?;
                 stock.index = Some(index);
             }
-            Ok(None) => {}
-            Err(BucketError::Damage(damage)) => {
-                stock.index_damage = Some(damage);
-                stock.etag = bucket.index_etag(tenant, stream).await?;
-            }
-            Err(error) => return Err(error),
+            Some(Err(damage)) => stock.index_damage = Some(damage),
+            None => {}
         }
         stock.foreign = pages
             .into_iter()

@@ -160,14 +160,13 @@ pub(super) async fn take(
     // A stream of which the listing shows nothing at all has nothing to be read; were it to begin just now, whoever creates
     // its index next loses. Where anything is listed, an index that is not may be lost: a GET says so again.
     let (index, etag) = if keys.iter().any(|key| stream_of(key) == Some(stream)) {
-        match bucket.index(tenant, stream).await {
-            Ok(Some((index, etag))) => (Some(index), Some(etag)),
-            Ok(None) => (None, None),
-            Err(BucketError::Damage(damage)) => {
+        match bucket.index_or_damage(tenant, stream).await? {
+            (Some(Ok(index)), etag) => (Some(index), etag),
+            (Some(Err(damage)), etag) => {
                 worked_around.push(damage);
-                (None, bucket.index_etag(tenant, stream).await?)
+                (None, etag)
             }
-            Err(error) => return Err(error),
+            (None, etag) => (None, etag),
         }
     } else {
         (None, None)
