@@ -18,6 +18,7 @@ pub mod probe;
 mod proven;
 mod provider;
 mod recovery;
+mod referring;
 mod replicator;
 mod repository;
 mod retire;

@@ -13,6 +13,7 @@ mod invariants;
 mod legacy;
 mod listing;
 mod losses;
+mod order;
 mod overlay;
 mod reads;
 mod retire;

@@ -204,7 +204,7 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
     for (stream, merge) in sketch.merges.iter() {
         plan.failures.extend(merge.losses(stream));
     }
-    fence(context, plan, epoch).await?;
+    let named = fence(context, plan, epoch).await?;
     crash::point("diverge-fenced");
     let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
     if !unmoved(Some(&seen), restore.state()) {
@@ -236,7 +236,6 @@ pub(super) async fn resolve(context: &Context<'_>, plan: &mut Plan) -> Result<Re
             format!("recover {}: the bucket is nobody's", plan.tenant),
         )
     })?;
-    let named = PerStream::from_fn(|stream| plan.streams[stream].head(&plan.tenant, stream).seq);
     restore.commit(&sketch.state, bucket, &named).await?;
     crash::point("diverge-committed");
     Ok(sketch.resolved())

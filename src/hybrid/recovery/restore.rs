@@ -10,11 +10,14 @@ use crate::domain::format::{Damage, Index, Page, Problem, index_key, page_key};
 use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
+use crate::hybrid::referring::waits_for;
 use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
 /// Content inserted by one statement, in bytes, and rows.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 const CHUNK_ROWS: usize = 256;
+/// Rows that are read at once.
+const ROWS: u32 = 512;
 
 /// Restores the tenant, in a new epoch if `renew`, and returns its state afterwards.
 pub(super) async fn run(
@@ -36,11 +39,15 @@ pub(super) async fn run(
     if !renew && !awaiting && plan.restored() == 0 && !is_halted(context, &plan.tenant).await? {
         return Ok(outcome);
     }
-    if renew {
+    let named = if renew {
         legacy::preserve(context, plan).await?;
-        fence(context, plan, epoch).await?;
+        let named = fence(context, plan, epoch).await?;
         crash::point("recover-index");
-    }
+        named
+    } else {
+        let latest = |index: &Option<Index>| index.as_ref().map_or(Seq::default(), Index::latest);
+        PerStream::from_fn(|stream| latest(&plan.streams[stream].index))
+    };
     legacy::remember(context, plan).await?;
     let mut restore = context.sides.database.begin_restore(&plan.tenant).await?;
     if !unmoved(plan.seen.as_ref(), restore.state()) {
@@ -58,16 +65,6 @@ pub(super) async fn run(
         )
         .hint(Hint::RecoverAgain)
     })?;
-    let named = PerStream::from_fn(|stream| {
-        if renew {
-            Seq::new(plan.streams[stream].shadowed() as u64)
-        } else {
-            plan.streams[stream]
-                .index
-                .as_ref()
-                .map_or(Seq::default(), Index::latest)
-        }
-    });
     restore.commit(&outcome, bucket, &named).await?;
     crash::point("recover-commit");
     Ok(outcome)
@@ -94,30 +91,39 @@ async fn is_halted(context: &Context<'_>, tenant: &TenantId) -> Result<bool> {
     Ok(status.first().is_some_and(|status| status.halted.is_some()))
 }
 
-/// Writes the epoch into the index of every stream: whoever is still at work in an older one loses its compare-and-set.
-pub(super) async fn fence(context: &Context<'_>, plan: &mut Plan, epoch: Epoch) -> Result<()> {
+/// Writes the epoch into the index of every stream: whoever is still at work in an older one loses its compare-and-set. Returns
+/// what the indexes name now.
+pub(super) async fn fence(
+    context: &Context<'_>,
+    plan: &mut Plan,
+    epoch: Epoch,
+) -> Result<PerStream<Seq>> {
     let streams = Stream::ALL.map(|stream| fence_stream(context, plan, stream, epoch));
-    for fenced in join_all(streams).await {
-        plan.failures.extend(fenced?);
+    let mut named = PerStream::from_fn(|_| Seq::default());
+    for (stream, fenced) in Stream::ALL.into_iter().zip(join_all(streams).await) {
+        let (latest, damage) = fenced?;
+        named[stream] = latest;
+        plan.failures.extend(damage);
     }
-    Ok(())
+    Ok(named)
 }
 
-/// The same for one stream; the damage of a page that could not be sealed.
+/// The same for one stream; what its index names, and the damage of a page that could not be sealed.
 async fn fence_stream(
     context: &Context<'_>,
     plan: &Plan,
     stream: Stream,
     epoch: Epoch,
-) -> Result<Option<Damage>> {
+) -> Result<(Seq, Option<Damage>)> {
     let inventory = &plan.streams[stream];
     let mut index = match &inventory.index {
         Some(index) => index.clone(),
         None => Index::empty(&plan.tenant, stream, epoch, context.sides.now()),
     };
     let known = usize::try_from(index.latest().get()).unwrap_or(usize::MAX);
+    let end = in_turn(context, plan, stream, index.latest()).await?;
     // What comes from the older layout is not there in today's format yet: the replicator brings it.
-    for entry in inventory.entries[..inventory.shadowed()].iter().skip(known) {
+    for entry in inventory.entries[..end].iter().skip(known) {
         index.push(entry.named.clone());
     }
     index.epoch = epoch;
@@ -135,7 +141,38 @@ async fn fence_stream(
         )
         .hint(Hint::WaitForOthers));
     }
-    Ok(damage)
+    Ok((index.latest(), damage))
+}
+
+/// How many of the stream's entries its index may name. What refers to a version follows the index that names that version:
+/// where the database has all that lies there from such an entry on, shadowing brings it in its turn. What only the bucket has
+/// is named all the same: left out, it would be given up.
+async fn in_turn(context: &Context<'_>, plan: &Plan, stream: Stream, known: Seq) -> Result<usize> {
+    let entries = &plan.streams[stream].entries[..plan.streams[stream].shadowed()];
+    let manifests = Seq::new(plan.streams[Stream::Manifests].shadowed() as u64);
+    let (mut after, mut early) = (known, None);
+    while stream != Stream::Manifests && place(after.next()) < entries.len() {
+        let database = &context.sides.database;
+        let run = database
+            .pending(&plan.tenant, stream, after, ROWS, CHUNK_BYTES)
+            .await?;
+        if run.is_empty() {
+            return Ok(entries.len());
+        }
+        for row in run {
+            let Some(entry) = entries.get(place(row.meta.seq)) else {
+                break;
+            };
+            if entry.chain() != Some(row.meta.chain) {
+                return Ok(entries.len());
+            }
+            after = row.meta.seq;
+            if early.is_none() && waits_for(database.as_ref(), &row, manifests).await? {
+                early = Some(place(row.meta.seq));
+            }
+        }
+    }
+    Ok(early.unwrap_or(entries.len()))
 }
 
 /// Seals the pages of an index that was rebuilt. A page that is there and holds something else stays, and its entries stay

@@ -9,12 +9,13 @@ use crate::domain::format::{
     snapshot_key,
 };
 use crate::domain::integrity::Verdict;
-use crate::domain::{Digest, Entry, EntryMeta, Seq, Stream, TenantId, references};
+use crate::domain::{Digest, Entry, Seq, Stream, TenantId};
 use crate::hybrid::blocking::{bytes_digest, snapshot_of};
 use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
 use crate::hybrid::marker::{self, Marker};
+use crate::hybrid::referring::waits_for;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, Result, TenantStatus};
 
@@ -370,15 +371,14 @@ async fn rebuild_index(
     }
     let there = found
         .as_ref()
-        .map(|it| Index::parse(tenant, stream, &it.bytes));
-    if let Some(Ok(there)) = there
-        && there.epoch > planned.epoch
-    {
+        .and_then(|it| Index::parse(tenant, stream, &it.bytes).ok());
+    if (there.as_ref()).is_some_and(|there| there.epoch > planned.epoch) {
         return Err(moved(key));
     }
     let bucket = database.identity().await?.bucket_id;
     let bucket = bucket.ok_or_else(|| stale("the database has no bucket any more"))?;
-    let index = filled(look, planned, stream).await?;
+    let index = filled(look, planned, stream, there.as_ref()).await?;
+    let index = index.ok_or_else(|| moved(key))?;
     database
         .lower_watermark(tenant, bucket, stream, Seq::default())
         .await?;
@@ -393,9 +393,16 @@ async fn rebuild_index(
     }
 }
 
-/// An index of all entries from the first on that are there with their rows.
-async fn filled(look: &Look<'_>, planned: &TenantRepair, stream: Stream) -> Result<Index> {
+/// An index of all entries from the first on that are there with their rows. `None` when it would lack one that an index that
+/// is `there` names: what is named once stays named, or an entry of an older epoch would be no history any more.
+async fn filled(
+    look: &Look<'_>,
+    planned: &TenantRepair,
+    stream: Stream,
+    there: Option<&Index>,
+) -> Result<Option<Index>> {
     let (tenant, database) = (&planned.tenant, look.sides.database.as_ref());
+    let named = there.map_or(Seq::default(), Index::latest);
     let mut index = Index::empty(tenant, stream, planned.epoch, look.sides.now());
     let manifests = match stream {
         Stream::Manifests => Seq::default(),
@@ -410,36 +417,40 @@ async fn filled(look: &Look<'_>, planned: &TenantRepair, stream: Stream) -> Resu
         let run = database
             .pending(tenant, stream, after, ROWS, ROWS_BYTES)
             .await?;
-        let reads: Vec<_> = run.iter().map(|row| there(look, row).boxed()).collect();
+        let reads: Vec<_> = run.iter().map(|row| placed(look, row).boxed()).collect();
         let mut found = stream::iter(reads).buffered(look.settings.concurrent_requests);
         for row in &run {
-            let Some(named) = found.next().await.transpose()?.flatten() else {
+            let Some(entry) = found.next().await.transpose()?.flatten() else {
                 break;
             };
-            let continues = named.meta.expected_chain(index.latest_chain()) == named.meta.chain;
-            if !continues || !may_follow(look, row, manifests).await? {
+            let continues = entry.meta.expected_chain(index.latest_chain()) == entry.meta.chain;
+            let waits = row.meta.seq > named && waits_for(database, row, manifests).await?;
+            if !continues || waits {
                 break;
             }
-            index.push(named);
+            index.push(entry);
         }
         if index.latest().get() < after.get() + run.len() as u64 || run.is_empty() {
             break;
         }
+    }
+    if there.is_some_and(|there| index.chain_at(named) != Some(there.latest_chain())) {
+        return Ok(None);
     }
     // Pages that are there already are used; where one is not, shadowing seals it.
     let mut sealed = index.clone();
     for page in sealed.seal() {
         match look.bucket.page(tenant, stream, page.number).await {
             Ok(there) if there.to_bytes() == page.to_bytes() => {}
-            Ok(_) | Err(BucketError::Damage(_)) => return Ok(index),
+            Ok(_) | Err(BucketError::Damage(_)) => return Ok(Some(index)),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(sealed)
+    Ok(Some(sealed))
 }
 
 /// The place in an index of a row whose snapshot is there.
-async fn there(look: &Look<'_>, row: &Entry) -> Result<Option<IndexEntry>> {
+async fn placed(look: &Look<'_>, row: &Entry) -> Result<Option<IndexEntry>> {
     let meta = &row.meta;
     let key = snapshot_key(&meta.tenant, meta.stream, meta.seq, meta.epoch);
     match look.unnamed(&meta.tenant, meta.stream, &key).await {
@@ -449,23 +460,4 @@ async fn there(look: &Look<'_>, row: &Entry) -> Result<Option<IndexEntry>> {
         Err(BucketError::Damage(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// What refers to a version follows the index that names that version; a reference that does not resolve waits for nothing.
-async fn may_follow(look: &Look<'_>, row: &Entry, manifests: Seq) -> Result<bool> {
-    for reference in references(row.meta.stream, &row.content) {
-        if reference.version > manifests {
-            let version = Some(reference.version.next());
-            let database = &look.sides.database;
-            let found = database
-                .history(&row.meta.tenant, Stream::Manifests, version, 1)
-                .await?;
-            let is_it =
-                |meta: &EntryMeta| (meta.seq, meta.chain) == (reference.version, reference.chain);
-            if found.first().is_some_and(is_it) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }

@@ -14,6 +14,7 @@ use crate::hybrid::bucket::BucketError;
 use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, rows};
 use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::recovery::Lister;
+use crate::hybrid::referring::waits_for;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, Result};
 
@@ -240,6 +241,15 @@ impl Planner<'_> {
         if let Err(detail) = self.there(&object).await? {
             return Ok(Err(detail));
         }
+        if self.comes_too_early(&row).await? {
+            let index = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
+            if !self.then.iter().any(index) {
+                let detail = "it refers to a version that the index of manifests does not name yet, and comes after that one";
+                return Ok(Err(detail.to_owned()));
+            }
+            // Shadowing begins behind the new index, and brings it in its turn.
+            return self.quarantine(finding).await;
+        }
         let (_, sha256) = snapshot_of(&row).await;
         let streams = &self.examined.streams[stream];
         let named = streams
@@ -259,6 +269,20 @@ impl Planner<'_> {
             sha256,
         });
         Ok(Ok(()))
+    }
+
+    /// No index names it, and it refers to a version that no index names either. Were its object there before that, a recovery
+    /// that finds no index would name it first.
+    async fn comes_too_early(&self, row: &Entry) -> Result<bool> {
+        let latest = |stream: Stream| {
+            let examined = self.examined.streams[stream].as_ref();
+            examined.map_or(Seq::default(), |(_, stock)| stock.latest())
+        };
+        if row.meta.stream == Stream::Manifests || row.meta.seq <= latest(row.meta.stream) {
+            return Ok(false);
+        }
+        let manifests = latest(Stream::Manifests);
+        Ok(waits_for(self.look.sides.database.as_ref(), row, manifests).await?)
     }
 
     /// Has the index name what the row makes, where it names the same entry in other bytes.

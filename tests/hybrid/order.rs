@@ -1,0 +1,239 @@
+//! What refers to a version follows the index that names that version, and what an index names stays named: also where something
+//! is mended, and where nothing but the objects is left of an index.
+
+use std::sync::Arc;
+
+use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::drift::Policy;
+use driftline::domain::format::{Index, Snapshot, index_key};
+use driftline::domain::integrity::{Finding, Mend};
+use driftline::domain::{Seq, Stream, TenantId};
+use driftline::hybrid::Progress;
+use driftline::hybrid::integrity::ReadData;
+use driftline::ports::{
+    DecideDrift, DriftDecision, Durability, ErrorKind, ManifestProvider as _, ManifestStore as _,
+    RecoveryRequest, RecoveryStore as _, ShadowLedger as _,
+};
+
+use crate::support::faults::{Moment, On};
+use crate::support::world::*;
+
+const A1: &str = "acme/applies/a000001.json";
+
+struct Scene {
+    world: World,
+    database: Arc<MemoryDatabase>,
+    repository: Repository,
+    acme: TenantId,
+}
+
+impl Scene {
+    /// So many versions, the last of which was applied; all of it is shadowed.
+    async fn with(versions: usize) -> Self {
+        let world = World::new();
+        let (database, repository) = world.claimed().await;
+        let acme = tenant("acme");
+        create_many(&repository, &acme, versions).await;
+        apply(&repository, &acme, versions as u64).await;
+        drain(&repository).await;
+        Self {
+            world,
+            database,
+            repository,
+            acme,
+        }
+    }
+
+    /// The index is one of earlier, and the database knows: shadowing goes on from there.
+    async fn put_back(&self, stream: Stream, entries: usize) {
+        let mut index = self.world.index(&self.acme, stream).await.unwrap();
+        index.entries.truncate(entries);
+        let (key, bytes) = (index_key(&self.acme, stream), index.to_bytes());
+        self.world.memory.insert(&key, bytes);
+        let bucket = self.database.identity().await.unwrap().bucket_id.unwrap();
+        let to = index.latest();
+        let lowered = self
+            .database
+            .lower_watermark(&self.acme, bucket, stream, to);
+        lowered.await.unwrap();
+    }
+
+    /// The stream's index, which is read or made up in memory.
+    fn put(&self, stream: Stream, index: &Index) {
+        let key = index_key(&self.acme, stream);
+        self.world.memory.insert(&key, index.to_bytes());
+    }
+
+    async fn named(&self, stream: Stream) -> u64 {
+        let index = self.world.index(&self.acme, stream).await;
+        index.map_or(0, |index| index.latest().get())
+    }
+
+    async fn damage(&self) -> Vec<Finding> {
+        let report = self.repository.verify(&self.acme, ReadData::All).await;
+        let findings = report.unwrap().findings;
+        findings.into_iter().filter(Finding::is_damage).collect()
+    }
+
+    async fn settles(&self) {
+        drain(&self.repository).await;
+        self.world.assert_settled(&self.database, &self.acme).await;
+        assert_eq!(self.damage().await, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_puts_no_apply_there_before_its_version_is_named() {
+    for is_damaged in [false, true] {
+        let scene = Scene::with(3).await;
+        scene.put_back(Stream::Manifests, 1).await;
+        let key = index_key(&scene.acme, Stream::Applies);
+        scene.world.memory.remove(&key).unwrap();
+        scene.world.memory.remove(A1).unwrap();
+        if is_damaged {
+            scene.world.memory.insert(A1, "{}");
+        }
+        let plan = scene.repository.plan_repair(None).await.unwrap();
+        let report = scene.repository.apply_repair(&plan).await.unwrap();
+        assert!(report.tenants.iter().all(|(_, done)| done.is_ok()));
+        assert_eq!(scene.named(Stream::Manifests).await, 1);
+        assert_eq!(scene.world.keys("acme/applies/a").await, [""; 0]);
+        assert_eq!(plan.tenants[0].left, [], "shadowing brings it");
+        scene.settles().await;
+        assert_eq!(scene.world.keys("acme/applies/a").await, [A1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_puts_an_apply_back_whose_version_is_named() {
+    let scene = Scene::with(3).await;
+    let key = index_key(&scene.acme, Stream::Applies);
+    scene.world.memory.remove(&key).unwrap();
+    scene.world.memory.remove(A1).unwrap();
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    scene.repository.apply_repair(&plan).await.unwrap();
+    assert_eq!(scene.world.keys("acme/applies/a").await, [A1]);
+    assert_eq!(scene.named(Stream::Applies).await, 1);
+    scene.settles().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_is_made_up_anew_names_what_it_named() {
+    let scene = Scene::with(1).await;
+    create(&scene.repository, &scene.acme, "two").await;
+    apply(&scene.repository, &scene.acme, 2).await;
+    let early = scene.world.index(&scene.acme, Stream::Applies).await;
+    drain(&scene.repository).await;
+    // The bucket's copies are of earlier; that of the applies names one that the manifests' does not know any more.
+    scene.put(Stream::Applies, &early.unwrap());
+    scene.put_back(Stream::Manifests, 0).await;
+    let found = scene.damage().await;
+    assert_eq!(found[0].repair, Mend::RebuildIndex, "{found:?}");
+    assert_eq!(found[0].stream, Some(Stream::Applies));
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    let report = scene.repository.apply_repair(&plan).await.unwrap();
+    assert!(report.tenants.iter().all(|(_, done)| done.is_ok()));
+    assert_eq!(scene.named(Stream::Applies).await, 1);
+    scene.settles().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_is_not_made_up_anew_where_something_that_it_names_was_lost_meanwhile() {
+    let scene = Scene::with(1).await;
+    create(&scene.repository, &scene.acme, "two").await;
+    let early = scene.world.index(&scene.acme, Stream::Manifests).await;
+    drain(&scene.repository).await;
+    scene.put(Stream::Manifests, &early.unwrap());
+    scene.world.memory.insert("acme/stray.txt", "x");
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    let copied = On::put("_driftline/quarantine/").times(1);
+    let gate = scene.world.bucket.hold(copied, Moment::After);
+    let repository = scene.repository.clone();
+    let repair = tokio::spawn(async move { repository.apply_repair(&plan).await });
+    gate.reached().await;
+    let lost = scene.world.memory.remove("acme/versions/v000001.json");
+    assert!(lost.is_some());
+    gate.release();
+    let report = repair.await.unwrap().unwrap();
+    let error = report.tenants[0].1.as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert_eq!(scene.named(Stream::Manifests).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_index_a_resolution_names_no_apply_before_its_version() {
+    let scene = Scene::with(1).await;
+    let replica = Arc::new(scene.database.backup());
+    decide(&scene.repository, &scene.acme).await;
+    drain(&scene.repository).await;
+    let promoted = scene.world.repository(&replica);
+    promoted.check_ownership().await.unwrap();
+    create_many(&promoted, &scene.acme, 2).await;
+    apply(&promoted, &scene.acme, 3).await;
+    decide(&promoted, &scene.acme).await;
+    // The apply's object is there, and neither its index nor anything of its version is.
+    let row = replica.entry(&scene.acme, Stream::Applies, Seq::new(2));
+    let row = row.await.unwrap().unwrap().entry;
+    scene
+        .world
+        .memory
+        .insert("acme/applies/a000002.json", Snapshot::write(&row));
+    let key = index_key(&scene.acme, Stream::Applies);
+    scene.world.memory.remove(&key).unwrap();
+    let request = RecoveryRequest {
+        resolve_divergence: true,
+        ..RecoveryRequest::default()
+    };
+    let recovery = promoted.recover_from_s3(&scene.acme, &request).await;
+    assert_eq!(recovery.unwrap().failures, []);
+    assert_eq!(scene.named(Stream::Manifests).await, 1);
+    assert_eq!(scene.named(Stream::Applies).await, 1);
+    let marks = replica.watermarks(&scene.acme).await.unwrap();
+    assert_eq!(marks[Stream::Applies], Seq::new(1));
+    drain(&promoted).await;
+    scene.world.assert_settled(&replica, &scene.acme).await;
+    assert_eq!(scene.named(Stream::Applies).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_index_is_not_replaced_once_somebody_else_made_it_up() {
+    let scene = Scene::with(2).await;
+    let key = index_key(&scene.acme, Stream::Manifests);
+    let bytes = scene.world.memory.remove(&key).unwrap();
+    let half = bytes.slice(..bytes.len() / 2);
+    scene.world.memory.insert(&key, half);
+    let database = scene.world.database();
+    // The first to recover finds it damaged, and asks for its version late.
+    let asked = On::get(key.as_str()).skip(2).times(1);
+    let gate = scene.world.bucket.hold(asked, Moment::Before);
+    let first = scene.world.repository(&database);
+    let first = tokio::spawn(async move {
+        let request = RecoveryRequest::default();
+        first.recover_all(&request, &Progress::default()).await
+    });
+    gate.reached().await;
+    recover_all(&scene.world.repository(&database)).await;
+    let made = scene.world.index(&scene.acme, Stream::Manifests).await;
+    let made = made.unwrap();
+    gate.release();
+    let _ = first.await.unwrap();
+    let index = scene.world.index(&scene.acme, Stream::Manifests).await;
+    let index = index.unwrap();
+    assert!(
+        index.epoch >= made.epoch,
+        "{} < {}",
+        index.epoch,
+        made.epoch
+    );
+    assert_eq!(index.latest(), Seq::new(2));
+}
+
+async fn decide(repository: &Repository, tenant: &TenantId) {
+    let request = DecideDrift {
+        decision: DriftDecision::Policy(Policy::default()),
+        created_by: None,
+        message: None,
+        durability: Durability::Committed,
+    };
+    repository.decide_drift(tenant, request).await.unwrap();
+}
