@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{EntryId, EntryMeta, Seq, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
@@ -308,7 +309,10 @@ fn judge(
 ) -> Result<End, crate::model::Broken> {
     let losses = lost.get(tenant);
     dense(model, node, tenant, losses)?;
-    survived(model, node, tenant)?;
+    let is_halted = |status: &TenantStatus| status.halted.is_some();
+    // Of two histories of which one lost something nothing moves before somebody decides: what lies there is not lost.
+    let reaches = losses.is_some() && state(node, tenant).as_ref().is_some_and(is_halted);
+    survived(model, node, tenant, reaches.then_some(&world.bucket))?;
     let Some(status) = state(node, tenant) else {
         let named = Stream::ALL
             .iter()
@@ -388,10 +392,16 @@ fn dense(
     Ok(())
 }
 
-/// What a surviving side took is there.
-fn survived(model: &Model, node: &Node, tenant: &TenantId) -> Checked {
+/// What a surviving side took is there; with a bucket also where only its objects lead there, behind an index that was lost.
+fn survived(
+    model: &Model,
+    node: &Node,
+    tenant: &TenantId,
+    bucket: Option<&MemorySnapshotStore>,
+) -> Checked {
     for owed in model.owed(tenant) {
-        let in_bucket = model.named(tenant, owed.stream).chain_at(owed.seq) == Some(owed.chain);
+        let in_bucket = model.named(tenant, owed.stream).chain_at(owed.seq) == Some(owed.chain)
+            || bucket.is_some_and(|bucket| model.leads_to(bucket, &owed));
         let mut rows = all_rows(node, tenant, owed.stream).into_iter();
         if !in_bucket && !rows.any(|row| row.meta.id == owed.id) {
             return broken(format!(
@@ -435,7 +445,7 @@ async fn bring_back(world: &Arc<World>, lost: &Losses) {
     for tenant in world.tenants.iter().filter(whole) {
         world.watch(|model| {
             dense(model, &node, tenant, None)?;
-            survived(model, &node, tenant)?;
+            survived(model, &node, tenant, None)?;
             for stream in Stream::ALL {
                 let named = model.named(tenant, stream);
                 let rows = rows(&node, tenant, stream).into_iter();

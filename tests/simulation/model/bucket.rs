@@ -19,6 +19,27 @@ pub fn object(bucket: &MemorySnapshotStore, key: &str) -> Option<Bytes> {
     found.map(|object| object.bytes)
 }
 
+/// What lay where the objects of a number belong, and was moved away.
+pub fn quarantined(
+    bucket: &MemorySnapshotStore,
+    tenant: &TenantId,
+    stream: Stream,
+    seq: Seq,
+) -> Vec<Bytes> {
+    let place = "_driftline/quarantine/";
+    let copies = now(bucket.list(&format!("{place}{tenant}/"), None, 1000));
+    let copies = copies.expect("a bucket in memory never fails").objects;
+    let is_of = |key: &str| {
+        let original = key[place.len()..].rsplit_once('.').map(|(key, _)| key);
+        let parsed = original.and_then(parse_snapshot_key);
+        parsed.is_some_and(|(of, number, _)| (of, number) == (stream, seq))
+    };
+    let copies = copies.into_iter().filter(|copy| is_of(&copy.key));
+    copies
+        .filter_map(|copy| object(bucket, &copy.key))
+        .collect()
+}
+
 fn page(
     bucket: &MemorySnapshotStore,
     tenant: &TenantId,
@@ -113,7 +134,10 @@ impl Model {
         bytes: &Bytes,
     ) -> Checked {
         // One that was lost or that nobody can read is made up anew, from rows and snapshots: only then it may name less.
-        let is_readable = seen.is_some_and(|seen| Index::parse(tenant, stream, seen).is_ok());
+        let place = (tenant.clone(), stream);
+        let was_parsed = |seen: &Bytes| self.parsed.get(&place) == Some(seen);
+        let is_readable =
+            seen.is_some_and(|seen| was_parsed(seen) || Index::parse(tenant, stream, seen).is_ok());
         let before = if is_readable {
             self.named(tenant, stream)
         } else {
@@ -166,7 +190,8 @@ impl Model {
         // The bucket is a side that survives, whoever wrote to it.
         self.must.extend(ids.iter());
         self.once_named.extend(ids);
-        self.named.insert((tenant.clone(), stream), named);
+        self.parsed.insert(place.clone(), bytes.clone());
+        self.named.insert(place, named);
         Ok(())
     }
 

@@ -193,6 +193,31 @@ impl Model {
         object(bucket, &key).is_some_and(|bytes| bytes == Snapshot::write(made))
     }
 
+    /// The index was lost, and made up anew to an earlier end: from there on objects lead to the entry, each following the one
+    /// before.
+    pub fn leads_to(&self, bucket: &MemorySnapshotStore, meta: &EntryMeta) -> bool {
+        let named = self.named(&meta.tenant, meta.stream);
+        if !self
+            .rotten_indexes
+            .contains(&(meta.tenant.clone(), meta.stream))
+            || !self.has_object(bucket, meta.id)
+        {
+            return false;
+        }
+        let before = Seq::new(meta.seq.get() - 1);
+        let follows = |chain: Digest| meta.expected_chain(chain) == meta.chain;
+        if before.get() == named.entries.len() as u64 {
+            let chain = named.chain_at(before);
+            return follows(chain.unwrap_or_else(|| genesis(&meta.tenant, meta.stream)));
+        }
+        let all = self.entries.values().map(|made| &made.meta);
+        let mut there = all.filter(|it| {
+            (&it.tenant, it.stream, it.seq) == (&meta.tenant, meta.stream, before)
+                && follows(it.chain)
+        });
+        there.any(|it| self.leads_to(bucket, it))
+    }
+
     /// The database or the bucket has it, as it was committed.
     pub fn is_held(&self, bucket: &MemorySnapshotStore, node: &Node, id: EntryId) -> bool {
         let meta = &self.entries[&id].meta;

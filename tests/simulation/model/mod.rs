@@ -9,6 +9,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::domain::{
     Digest, Entry, EntryId, EntryMeta, Epoch, Halt, PerStream, Seq, Stream, TenantId,
@@ -54,6 +55,8 @@ pub struct Model {
     must: BTreeSet<EntryId>,
     /// What each index names.
     named: AllNamed,
+    /// The bytes of the newest index of each stream: they were parsed once.
+    parsed: BTreeMap<(TenantId, Stream), Bytes>,
     /// What an index of this bucket named at any time.
     once_named: BTreeSet<EntryId>,
     /// Which entry an idempotency key made.
@@ -190,8 +193,10 @@ impl Model {
     ) -> Checked {
         match self.divergence(bucket, node, tenant) {
             Some(_) => Ok(()),
-            // They did when it was found, and the index that told rotted before it was put on record.
-            None if self.was_told(tenant, halt) => Ok(()),
+            // They did when it was found, and what told rotted or was moved away before it was put on record.
+            None if self.was_told(tenant, halt) || self.was_moved_away(bucket, halt, tenant) => {
+                Ok(())
+            }
             None => broken(format!(
                 "{tenant} was halted on {} ({}), but the two sides do not disagree",
                 node.name, halt.reason
@@ -207,6 +212,15 @@ impl Model {
         };
         let is_rotten = self.rotten_indexes.contains(&(tenant.clone(), halt.stream));
         is_rotten && self.once_named.iter().any(is_it)
+    }
+
+    /// What rotted where the entry's object belongs was what the halt says of the bucket, and lies in the quarantine.
+    fn was_moved_away(&self, bucket: &MemorySnapshotStore, halt: &Halt, tenant: &TenantId) -> bool {
+        let place = (tenant.clone(), halt.stream, halt.seq);
+        self.rotten_objects.contains(&place)
+            && bucket::quarantined(bucket, tenant, halt.stream, halt.seq)
+                .iter()
+                .any(|bytes| Digest::of(bytes) == halt.bucket)
     }
 
     /// A reader was served: these very bytes were written under this number.
