@@ -17,6 +17,8 @@ mod shadow_rules;
 pub mod sources;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod stored_fault;
 pub mod system;
 mod text;
 #[cfg(any(feature = "postgres", feature = "s3", feature = "http"))]

@@ -1,7 +1,9 @@
 //! How a tenant's shadowing stands, as a pure function of its record: what may be leased, what a release changes.
 
 use crate::domain::{Halt, PerStream, Seq, Stream, TenantState, Timestamp};
-use crate::ports::{Backlog, FailedDrill, LeaseRequest, RestoreProof, ShadowFailure, WorkerId};
+use crate::ports::{
+    Backlog, FailedDrill, LeaseRequest, RestoreProof, ShadowFailure, ShadowFault, WorkerId,
+};
 
 /// One tenant's shadowing on record. The watermarks belong to the database's current bucket.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,10 @@ pub(crate) struct Shadowing {
     pub attempts: u32,
     /// The last of them.
     pub last_error: Option<String>,
+    /// What that comes to.
+    pub fault: ShadowFault,
+    /// When that was.
+    pub failed_at: Option<Timestamp>,
     /// When the tenant is tried again.
     pub retry_at: Option<Timestamp>,
     /// Shadowing stopped.
@@ -107,6 +113,15 @@ impl Shadowing {
         self.failed_drill = None;
     }
 
+    /// No failure is on record any more.
+    pub(crate) fn forget_failures(&mut self) {
+        self.attempts = 0;
+        self.last_error = None;
+        self.fault = ShadowFault::default();
+        self.failed_at = None;
+        self.retry_at = None;
+    }
+
     /// Gives the tenant back, if `worker` has it; the answer tells.
     pub(crate) fn release(
         &mut self,
@@ -120,6 +135,8 @@ impl Shadowing {
         self.lease = None;
         self.attempts = failure.map_or(0, |_| self.attempts.saturating_add(1));
         self.last_error = failure.map(|failure| failure.message.clone());
+        self.fault = failure.map_or_else(ShadowFault::default, |failure| failure.fault.clone());
+        self.failed_at = failure.map(|_| now);
         self.retry_at = failure.map(|failure| now.saturating_add(failure.retry_after));
         true
     }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use driftline::adapters::system::System;
 use driftline::domain::format::{Index, index_key, most_bytes};
-use driftline::domain::{Seq, Stream, TenantId};
-use driftline::ports::TenantStatus;
+use driftline::domain::{Seq, Stream, TenantId, Timestamp};
+use driftline::ports::{Clock as _, TenantStatus};
 use tokio::time::Instant;
 
-use super::Ui;
 use super::open::Opened;
 use super::signals::Signals;
+use super::{Ui, hints};
 
 /// How many looks at the watermark there are to one at the tenant's state.
 const LOOK: u32 = 10;
@@ -27,14 +28,25 @@ pub async fn wait(
     let deadline = Instant::now() + longest;
     let mut pause = Duration::from_millis(5);
     let mut looks: u32 = 0;
+    // When shadowing failed last before the first look.
+    let mut before = None;
     loop {
         if let Ok(watermarks) = opened.sides.database.watermarks(tenant).await
             && watermarks[stream] >= seq
         {
             return true;
         }
-        if looks.is_multiple_of(LOOK) && is_stuck(opened, tenant).await {
-            return false;
+        if looks.is_multiple_of(LOOK) {
+            if opened.is_undecided() {
+                return false;
+            }
+            if let Some(status) = status_of(opened, tenant).await {
+                let before = *before.get_or_insert(status.failed_at);
+                let left = deadline.saturating_duration_since(Instant::now());
+                if is_stuck(opened, &status, before, left).await {
+                    return false;
+                }
+            }
         }
         looks += 1;
         let now = Instant::now();
@@ -49,19 +61,29 @@ pub async fn wait(
     }
 }
 
-/// Whether shadowing waits for somebody who decides: then so would this, in vain.
-async fn is_stuck(opened: &Opened, tenant: &TenantId) -> bool {
-    if opened.is_undecided() {
-        return true;
-    }
-    let Ok(found) = opened.repository.status(Some(tenant), None, 1).await else {
-        return false;
-    };
-    let Some(status) = found.first() else {
-        return false;
-    };
+/// Whether shadowing waits for somebody who decides, or changes something: then so would this, in vain.
+async fn is_stuck(
+    opened: &Opened,
+    status: &TenantStatus,
+    before: Option<Timestamp>,
+    left: Duration,
+) -> bool {
+    let is_in_vain =
+        || status.fault.lasting && (status.failed_at != before || is_later(status, left));
     decision(status).is_some()
+        || is_in_vain()
         || (status.last_error.is_some() && rests_on_damage(opened, status).await)
+}
+
+/// Whether the tenant is not tried again while there is time left. What no retry mended before may be mended by now.
+fn is_later(status: &TenantStatus, left: Duration) -> bool {
+    let end = System.now().saturating_add(left);
+    status.retry_at.is_some_and(|at| at > end)
+}
+
+async fn status_of(opened: &Opened, tenant: &TenantId) -> Option<TenantStatus> {
+    let found = opened.repository.status(Some(tenant), None, 1).await;
+    found.ok()?.into_iter().next()
 }
 
 /// Whether shadowing would go on from an index that is damaged: no retry mends that.
@@ -134,5 +156,5 @@ pub async fn warn_pending(opened: &Opened, ui: &Ui, tenant: &TenantId, what: &st
 
 /// What keeps a tenant from being shadowed.
 pub fn why(status: &TenantStatus) -> Option<String> {
-    status.hindrance()
+    status.hindrance().map(|reason| hints::reason(&reason))
 }

@@ -152,6 +152,17 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the same call fails until somebody changes something.
+    pub fn is_lasting(&self) -> bool {
+        use ErrorKind::{Absent, Damaged, DivergentHistory, Misconfigured, Refused};
+        matches!(
+            self.0.kind,
+            Refused | Misconfigured(_) | Absent(_) | Damaged | DivergentHistory
+        )
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)

@@ -41,8 +41,8 @@ pub use recovery_store::{
     Whereabouts,
 };
 pub use shadow_ledger::{
-    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowLedger,
-    TenantStatus, Work, WorkerId,
+    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowFault,
+    ShadowLedger, TenantStatus, Work, WorkerId,
 };
 pub(crate) use snapshot_store::within;
 pub use snapshot_store::{

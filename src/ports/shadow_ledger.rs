@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{DatabaseIdentity, FailedDrill, RestoreProof, StoreResult};
+use super::{DatabaseIdentity, FailedDrill, Hint, Reason, RestoreProof, StoreResult};
 use crate::domain::{
     BucketId, DatabaseId, Digest, Entry, Epoch, Halt, PerStream, Seq, Stream, TenantId,
     TenantState, Timestamp,
@@ -67,8 +67,19 @@ pub struct Mark {
 pub struct ShadowFailure {
     /// What happened, for an operator.
     pub message: String,
+    /// What that comes to.
+    pub fault: ShadowFault,
     /// How long the tenant is left alone.
     pub retry_after: Duration,
+}
+
+/// What a failure of shadowing comes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShadowFault {
+    /// What to do next, if there is something to say.
+    pub hint: Option<Hint>,
+    /// No retry mends it: a side refuses us, or what is stored is damaged.
+    pub lasting: bool,
 }
 
 /// What a halt rests on: it is stored only while all of this still holds.
@@ -106,6 +117,10 @@ pub struct TenantStatus {
     pub halted: Option<Halt>,
     /// The last failure of its shadowing, until a success.
     pub last_error: Option<String>,
+    /// What that comes to. Nothing is known of a failure that an older build put on record.
+    pub fault: ShadowFault,
+    /// When it failed last, if that is known.
+    pub failed_at: Option<Timestamp>,
     /// When it is tried again, if it failed.
     pub retry_at: Option<Timestamp>,
     /// The last time that it was proven to be restorable from the database's current bucket.
@@ -116,14 +131,22 @@ pub struct TenantStatus {
 
 impl TenantStatus {
     /// What keeps the tenant from being shadowed, as far as that is known.
-    pub fn hindrance(&self) -> Option<String> {
+    pub fn hindrance(&self) -> Option<Reason> {
         if let Some(halt) = &self.halted {
-            return Some(format!("shadowing is halted: {}", halt.reason));
+            return Some(format!("shadowing is halted: {}", halt.reason).into());
         }
         if self.state.awaiting_recovery {
-            return Some("it awaits recovery".to_owned());
+            return Some("it awaits recovery".to_owned().into());
         }
-        self.last_error.clone()
+        self.failure()
+    }
+
+    /// The last failure of its shadowing, until a success, with what may be done about it.
+    pub fn failure(&self) -> Option<Reason> {
+        Some(Reason {
+            message: self.last_error.clone()?,
+            hint: self.fault.hint.clone(),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use super::{ETag, Hint};
 
 /// One of the two sides of the hybrid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The database.
@@ -118,6 +118,11 @@ impl StoreError {
     /// What to do next, where its fault alone does not tell.
     pub fn hinted(&self) -> Option<&Hint> {
         self.hint.as_deref()
+    }
+
+    /// Whether trying again does not help.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self.fault, Fault::Refused | Fault::Absent | Fault::Corrupt)
     }
 
     /// Which side failed.

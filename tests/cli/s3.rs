@@ -109,6 +109,21 @@ fn a_key_that_can_only_read_keeps_no_write_and_is_no_health() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(run.json()["shadowed"], false);
     assert!(run.stderr.contains("Access Denied"), "{}", run.stderr);
+    // No retry mends that: neither the first wait nor a later one, with a failure on record already, lasts as long as it may.
+    session.write("r.json", r#"{"roles":{"role-1":"r-1"}}"#);
+    for line in [
+        "manifest create --tenant acme --file m.json --wait-shadowed=600",
+        "apply record --tenant acme --version 1 --file r.json --wait-shadowed=600",
+    ] {
+        let run = session.promptly(line, 60);
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        let said = &run.stderr;
+        assert!(said.contains("Access Denied"), "{line}: {said}");
+        assert!(
+            said.contains("check the URL, the credentials"),
+            "{line}: {said}"
+        );
+    }
     let document = session.quietly("doctor -o json").json();
     assert_eq!(document["healthy"], false);
     assert!(document["tried"]["bucket"].is_string(), "{document}");

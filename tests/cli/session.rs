@@ -105,6 +105,22 @@ impl Session {
         Run::from(self.command(&words(line)).output().unwrap())
     }
 
+    /// Runs a command that has to end by itself within some seconds.
+    #[track_caller]
+    pub fn promptly(&self, line: &str, seconds: u32) -> Run {
+        let mut child = self.command(&words(line)).spawn().unwrap();
+        for _ in 0..seconds * 10 {
+            if child.try_wait().unwrap().is_some() {
+                return Run::from(child.wait_with_output().unwrap());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        panic!("driftline {line}: it still runs: {said}");
+    }
+
     /// Runs a command that has to succeed, without putting it into the transcript.
     pub fn must(&self, line: &str) -> Run {
         let run = self.quietly(line);

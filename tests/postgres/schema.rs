@@ -1,12 +1,17 @@
 //! Migrations and what they leave.
 
+use std::time::Duration;
+
 use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
 use driftline::domain::{BucketId, Epoch, Stream, TenantState};
-use driftline::ports::{Fault, ManifestStore, Ownership, RecoveryStore};
+use driftline::ports::{
+    Fault, Hint, LeaseRequest, ManifestStore, Ownership, RecoveryStore, ShadowFailure, ShadowFault,
+    ShadowLedger as _, WorkerId,
+};
 use futures::future::join_all;
 use sqlx::Row;
 
-use crate::support::postgres::{Cluster, claimed, unclaimed};
+use crate::support::postgres::{Cluster, claimed, run, unclaimed};
 use crate::{assert_schema_is_missing, committed, manifest, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,4 +217,38 @@ async fn times_of_any_age_survive() {
             .unwrap();
         assert_eq!(stored.entry.meta.created_at, entry.created_at, "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_failure_that_an_older_build_put_on_record_is_shown_as_it_is() {
+    let (database, store) = claimed().await;
+    let acme = tenant("acme");
+    committed(store.append(&acme, &manifest("1")).await.unwrap());
+    let worker = WorkerId(uuid::Uuid::from_u128(7));
+    let request = LeaseRequest {
+        worker,
+        limit: 1,
+        duration: Duration::from_mins(1),
+        except: Vec::new(),
+    };
+    store.lease(&request).await.unwrap();
+    let failure = ShadowFailure {
+        message: "no \0".to_owned(),
+        fault: ShadowFault {
+            hint: Some(Hint::ChangeStore),
+            lasting: true,
+        },
+        retry_after: Duration::from_secs(1),
+    };
+    store.release(&acme, worker, Some(&failure)).await.unwrap();
+    let status = store.status(Some(&acme), None, 1).await.unwrap().remove(0);
+    assert_eq!(status.fault, failure.fault, "also beside a NUL");
+    let mut other = database.connect("postgres").await;
+    let older = "UPDATE driftline.shadowing SET last_error = 'run `driftline recover`'";
+    run(&mut other, older.to_owned()).await;
+    let status = store.status(Some(&acme), None, 1).await.unwrap().remove(0);
+    assert_eq!(
+        (status.last_error.as_deref(), status.fault),
+        (Some("run `driftline recover`"), ShadowFault::default())
+    );
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use driftline::domain::{Seq, Stream};
-use driftline::ports::{Fault, ManifestStore, RecoveryStore, StoreError};
+use driftline::ports::{
+    Fault, Hint, LeaseRequest, ManifestStore, RecoveryStore, ShadowFailure, ShadowFault, StoreError,
+};
 use sqlx::Connection;
 
 use crate::fixture::*;
@@ -289,4 +291,41 @@ async fn a_call_that_is_dropped_leaves_nothing_behind() {
     }
     commit(&db, &acme, manifest("last")).await;
     assert_whole(&db, &acme, Stream::Manifests).await;
+}
+
+#[tokio::test]
+async fn a_failure_that_an_older_build_put_on_record_is_shown_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let db: Db = open(&path).await.unwrap();
+    claimed(&db).await;
+    let acme = tenant("acme");
+    commit(&db, &acme, manifest("a")).await;
+    let worker = worker();
+    let request = LeaseRequest {
+        worker,
+        limit: 1,
+        duration: Duration::from_mins(1),
+        except: Vec::new(),
+    };
+    db.lease(&request).await.unwrap();
+    let failure = ShadowFailure {
+        message: "no".to_owned(),
+        fault: ShadowFault {
+            hint: Some(Hint::ChangeStore),
+            lasting: true,
+        },
+        retry_after: Duration::from_secs(1),
+    };
+    db.release(&acme, worker, Some(&failure)).await.unwrap();
+    tamper(
+        &path,
+        "UPDATE tenant SET last_error = 'run `driftline recover`'",
+    )
+    .await;
+    let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
+    assert_eq!(
+        (status.last_error.as_deref(), status.fault),
+        (Some("run `driftline recover`"), ShadowFault::default())
+    );
 }

@@ -73,6 +73,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "timeliness",
         include_str!("../../../migrations/postgres/0010_timeliness.sql"),
     ),
+    (
+        11,
+        "faults",
+        include_str!("../../../migrations/postgres/0011_faults.sql"),
+    ),
 ];
 
 impl PostgresDatabase {

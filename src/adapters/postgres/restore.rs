@@ -44,7 +44,8 @@ const FINISH: &str = "UPDATE driftline.tenant SET epoch = $2, awaiting_recovery 
 const SHADOWED: &str = "INSERT INTO driftline.shadowing AS s (tenant, bucket_id, manifests_watermark, applies_watermark,
     decisions_watermark) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (tenant) DO UPDATE SET bucket_id = $2, manifests_watermark = $3, applies_watermark = $4,
-    decisions_watermark = $5, attempts = 0, retry_at = NULL, last_error = NULL, halted = NULL";
+    decisions_watermark = $5, attempts = 0, retry_at = NULL, last_error = NULL, fault = NULL, failed_at = NULL,
+    halted = NULL";
 
 /// The keys of entries, with the entries' identifiers.
 const KEYS: &str = "SELECT i.key, i.checksum, i.at, e.id

@@ -14,6 +14,7 @@ use super::rows::{
 };
 use super::session::{Scope, query};
 use super::types::{PgDigest, PgUuid, micros};
+use crate::adapters::stored_fault;
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis, json};
 use crate::ports::{
     AtRisk, Backlog, FailedDrill, HaltGuard, Lease, LeaseRequest, Mark, RestoreProof,
@@ -65,7 +66,7 @@ const LEASE: &str = concat!(
 
 const RELEASE: &str = "UPDATE driftline.shadowing SET lease_owner = NULL, lease_until = NULL,
     attempts = CASE WHEN $3::text IS NULL THEN 0 ELSE attempts + 1 END,
-    last_error = $3,
+    last_error = $3, fault = $5, failed_at = CASE WHEN $3 IS NULL THEN NULL ELSE clock_timestamp() END,
     retry_at = CASE WHEN $3 IS NULL THEN NULL ELSE clock_timestamp() + $4 * interval '1 microsecond' END
     WHERE tenant = $1 AND lease_owner = $2";
 
@@ -122,7 +123,7 @@ const MOVED: &str = "SELECT count(*) AS moved
 const STATUS: &str = concat!(
     "SELECT ",
     state_columns!(),
-    ", w.*, s.halted, s.last_error, s.retry_at, s.proven_version, s.proven_at,
+    ", w.*, s.halted, s.last_error, s.fault, s.failed_at, s.retry_at, s.proven_version, s.proven_at,
         s.drill_failed_at, s.drill_failure, s.drill_refuted,
         greatest(t.manifests_head - w.manifests_watermark, 0) + greatest(t.applies_head - w.applies_watermark, 0)
             + greatest(t.decisions_head - w.decisions_watermark, 0) AS entries,
@@ -197,12 +198,16 @@ impl ShadowLedger for PostgresDatabase {
     ) -> StoreResult<()> {
         let action = Action::on("release the lease", tenant);
         let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        // A NUL, which no text of Postgres can hold, must not keep the failure from being stored.
+        let message = failure.map(|failure| failure.message.replace('\0', "\u{fffd}"));
+        let fault = failure.zip(message.as_deref());
+        let fault = fault.map(|(failure, message)| stored_fault::to_text(message, &failure.fault));
         let statement = query(RELEASE)
             .bind(tenant.as_str())
             .bind(PgUuid(worker.0))
-            // A NUL, which no text of Postgres can hold, must not keep the failure from being stored.
-            .bind(failure.map(|failure| failure.message.replace('\0', "\u{fffd}")))
-            .bind(failure.map_or(0, |failure| micros(failure.retry_after)));
+            .bind(message)
+            .bind(failure.map_or(0, |failure| micros(failure.retry_after)))
+            .bind(fault);
         session.execute(action, statement).await?;
         session.commit(action).await
     }
@@ -462,7 +467,9 @@ fn status(row: &PgRow) -> StoreResult<TenantStatus> {
             oldest_at: fields.optional_time("oldest_at")?,
         },
         halted: halted.map_err(|error| fields.corrupt("halted").because(error))?,
+        fault: stored_fault::of_text(fields.get("last_error")?, fields.get("fault")?),
         last_error: fields.get("last_error")?,
+        failed_at: fields.optional_time("failed_at")?,
         retry_at: fields.optional_time("retry_at")?,
         proof: version
             .zip(fields.optional_time("proven_at")?)

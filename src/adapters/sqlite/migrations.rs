@@ -38,6 +38,11 @@ const FILES: &[(i64, &str, &str)] = &[
         "timeliness",
         include_str!("../../../migrations/sqlite/0007_timeliness.sql"),
     ),
+    (
+        8,
+        "faults",
+        include_str!("../../../migrations/sqlite/0008_faults.sql"),
+    ),
 ];
 
 fn migrator() -> Migrator {

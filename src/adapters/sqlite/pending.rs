@@ -6,6 +6,7 @@ use super::error::failed;
 use super::rows::{TenantRow, entry, meta_columns, optional_time};
 use super::writes::execute;
 use super::{SqliteDatabase, rows};
+use crate::adapters::stored_fault;
 use crate::domain::{Entry, Seq, Stream, TenantId, Timestamp};
 use crate::ports::{AtRisk, LeaseRequest, StoreResult};
 
@@ -61,14 +62,18 @@ pub(super) async fn save_lease(
     action: impl Fn() -> String,
 ) -> StoreResult<()> {
     let (worker, until) = row.shadowing.lease.unzip();
+    let message = row.shadowing.last_error.as_deref();
+    let fault = message.map(|message| stored_fault::to_text(message, &row.shadowing.fault));
     let query = sqlx::query(
-        "UPDATE tenant SET lease_owner = ?, lease_until = ?, attempts = ?, last_error = ?, retry_at = ?
+        "UPDATE tenant SET lease_owner = ?, lease_until = ?, attempts = ?, last_error = ?, fault = ?, failed_at = ?, retry_at = ?
          WHERE tenant = ?",
     )
     .bind(worker.map(|worker| worker.0.as_bytes().to_vec()))
     .bind(until.map(Timestamp::as_micros))
     .bind(row.shadowing.attempts)
     .bind(row.shadowing.last_error.clone())
+    .bind(fault)
+    .bind(row.shadowing.failed_at.map(Timestamp::as_micros))
     .bind(row.shadowing.retry_at.map(Timestamp::as_micros))
     .bind(row.state.tenant.as_str().to_owned());
     execute(connection, query, action).await

@@ -165,7 +165,7 @@ impl Restore for SqliteRestore {
         }
         save_state(&mut self.transaction, state, action).await?;
         let mut query = sqlx::query(
-            "UPDATE tenant SET halted = NULL, attempts = 0, last_error = NULL, retry_at = NULL, manifests_watermark = ?, applies_watermark = ?, decisions_watermark = ?
+            "UPDATE tenant SET halted = NULL, attempts = 0, last_error = NULL, fault = NULL, failed_at = NULL, retry_at = NULL, manifests_watermark = ?, applies_watermark = ?, decisions_watermark = ?
              WHERE tenant = ?",
         );
         for (_, watermark) in watermarks.iter() {

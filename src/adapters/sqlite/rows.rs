@@ -7,13 +7,15 @@ use uuid::Uuid;
 use super::error::corrupt;
 use super::whereabouts;
 use crate::adapters::shadow_rules::Shadowing;
+use crate::adapters::stored_fault;
 use crate::domain::content::Content;
 use crate::domain::{
     Activation, BucketId, DatabaseId, Digest, Entry, EntryId, EntryMeta, Epoch, Head, PerStream,
     Seq, ShortText, Stream, TenantId, TenantState, Timestamp, VersionRef, json,
 };
 use crate::ports::{
-    DatabaseIdentity, FailedDrill, Ownership, RestoreProof, Server, StoreResult, WorkerId,
+    DatabaseIdentity, FailedDrill, Ownership, RestoreProof, Server, ShadowFault, StoreResult,
+    WorkerId,
 };
 
 /// The columns that [`entry_meta`] reads. Taking the length does not read the content.
@@ -198,11 +200,14 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
         Uuid::from_slice(bytes).map(WorkerId)
     })?;
     let version = cells.nullable("proven_version", |value: i64| Seq::try_from(value))?;
+    let (fault, failed_at) = failure(&cells)?;
     let shadowing = Shadowing {
         watermarks,
         lease: worker.zip(cells.nullable("lease_until", time)?),
         attempts: cells.parsed("attempts", |value: i64| u32::try_from(value))?,
         last_error: cells.raw("last_error")?,
+        fault,
+        failed_at,
         retry_at: cells.nullable("retry_at", time)?,
         halted: cells.nullable("halted", |text: &str| {
             serde_json::from_str(text).map_err(|error| json::explain(text.as_bytes(), &error))
@@ -213,6 +218,16 @@ pub(super) fn tenant(row: &SqliteRow) -> StoreResult<TenantRow> {
         failed_drill: failed_drill(&cells)?,
     };
     Ok(TenantRow { state, shadowing })
+}
+
+/// What the last failure comes to, and when that was. A reader that may not migrate knows nothing of it before somebody did.
+fn failure(cells: &Cells<'_>) -> StoreResult<(ShadowFault, Option<Timestamp>)> {
+    if cells.row.try_column("fault").is_err() {
+        return Ok((ShadowFault::default(), None));
+    }
+    let message = cells.raw::<Option<&str>>("last_error")?;
+    let fault = stored_fault::of_text(message, cells.raw("fault")?);
+    Ok((fault, cells.nullable("failed_at", time)?))
 }
 
 /// The newest drill, if it proved nothing. A reader that may not migrate knows of none before somebody did.

@@ -252,6 +252,8 @@ impl ShadowLedger for SqliteDatabase {
                 at_risk,
                 halted: shadowing.halted,
                 last_error: shadowing.last_error,
+                fault: shadowing.fault,
+                failed_at: shadowing.failed_at,
                 retry_at: shadowing.retry_at,
                 proof: shadowing.proof,
                 failed_drill: shadowing.failed_drill,

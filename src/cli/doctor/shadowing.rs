@@ -8,6 +8,7 @@ use driftline::ports::TenantStatus;
 use serde_json::{Value, json};
 
 use super::proofs::age;
+use crate::cli::shadowing::why;
 use crate::cli::status::is_hindered;
 use crate::cli::{Ui, hints, ui};
 
@@ -40,7 +41,7 @@ impl Shadowing {
             if is_known || status.halted.is_some() || !is_hindered(status) {
                 continue;
             }
-            failing.extend(status.hindrance().map(|reason| (tenant.clone(), reason)));
+            failing.extend(why(status).map(|reason| (tenant.clone(), reason)));
         }
         failing.sort();
         let oldest = limit.map(|limit| now.saturating_sub(limit));

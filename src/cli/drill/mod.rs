@@ -10,7 +10,7 @@ use driftline::hybrid::drill::{DrillReport, DrillScope};
 use driftline::ports::Error;
 
 use super::open::{Opened, Scratch};
-use super::{Context, Exit, ui};
+use super::{Context, Exit, shadowing, ui};
 use crate::config::DatabaseUrl;
 
 #[derive(Debug, clap::Args)]
@@ -89,7 +89,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         ));
     }
     for status in super::status::all(opened).await? {
-        if let Some(reason) = status.hindrance().filter(|_| status.at_risk.entries > 0) {
+        if let Some(reason) = shadowing::why(&status).filter(|_| status.at_risk.entries > 0) {
             let tenant = &status.state.tenant;
             ui.warn(format_args!(
                 "what of {tenant} is not in the bucket was not restored: {reason}"

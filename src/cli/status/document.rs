@@ -6,6 +6,8 @@ use driftline::ports::{
 };
 use serde::Serialize;
 
+use crate::cli::hints;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document<'a> {
@@ -37,7 +39,7 @@ pub struct TenantDocument<'a> {
     watermark: Seq,
     at_risk: AtRiskDocument,
     halted: bool,
-    last_error: Option<&'a str>,
+    last_error: Option<String>,
     retry_at: Option<Timestamp>,
     awaiting_recovery: bool,
     retired: bool,
@@ -193,7 +195,7 @@ impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
             watermark: status.watermarks[Stream::Manifests],
             at_risk: status.at_risk.into(),
             halted: status.halted.is_some(),
-            last_error: status.last_error.as_deref(),
+            last_error: status.failure().as_ref().map(hints::reason),
             retry_at: status.retry_at,
             awaiting_recovery: status.state.awaiting_recovery,
             retired: status.state.retired.is_some(),

@@ -482,7 +482,7 @@ async fn hinder(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> 
     let reason = match undecided {
         Some(undecided) => undecided.reason.clone(),
         None => match status.first().and_then(TenantStatus::hindrance) {
-            Some(hindrance) => hindrance,
+            Some(hindrance) => hindrance.message,
             None => return Ok(()),
         },
     };

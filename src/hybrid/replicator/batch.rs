@@ -25,7 +25,7 @@ use crate::hybrid::crash;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{DatabaseIdentity, ETag, HaltGuard, Mark, StoreError, Work};
 
-pub(crate) use self::error::BatchError;
+pub(crate) use self::error::{BatchError, fault_of};
 
 /// How a tenant's batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::join;
+use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tracing::field::{DisplayValue, display};
 
-use self::batch::{Batch, BatchError, Progress};
+use self::batch::{Batch, BatchError, Progress, fault_of};
 use self::lease::Hold;
 use self::pool::Until;
 use super::bucket::BucketError;
@@ -29,8 +31,14 @@ use super::recovery;
 use super::settings::{Settings, Sides};
 use crate::domain::format::BucketIdentity;
 use crate::ports::{
-    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, ShadowFailure, Side, StoreError, Work,
+    Backlog, DatabaseIdentity, Error, ErrorKind, Hint, Reason, ShadowFailure, ShadowFault, Side,
+    StoreError, Work,
 };
+
+/// The code of what may be done, for a line of the log.
+fn code(fault: &ShadowFault) -> Option<DisplayValue<Value>> {
+    fault.hint.as_ref().map(|hint| display(hint.parts().0))
+}
 
 /// Shadows pending entries.
 #[derive(Debug)]
@@ -183,7 +191,8 @@ impl Replicator {
                         "{}; the database moved meanwhile, comparing again",
                         halt.reason
                     );
-                    self.give_back(&hold, Some(message)).await?;
+                    let failure = (message, ShadowFault::default());
+                    self.give_back(&hold, Some(failure)).await?;
                 }
                 Ok(idle)
             }
@@ -194,8 +203,10 @@ impl Replicator {
                 Ok(idle)
             }
             Err(error) => {
-                tracing::warn!(%tenant, %error, "the batch failed; the tenant backs off");
-                self.give_back(&hold, Some(error.to_string())).await?;
+                let fault = error.fault();
+                tracing::warn!(%tenant, %error, hint = code(&fault), "the batch failed; the tenant backs off");
+                self.give_back(&hold, Some((error.to_string(), fault)))
+                    .await?;
                 Ok(idle)
             }
         }
@@ -216,16 +227,10 @@ impl Replicator {
                 Ok(Progress { more: true, ..idle })
             }
             Err(failure) => {
-                // What went on on both sides comes back by no other way.
-                let advice = match failure.kind() {
-                    ErrorKind::DivergentHistory => {
-                        format!(": run `driftline recover --tenant {tenant} --resolve-divergence`")
-                    }
-                    _ => String::new(),
-                };
-                let message = format!("{error}; it could not be brought back: {failure}{advice}");
-                tracing::warn!(%tenant, message, "the tenant backs off");
-                self.give_back(hold, Some(message)).await?;
+                let message = format!("{error}; it could not be brought back: {failure}");
+                let fault = fault_of(&failure);
+                tracing::warn!(%tenant, message, hint = code(&fault), "the tenant backs off");
+                self.give_back(hold, Some((message, fault))).await?;
                 Ok(idle)
             }
         }
@@ -255,9 +260,9 @@ impl Replicator {
             Err(BucketError::Store(error)) => return Err(error.into()),
             Err(BucketError::Damage(damage)) => {
                 self.probed.store(false, Ordering::Relaxed);
-                return Err(BatchError::NotOwner(format!(
-                    "{damage}; `driftline repair --plan FILE` writes it anew"
-                )));
+                let hint = Error::from(damage.clone()).hinted().cloned();
+                let message = damage.to_string();
+                return Err(BatchError::NotOwner(Reason { message, hint }));
             }
         };
         match (found, opening) {
@@ -273,17 +278,23 @@ impl Replicator {
                     || "nobody's".to_owned(),
                     |other| format!("that of {}", other.database_id),
                 );
-                Err(BatchError::NotOwner(format!(
+                let message = format!(
                     "the bucket is {now} now, not that of {}: looking again",
                     database.id
-                )))
+                );
+                Err(BatchError::NotOwner(message.into()))
             }
         }
     }
 
-    async fn give_back(&self, hold: &Hold, failure: Option<String>) -> Result<(), StoreError> {
-        let failure = failure.map(|message| ShadowFailure {
+    async fn give_back(
+        &self,
+        hold: &Hold,
+        failure: Option<(String, ShadowFault)>,
+    ) -> Result<(), StoreError> {
+        let failure = failure.map(|(message, fault)| ShadowFailure {
             message,
+            fault,
             retry_after: self.backoff(hold.work.attempts.saturating_add(1)),
         });
         self.sides

@@ -14,6 +14,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::fault_of;
 use super::lease::Hold;
 use super::{Drained, Progress, Replicator};
 use crate::domain::TenantId;
@@ -231,8 +232,9 @@ impl Replicator {
             }
             Err(error) => {
                 // Nobody is kept waiting for a replicator that cannot work, and everybody can see why.
+                let failure = (error.to_string(), fault_of(&error));
                 for hold in &held {
-                    self.give_back(hold, Some(error.to_string())).await?;
+                    self.give_back(hold, Some(failure.clone())).await?;
                 }
                 Err(error)
             }

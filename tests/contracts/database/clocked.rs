@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use driftline::domain::{Seq, Stream, Timestamp};
 use driftline::ports::{
-    Appended, Clock, IDEMPOTENCY_WINDOW, LeaseRequest, ShadowFailure, WorkerId,
+    Appended, Clock, IDEMPOTENCY_WINDOW, LeaseRequest, ShadowFailure, ShadowFault, WorkerId,
 };
 
 use super::fixture::*;
@@ -129,6 +129,7 @@ pub async fn a_failed_tenant_is_tried_again_on_time(db: Db, clock: Arc<TestClock
     assert_eq!(leased(&db, mine).await, 1);
     let failure = ShadowFailure {
         message: "no".to_owned(),
+        fault: ShadowFault::default(),
         retry_after: Duration::from_secs(3),
     };
     db.release(&acme, mine, Some(&failure)).await.unwrap();

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use driftline::domain::{EntryMeta, Halt, Seq, TenantId, Timestamp};
-use driftline::ports::{Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, WorkerId};
+use driftline::ports::{
+    Backlog, HaltGuard, Hint, Lease, LeaseRequest, Mark, ShadowFailure, ShadowFault, WorkerId,
+};
 
 use super::fixture::*;
 
@@ -47,6 +49,12 @@ fn names(lease: &Lease) -> Vec<String> {
 fn failure(retry_after: Duration) -> ShadowFailure {
     ShadowFailure {
         message: "the bucket is \"on fire\"".to_owned(),
+        fault: ShadowFault {
+            hint: Some(Hint::Repair {
+                tenant: tenant("acme"),
+            }),
+            lasting: true,
+        },
         retry_after,
     }
 }
@@ -214,6 +222,10 @@ pub async fn a_failed_tenant_waits_and_counts(db: Db) {
     assert_eq!(leased(&db, worker()).await, [""; 0]);
     let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
     assert_eq!(status.last_error, Some(failure(LONG).message));
+    assert_eq!(status.fault, failure(LONG).fault);
+    let failed_at = status.failed_at.unwrap();
+    assert!(failed_at > status.state.last_committed_at.unwrap());
+    assert!(status.retry_at.unwrap() > failed_at);
     assert!(
         status
             .retry_at
@@ -243,6 +255,7 @@ pub async fn only_the_holder_gives_back(db: Db) {
     db.release(&acme, theirs, None).await.unwrap();
     let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
     assert_eq!((status.last_error, status.retry_at), (None, None));
+    assert_eq!((status.fault, status.failed_at), Default::default());
     assert_eq!(lease(&db, mine, 1, LONG).await.work[0].attempts, 0);
 }
 

@@ -186,6 +186,7 @@ pub async fn a_commit_sets_state_and_watermarks_and_clears_the_halt(db: Db) {
     commit_with(&state, marks(1, 0, 0)).await;
     let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
     assert_eq!((status.last_error, status.retry_at), (None, None));
+    assert_eq!((status.fault, status.failed_at), Default::default());
     fail(&db, &acme).await;
     assert_whole(&db, &acme, Stream::Manifests).await;
 }

@@ -59,10 +59,13 @@ pub async fn act(process: &Process, repository: &HybridManifestRepository) -> bo
 }
 
 fn asks_for_recovery(status: &TenantStatus) -> bool {
-    let asks = |error: &String| error.contains("driftline recover");
+    use driftline::ports::Hint::{Recover, ResolveDivergence};
     status.halted.is_some()
         || status.state.awaiting_recovery
-        || status.last_error.as_ref().is_some_and(asks)
+        || matches!(
+            status.fault.hint,
+            Some(Recover { .. } | ResolveDivergence { .. })
+        )
 }
 
 pub async fn recover_all(process: &Process, repository: &HybridManifestRepository) {

@@ -50,6 +50,8 @@ impl Tenant {
             at_risk,
             halted: self.shadowing.halted.clone(),
             last_error: self.shadowing.last_error.clone(),
+            fault: self.shadowing.fault.clone(),
+            failed_at: self.shadowing.failed_at,
             retry_at: self.shadowing.retry_at,
             proof: self.shadowing.proof,
             failed_drill: self.shadowing.failed_drill.clone(),

@@ -254,9 +254,7 @@ impl Restore for MemoryRestore {
         row.state = state.clone();
         row.shadowing.watermarks = *watermarks;
         row.shadowing.halted = None;
-        row.shadowing.attempts = 0;
-        row.shadowing.last_error = None;
-        row.shadowing.retry_at = None;
+        row.shadowing.forget_failures();
         row.move_keys(&self.removed, &self.staged);
         for (stream, seq) in &self.removed {
             row.entries[*stream].remove(seq);
