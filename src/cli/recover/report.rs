@@ -54,6 +54,8 @@ pub fn show(ui: &Ui, report: &RecoveryReport, dry_run: bool) -> anyhow::Result<(
     }
     if dry_run {
         ui.note("nothing was changed");
+    } else if report.lost_keys() {
+        ui.note("idempotency keys are in no bucket: a write that is repeated under the key of what came back makes another version");
     }
     Ok(())
 }

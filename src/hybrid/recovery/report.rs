@@ -8,7 +8,7 @@ use crate::domain::format::Damage;
 use crate::domain::{Digest, Epoch, Moved, Seq, ShortText, TenantId, Timestamp};
 use crate::hybrid::bucket::Created;
 use crate::hybrid::settings::Sides;
-use crate::ports::{Error, LegacyMapping, Recovery};
+use crate::ports::{Error, LegacyMapping, Recovery, RecoveryState};
 
 /// Where reports are kept.
 const RECOVERIES: &str = "_driftline/recoveries/";
@@ -26,6 +26,9 @@ pub struct RecoveryDocument<'a> {
     /// Per tenant, in byte order.
     pub tenants: Vec<RecoveredTenant<'a>>,
     unfinished: Option<&'a str>,
+    /// A write that is repeated under the idempotency key of an entry that was brought back makes another one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    idempotency_keys_lost: bool,
     /// What belongs to no tenant, was damaged, and was worked around.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     worked_around: Vec<Value>,
@@ -141,6 +144,16 @@ fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Recovere
 }
 
 impl RecoveryReport {
+    /// Whether entries came back whose idempotency keys went with the database's rows: keys are in no bucket. The older
+    /// layout's entries never had any here.
+    pub fn lost_keys(&self) -> bool {
+        let recovered = self.tenants.iter().filter_map(|(_, it)| it.as_ref().ok());
+        let mut rebuilt = recovered.filter(|recovery| {
+            matches!(recovery.state, RecoveryState::Empty | RecoveryState::Behind)
+        });
+        rebuilt.any(|recovery| recovery.restored > recovery.legacy.len() as u64)
+    }
+
     /// The document of this report.
     pub fn document<'a>(
         &'a self,
@@ -155,6 +168,7 @@ impl RecoveryReport {
             by,
             tenants: self.tenants.iter().map(document).collect(),
             unfinished: self.unfinished.as_deref(),
+            idempotency_keys_lost: !dry_run && self.lost_keys(),
             worked_around: damages(&self.worked_around),
             report: self.kept.as_deref(),
         }
