@@ -32,7 +32,7 @@ Examples:
   driftline doctor --proof-max-age 7d
 
 Exit code 10 when a side does not answer or takes no writes, the bucket is not this database's, writes are refused, a tenant is \
-halted, cannot be shadowed, is at risk or was not proven restorable for too long, or the bucket does not keep what driftline relies \
+halted, cannot be shadowed, is at risk or was not proven restorable for too long, was found not to be restorable by its newest drill, or the bucket does not keep what driftline relies \
 on. It tries what it says: one object below _driftline/probe/ in the bucket, and one change in the database, both taken back. \
 --race writes there, too, and removes what it wrote; it ends within a minute.")]
 pub struct Arguments {

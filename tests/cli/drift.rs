@@ -169,19 +169,6 @@ fn tenants_come_in_order_and_each_with_its_own_state() {
     session.assert("drift_all");
 }
 
-/// Changes rows behind driftline's back.
-fn tamper(session: &Session, statement: &'static str) {
-    let path = session.path(".driftline/driftline.db");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-        let done = sqlx::query(statement).execute(&mut connection).await;
-        assert!(done.unwrap().rows_affected() > 0);
-        sqlx::Connection::close(connection).await.unwrap();
-    });
-}
-
 #[test]
 fn a_tenant_that_fails_keeps_nobody_from_the_others() {
     let mut session = session();
@@ -191,15 +178,11 @@ fn a_tenant_that_fails_keeps_nobody_from_the_others() {
         session.write(&format!("{tenant}.json"), applied().to_string());
     }
     // The checksum fails.
-    tamper(
-        &session,
+    session.tamper(
         "UPDATE entry SET content = x'7b7d' WHERE tenant = 'acme' AND stream = 0 AND seq = 2",
     );
     // What was recorded cannot be relied on.
-    tamper(
-        &session,
-        "UPDATE entry SET content = x'7b7d' WHERE tenant = 'beta' AND stream = 1",
-    );
+    session.tamper("UPDATE entry SET content = x'7b7d' WHERE tenant = 'beta' AND stream = 1");
     // The bucket's copies are lost as well.
     for lost in ["acme/versions/v000002.json", "beta/applies/a000001.json"] {
         std::fs::remove_file(session.path(&format!(".driftline/snapshots/{lost}"))).unwrap();
@@ -217,10 +200,7 @@ fn a_tenant_that_fails_keeps_nobody_from_the_others() {
         "drift ack --tenant beta --type roles --id mod --actual beta.json --until 1h --reason r",
     );
     // A row that cannot be read at all.
-    tamper(
-        &session,
-        "UPDATE entry SET chain = x'00' WHERE tenant = 'acme' AND stream = 0",
-    );
+    session.tamper("UPDATE entry SET chain = x'00' WHERE tenant = 'acme' AND stream = 0");
     session.run("drift check --all-tenants --actual {tenant}.json -o junit");
     session.assert("drift_failing");
 }

@@ -212,6 +212,40 @@ fn a_retired_tenant_is_read_and_not_written() {
     session.assert("retire");
 }
 
+#[test]
+fn a_drill_that_fails_and_cannot_be_put_on_record_says_so() {
+    let session = two_tenants();
+    session.must("drill --all-tenants");
+    let snapshot = session.path(".driftline/snapshots/acme/versions/v000002.json");
+    std::fs::remove_file(&snapshot).unwrap();
+    session.sql(
+        "CREATE TRIGGER refuse BEFORE UPDATE OF drill_failed_at ON tenant
+         WHEN NEW.drill_failed_at IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no room for that'); END",
+    );
+    let run = session.quietly("drill --tenant acme");
+    assert_eq!(run.code, 9, "{}", run.stderr);
+    let said = &run.stderr;
+    assert!(
+        said.contains("NOT ON RECORD: what this drill found of acme"),
+        "{said}"
+    );
+    assert!(said.contains("no room for that"), "{said}");
+    let document = session.quietly("drill --all-tenants -o json").json();
+    let tenants = document["tenants"].as_array().unwrap();
+    assert!(
+        tenants[0]["unrecorded"]["message"].is_string(),
+        "{document}"
+    );
+    assert_eq!(tenants[1].get("unrecorded"), None, "{document}");
+    session.sql("DROP TRIGGER refuse");
+    let run = session.quietly("drill --tenant acme");
+    assert_eq!(run.code, 9);
+    assert!(!run.stderr.contains("NOT ON RECORD"), "{}", run.stderr);
+    // Whatever age of proofs is asked for.
+    let doctor = session.quietly("doctor");
+    assert_eq!(doctor.code, 10, "{}", doctor.text());
+}
+
 /// What was proven once is not what the bucket holds now.
 #[test]
 fn a_drill_that_fails_is_on_record_until_one_proves_again() {

@@ -2,20 +2,6 @@
 
 use crate::session::Session;
 
-impl Session {
-    /// Changes rows behind driftline's back.
-    pub fn tamper(&self, statement: &'static str) {
-        let path = self.path(".driftline/driftline.db");
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-            let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-            let done = sqlx::query(statement).execute(&mut connection).await;
-            assert!(done.unwrap().rows_affected() > 0);
-        });
-    }
-}
-
 fn session(waits: &str) -> Session {
     let session = Session::new();
     for roles in 1..=2 {

@@ -74,6 +74,25 @@ impl Session {
         "m.json"
     }
 
+    /// Changes the database behind driftline's back; how many rows were.
+    pub fn sql(&self, statement: &'static str) -> u64 {
+        let path = self.path(".driftline/driftline.db");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+            let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+            let done = sqlx::query(statement).execute(&mut connection).await;
+            sqlx::Connection::close(connection).await.unwrap();
+            done.unwrap().rows_affected()
+        })
+    }
+
+    /// Changes rows behind driftline's back.
+    #[track_caller]
+    pub fn tamper(&self, statement: &'static str) {
+        assert!(self.sql(statement) > 0, "{statement}");
+    }
+
     /// Loses the database, as if its disk had died.
     pub fn lose_database(&self) {
         for file in ["driftline.db", "driftline.db-wal", "driftline.db-shm"] {

@@ -59,9 +59,9 @@ impl Proofs {
         })
     }
 
-    /// Whether every tenant was proven recently enough.
+    /// Whether every tenant was proven recently enough, and none was found not to be restorable since.
     pub fn are_recent(&self) -> bool {
-        self.stale.is_empty()
+        self.stale.is_empty() && self.total.refuted == 0
     }
 
     /// The tenants whose shadowing is halted.

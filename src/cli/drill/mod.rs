@@ -83,6 +83,9 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     };
     let report = outcome?;
     report::show(ui, &report)?;
+    if let Some(unrecorded) = &report.unrecorded {
+        report::warn(ui, unrecorded);
+    }
     if is_kept && let Some(url) = &into {
         ui.note(format_args!(
             "what was restored is left in {url:?}; it awaits recovery and takes no writes"

@@ -1,7 +1,7 @@
 //! What a drill found, as a document and as text.
 
 use driftline::domain::{BucketId, TenantId};
-use driftline::hybrid::drill::{Compared, Difference, DrillReport, Drilled};
+use driftline::hybrid::drill::{Compared, Difference, DrillReport, Drilled, Unrecorded};
 use driftline::ports::RestoreProof;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ struct TenantDocument<'a> {
     worked_around: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Value>,
+    /// Only told where what was found could not be put on record: an earlier proof still stands there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrecorded: Option<Value>,
 }
 
 #[derive(Default, Serialize)]
@@ -50,7 +53,10 @@ pub fn show(ui: &Ui, report: &DrillReport) -> anyhow::Result<()> {
     if ui.is_text() {
         return text(ui, report, &total);
     }
-    let tenants: Vec<_> = report.tenants.iter().map(document).collect();
+    let tenants = report.tenants.iter();
+    let tenants: Vec<_> = tenants
+        .map(|it| document(it, report.unrecorded.as_ref()))
+        .collect();
     let document = Document {
         schema: "driftline.drill.v1",
         bucket_id: report.bucket,
@@ -58,6 +64,16 @@ pub fn show(ui: &Ui, report: &DrillReport) -> anyhow::Result<()> {
         total,
     };
     ui.items(&document, &tenants)
+}
+
+/// Says that the record does not have what was found, so that nobody trusts it.
+pub fn warn(ui: &Ui, unrecorded: &Unrecorded) {
+    let Unrecorded { tenants, error } = unrecorded;
+    let tenants: Vec<_> = tenants.iter().cloned().collect();
+    let names = ui::names(&tenants);
+    ui.warn(format_args!(
+        "NOT ON RECORD: what this drill found of {names}; `driftline status` and `driftline doctor` go on showing what an earlier drill proved, which does not hold: {error}; run the drill again when the database takes writes"
+    ));
 }
 
 /// A proof as documents show it.
@@ -81,7 +97,10 @@ const fn compared(drilled: &Drilled) -> Option<&Compared> {
     }
 }
 
-fn document((tenant, drilled): &(TenantId, Drilled)) -> TenantDocument<'_> {
+fn document<'a>(
+    (tenant, drilled): &'a (TenantId, Drilled),
+    unrecorded: Option<&Unrecorded>,
+) -> TenantDocument<'a> {
     let compared = compared(drilled);
     let damages = compared.map(|compared| &compared.worked_around[..]);
     let (differences, more) = match drilled {
@@ -110,6 +129,9 @@ fn document((tenant, drilled): &(TenantId, Drilled)) -> TenantDocument<'_> {
             Drilled::Failed(error) => Some(hints::document(error)),
             _ => None,
         },
+        unrecorded: unrecorded
+            .filter(|it| it.tenants.contains(tenant))
+            .map(|it| hints::document(&it.error)),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::ports::{
 };
 
 pub use self::overlay::Overlay;
-pub use self::report::{Compared, Difference, DrillReport, Drilled};
+pub use self::report::{Compared, Difference, DrillReport, Drilled, Unrecorded};
 pub use self::scope::DrillScope;
 
 /// How often a tenant is begun anew because its objects moved under the recovery.
@@ -61,7 +61,7 @@ pub(crate) async fn run(
     // Before anything of the bucket is read: what is shadowed from now on need not come back.
     let shadowed = scope.choose(live).await?;
     let record = Record::of(live).await?;
-    let report = drill(
+    let mut report = drill(
         live,
         settings,
         scratch,
@@ -72,6 +72,14 @@ pub(crate) async fn run(
     .await;
     if let Err(error) = &report {
         record.could_not(shadowed.keys(), error).await;
+    }
+    let unrecorded = record.finish().await;
+    match (&mut report, unrecorded) {
+        (Ok(report), unrecorded) => report.unrecorded = unrecorded,
+        (Err(_), Some(unrecorded)) => {
+            tracing::error!(error = %unrecorded.error, "what the drill found could not be put on record; earlier proofs still stand there");
+        }
+        (Err(_), None) => {}
     }
     report
 }
@@ -109,7 +117,11 @@ async fn drill(
         }
     };
     tenants.sort_by(|(left, _), (right, _)| left.cmp(right));
-    Ok(DrillReport { bucket, tenants })
+    Ok(DrillReport {
+        bucket,
+        tenants,
+        unrecorded: None,
+    })
 }
 
 impl Drill<'_> {

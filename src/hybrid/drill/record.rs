@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::report::{Drilled, is_damage};
+use super::report::{Drilled, Unrecorded, is_damage};
 use crate::domain::{BucketId, TenantId};
 use crate::hybrid::settings::Sides;
-use crate::ports::{Error, FailedDrill, Result};
+use crate::ports::{Error, FailedDrill, Result, StoreResult};
 
 /// Tenants that are put on record at once.
 const AT_ONCE: usize = 1000;
@@ -21,6 +21,8 @@ pub(super) struct Record<'a> {
     bucket: Option<BucketId>,
     /// The tenants of which the drill has said something.
     said: Mutex<BTreeSet<TenantId>>,
+    /// What could not be put on record.
+    owed: Mutex<Vec<(TenantId, FailedDrill)>>,
 }
 
 impl<'a> Record<'a> {
@@ -31,12 +33,13 @@ impl<'a> Record<'a> {
             live,
             bucket,
             said: Mutex::default(),
+            owed: Mutex::default(),
         })
     }
 
     /// Keeps what did not prove the tenant. That this fails changes nothing about what the drill found, which is told.
     pub(super) async fn keep(&self, tenant: &TenantId, drilled: &Drilled) {
-        self.said().insert(tenant.clone());
+        locked(&self.said).insert(tenant.clone());
         let (reason, refutes) = match drilled {
             Drilled::Proven { .. } | Drilled::Nothing => return,
             Drilled::Different {
@@ -53,24 +56,44 @@ impl<'a> Record<'a> {
             Drilled::Failed(error) => (error.to_string(), is_damage(error)),
         };
         let failed = self.failed(&reason, refutes);
-        self.put(&[(tenant.clone(), failed)]).await;
+        self.note(&[(tenant.clone(), failed)]).await;
     }
 
     /// Keeps that those of these of which nothing is said yet could not be drilled.
     pub(super) async fn could_not(&self, tenants: impl Iterator<Item = &TenantId>, error: &Error) {
         let failed = self.failed(&error.to_string(), false);
         let all: Vec<_> = {
-            let said = self.said();
+            let said = locked(&self.said);
             let left = tenants.filter(|tenant| !said.contains(*tenant));
             left.map(|it| (it.clone(), failed.clone())).collect()
         };
         for some in all.chunks(AT_ONCE) {
-            self.put(some).await;
+            self.note(some).await;
         }
     }
 
-    fn said(&self) -> MutexGuard<'_, BTreeSet<TenantId>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Tries once more to put on record what could not be. What cannot be even now is told: earlier proofs still stand there.
+    pub(super) async fn finish(&self) -> Option<Unrecorded> {
+        let owed = std::mem::take(&mut *locked(&self.owed));
+        let mut unrecorded = None;
+        for some in owed.chunks(AT_ONCE) {
+            if let Err(error) = self.put(some).await {
+                let (_, tenants) = unrecorded.get_or_insert((error, BTreeSet::new()));
+                tenants.extend(some.iter().map(|(tenant, _)| tenant.clone()));
+            }
+        }
+        unrecorded.map(|(error, tenants)| Unrecorded {
+            tenants,
+            error: error.into(),
+        })
+    }
+
+    /// Puts it on record, later if not now.
+    async fn note(&self, failed: &[(TenantId, FailedDrill)]) {
+        if let Err(error) = self.put(failed).await {
+            tracing::warn!(error = %error.report(), "what the drill found could not be put on record; it is tried again at its end");
+            locked(&self.owed).extend_from_slice(failed);
+        }
     }
 
     fn failed(&self, reason: &str, refutes: bool) -> FailedDrill {
@@ -82,11 +105,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    async fn put(&self, failed: &[(TenantId, FailedDrill)]) {
-        let Some(bucket) = self.bucket else { return };
+    async fn put(&self, failed: &[(TenantId, FailedDrill)]) -> StoreResult<()> {
+        let Some(bucket) = self.bucket else {
+            return Ok(());
+        };
         let database = &self.live.database;
-        if let Err(error) = database.record_failed_drills(bucket, failed).await {
-            tracing::warn!(error = %error.report(), "what the drill found could not be put on record; earlier proofs still stand there");
-        }
+        database.record_failed_drills(bucket, failed).await
     }
+}
+
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }

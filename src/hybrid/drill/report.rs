@@ -1,5 +1,6 @@
 //! What a drill found.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::format::Damage;
@@ -13,6 +14,17 @@ pub struct DrillReport {
     pub bucket: BucketId,
     /// Per tenant, in byte order of their names.
     pub tenants: Vec<(TenantId, Drilled)>,
+    /// What it found, and could not put on record.
+    pub unrecorded: Option<Unrecorded>,
+}
+
+/// Tenants of which the database does not know what the drill found: what an earlier one proved still stands there.
+#[derive(Debug)]
+pub struct Unrecorded {
+    /// The tenants, which the drill did not prove.
+    pub tenants: BTreeSet<TenantId>,
+    /// Why.
+    pub error: Error,
 }
 
 /// What became of one tenant.
