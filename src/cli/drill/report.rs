@@ -72,7 +72,7 @@ pub fn warn(ui: &Ui, unrecorded: &Unrecorded) {
     let tenants: Vec<_> = tenants.iter().cloned().collect();
     let names = ui::names(&tenants);
     ui.warn(format_args!(
-        "NOT ON RECORD: what this drill found of {names}; `driftline status` and `driftline doctor` go on showing what an earlier drill proved, which does not hold: {error}; run the drill again when the database takes writes"
+        "NOT ON RECORD: what this drill found of {names}; `driftline status` and `driftline doctor` go on showing what an earlier drill proved, do not rely on that: {error}; run the drill again when the database takes writes"
     ));
 }
 
