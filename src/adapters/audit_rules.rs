@@ -1,11 +1,28 @@
 //! What becomes of the record of audits, as pure functions of its rows: who may claim a tenant, what a result changes, when an
 //! event is due. Every adapter that uses them behaves alike.
 
+use std::time::Duration;
+
 use crate::domain::{TenantId, Timestamp};
 use crate::ports::{
-    AuditClaim, AuditOutcome, AuditedTenant, Delivery, DeliveryOutcome, EventStatus, NewEvent,
-    NewReport, ReportSummary, StoredReport, WorkerId,
+    AuditClaim, AuditOutcome, AuditedTenant, Delivery, DeliveryOutcome, EventStatus, LONGEST_CLAIM,
+    NewEvent, NewReport, ReportSummary, StoredReport, WorkerId,
 };
+
+/// The end of what begins now: never further ahead than anybody believes.
+fn end(now: Timestamp, duration: Duration) -> Timestamp {
+    now.saturating_add(duration.min(LONGEST_CLAIM))
+}
+
+/// Times further ahead than this are of a clock that was set back since, and keep nobody.
+pub(crate) fn last_believed(now: Timestamp) -> Timestamp {
+    end(now, LONGEST_CLAIM)
+}
+
+/// Whether a time on record is still to come.
+fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at > now && at <= last_believed(now)
+}
 
 /// A tenant on record.
 #[derive(Debug, Clone)]
@@ -54,7 +71,7 @@ impl Audited {
 
     /// Whether nobody has a live claim on the tenant.
     pub(crate) fn is_free(&self, now: Timestamp) -> bool {
-        self.claim.is_none_or(|(_, until)| until <= now)
+        self.claim.is_none_or(|(_, until)| !is_ahead(until, now))
     }
 
     /// Whether nobody else has one.
@@ -63,9 +80,14 @@ impl Audited {
     }
 
     /// Claims the tenant.
-    pub(crate) fn claim(&mut self, worker: WorkerId, until: Timestamp) -> AuditClaim {
+    pub(crate) fn claim(
+        &mut self,
+        worker: WorkerId,
+        now: Timestamp,
+        duration: Duration,
+    ) -> AuditClaim {
         self.fence = self.fence.saturating_add(1);
-        self.claim = Some((worker, until));
+        self.claim = Some((worker, end(now, duration)));
         AuditClaim {
             tenant: self.tenant.tenant.clone(),
             fence: self.fence,
@@ -137,9 +159,14 @@ impl Told {
         self.status.delivered_at.is_some() || self.status.given_up
     }
 
+    /// Whether an attempt may be made.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        !self.is_settled() && !is_ahead(self.due_at, now)
+    }
+
     /// Claims an attempt.
-    pub(crate) fn claim(&mut self, until: Timestamp) -> Delivery {
-        self.due_at = until;
+    pub(crate) fn claim(&mut self, now: Timestamp, duration: Duration) -> Delivery {
+        self.due_at = end(now, duration);
         self.status.attempts = self.status.attempts.saturating_add(1);
         Delivery {
             event: self.status.event.clone(),
@@ -160,7 +187,7 @@ impl Told {
             }
             DeliveryOutcome::Failed { error, retry_after } => {
                 self.status.last_error = Some(error.clone());
-                self.due_at = now.saturating_add(*retry_after);
+                self.due_at = end(now, *retry_after);
             }
             DeliveryOutcome::GivenUp { error } => {
                 self.status.last_error = Some(error.clone());

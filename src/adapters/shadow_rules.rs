@@ -1,8 +1,11 @@
 //! How a tenant's shadowing stands, as a pure function of its record: what may be leased, what a release changes.
 
+use std::time::Duration;
+
 use crate::domain::{Halt, PerStream, Seq, Stream, TenantState, Timestamp};
 use crate::ports::{
-    Backlog, FailedDrill, LeaseRequest, RestoreProof, ShadowFailure, ShadowFault, WorkerId,
+    Backlog, FailedDrill, LONGEST_HOLD, LeaseRequest, RestoreProof, ShadowFailure, ShadowFault,
+    WorkerId,
 };
 
 /// One tenant's shadowing on record. The watermarks belong to the database's current bucket.
@@ -45,6 +48,16 @@ pub(crate) enum Standing {
     Stopped,
 }
 
+/// The end of what begins now: never further ahead than anybody believes.
+fn end(now: Timestamp, duration: Duration) -> Timestamp {
+    now.saturating_add(duration.min(LONGEST_HOLD))
+}
+
+/// Whether a time on record is still to come. One that no hold reaches is of a clock that was set back since.
+fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at > now && at <= end(now, LONGEST_HOLD)
+}
+
 impl Shadowing {
     /// How the tenant stands at `now`.
     pub(crate) fn standing(&self, state: &TenantState, now: Timestamp) -> Standing {
@@ -55,9 +68,9 @@ impl Shadowing {
             Standing::Idle
         } else if state.awaiting_recovery || self.halted.is_some() {
             Standing::Stopped
-        } else if let Some((worker, _)) = self.lease.filter(|(_, until)| *until > now) {
+        } else if let Some((worker, _)) = self.lease.filter(|(_, until)| is_ahead(*until, now)) {
             Standing::Leased(worker)
-        } else if self.retry_at.is_some_and(|at| at > now) {
+        } else if self.retries_at(now).is_some() {
             Standing::BackingOff
         } else {
             Standing::Ready
@@ -75,18 +88,44 @@ impl Shadowing {
         match self.standing(state, now) {
             _ if request.except.contains(&state.tenant) => false,
             Standing::Ready => true,
-            Standing::Leased(holder) => {
-                holder == worker && self.retry_at.is_none_or(|at| at <= now)
-            }
+            Standing::Leased(holder) => holder == worker && self.retries_at(now).is_none(),
             Standing::Idle | Standing::BackingOff | Standing::Stopped => false,
         }
     }
 
-    /// Keeps the tenant until then, if `worker` has it; the answer tells.
-    pub(crate) fn renew(&mut self, worker: WorkerId, until: Timestamp) -> bool {
-        let is_held = self.lease.is_some_and(|(holder, _)| holder == worker);
+    /// When the tenant is tried again, if that is still to come.
+    fn retries_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.retry_at.filter(|at| is_ahead(*at, now))
+    }
+
+    /// The same as `status` tells it: a time that has come is told as well, one that keeps nobody is not.
+    pub(crate) fn told_retry_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.retry_at.filter(|at| *at <= now || is_ahead(*at, now))
+    }
+
+    /// Gives the tenant to `worker`.
+    pub(crate) fn lease(&mut self, worker: WorkerId, now: Timestamp, duration: Duration) {
+        self.lease = Some((worker, end(now, duration)));
+    }
+
+    fn is_held_by(&self, worker: WorkerId) -> bool {
+        self.lease.is_some_and(|(holder, _)| holder == worker)
+    }
+
+    /// Keeps the tenant for longer, if `worker` has it; the answer tells.
+    pub(crate) fn renew(&mut self, worker: WorkerId, now: Timestamp, duration: Duration) -> bool {
+        let is_held = self.is_held_by(worker);
         if is_held {
-            self.lease = Some((worker, until));
+            self.lease(worker, now, duration);
+        }
+        is_held
+    }
+
+    /// Gives the tenant back as it was, if `worker` has it; the answer tells.
+    pub(crate) fn hand_back(&mut self, worker: WorkerId) -> bool {
+        let is_held = self.is_held_by(worker);
+        if is_held {
+            self.lease = None;
         }
         is_held
     }
@@ -129,15 +168,14 @@ impl Shadowing {
         failure: Option<&ShadowFailure>,
         now: Timestamp,
     ) -> bool {
-        if self.lease.is_none_or(|(holder, _)| holder != worker) {
+        if !self.hand_back(worker) {
             return false;
         }
-        self.lease = None;
         self.attempts = failure.map_or(0, |_| self.attempts.saturating_add(1));
         self.last_error = failure.map(|failure| failure.message.clone());
         self.fault = failure.map_or_else(ShadowFault::default, |failure| failure.fault.clone());
         self.failed_at = failure.map(|_| now);
-        self.retry_at = failure.map(|failure| now.saturating_add(failure.retry_after));
+        self.retry_at = failure.map(|failure| end(now, failure.retry_after));
         true
     }
 }

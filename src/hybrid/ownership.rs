@@ -136,19 +136,25 @@ async fn unreadable(
     Ok(Some(Standing::Refused(awaiting(&damage.to_string()))))
 }
 
-/// Whether the database is as it was read. Somebody else may have claimed or recovered it while the bucket was asked, and then
-/// what was found of the two says nothing.
-async fn is_current(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
-    Ok(sides.database.identity().await? == *database)
+/// Lets every tenant await recovery. `false`, and nothing changes, when the database is not as it was read: somebody else may
+/// have claimed or recovered it while the bucket was asked, and then what was found of the two says nothing.
+async fn recover_first(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
+    Ok(sides.database.await_recovery_if(database, None).await?)
 }
 
-/// Lets every tenant await recovery. `false`, and nothing changes, when the database is not as it was read.
-async fn recover_first(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
-    let is_due = is_current(sides, database).await?;
-    if is_due {
-        sides.database.await_recovery(None).await?;
-    }
-    Ok(is_due)
+/// Makes the database the owner of the bucket that was found. `false`, and nothing changes, when it is not as it was read.
+async fn claim(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    found: BucketIdentity,
+) -> Result<bool, Error> {
+    let BucketIdentity {
+        bucket_id,
+        generation,
+        ..
+    } = found;
+    let claimed = sides.database.claim_if(database, bucket_id, generation);
+    Ok(claimed.await?)
 }
 
 fn unsettled() -> Error {
@@ -170,8 +176,8 @@ async fn allow(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error
 
 /// On another timeline every tenant awaits recovery anew: what was dealt with may have been lost on the way.
 async fn stop(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
-    if database.whereabouts == Whereabouts::Promoted {
-        sides.database.await_recovery(None).await?;
+    if database.whereabouts == Whereabouts::Promoted && !recover_first(sides, database).await? {
+        return Ok(false);
     }
     allow(sides, database).await
 }
@@ -206,13 +212,9 @@ async fn settle(
             Ok(Standing::Owner(found))
         }
         Ownership::Claimed | Ownership::Unclaimed => {
-            if !is_current(sides, database).await? {
+            if !claim(sides, database, found).await? {
                 return Ok(None);
             }
-            sides
-                .database
-                .claim(found.bucket_id, found.generation)
-                .await?;
             Ok(Standing::Owner(found))
         }
     };
@@ -375,12 +377,8 @@ pub(crate) async fn new_bucket(sides: &Sides) -> Result<(), Error> {
                 let is_due = database.ownership == Ownership::Claimed
                     && found.generation <= database.generation
                     && database.bucket_id != Some(found.bucket_id);
-                if is_due {
-                    if !is_current(sides, &database).await? {
-                        continue;
-                    }
-                    let claim = sides.database.claim(found.bucket_id, found.generation);
-                    claim.await?;
+                if is_due && !claim(sides, &database, found).await? {
+                    continue;
                 }
                 return Ok(());
             }

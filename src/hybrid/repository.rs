@@ -76,6 +76,12 @@ impl HybridManifestRepository {
     /// Brings back what the bucket has of a tenant beyond the database, before its numbers are given twice: an older state of the
     /// database may have been put in its place, and nothing in it tells. Asks for the tenant's indexes, and only if they go on
     /// where the database ends for more. How many entries came back.
+    ///
+    /// The commands do this before they write for a tenant. No write does it by itself: an append cannot tell that the database
+    /// is older than its bucket (nothing in it does), so that each one would have to ask the bucket first, and a slow bucket
+    /// would hold writes up. Whoever embeds a repository calls this after [`Self::check_ownership`], once for each tenant, before
+    /// the first write of it and within a time limit of their own. A server that is promoted while the process runs is another
+    /// matter: the append itself meets that, has the check made anew and what is missing brought back, and is tried again.
     pub async fn catch_up(&self, tenant: &TenantId) -> Result<u64> {
         if !ownership::copied::lags(&self.sides, tenant).await? {
             return Ok(0);

@@ -79,9 +79,9 @@ pub struct Settings {
     pub concurrent_requests: usize,
     /// How often the replicator looks for pending entries when nothing wakes it.
     pub poll_interval: Duration,
-    /// How long a replicator keeps a tenant to itself.
+    /// How long a replicator keeps a tenant to itself; at most [`crate::ports::LONGEST_HOLD`].
     pub lease: Duration,
-    /// The longest wait of a tenant whose shadowing fails.
+    /// The longest wait of a tenant whose shadowing fails; at most [`crate::ports::LONGEST_HOLD`].
     pub max_backoff: Duration,
     /// Content that recovery of one tenant keeps in memory between verifying and inserting, in bytes.
     pub recovery_memory: u64,

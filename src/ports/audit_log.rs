@@ -10,6 +10,11 @@ use super::{StoreResult, WorkerId};
 use crate::domain::drift::{EventKind, Timeliness};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 
+/// The longest time that a tenant is claimed, or an event left alone after an attempt: whoever asks for more is given this.
+///
+/// A time on record that is further ahead than that was put there by a clock that has been set back since. It keeps nobody.
+pub const LONGEST_CLAIM: Duration = Duration::from_hours(24);
+
 /// Which tenants an auditor asks for.
 #[derive(Debug, Clone, Copy)]
 pub enum AuditScope<'a> {
@@ -208,7 +213,8 @@ pub struct EventStatus {
 
 /// The record of audits.
 ///
-/// Leases and the times between attempts go by the database's clock; slots and the times in reports and events are the
+/// Leases and the times between attempts go by the database's clock, and none is believed that is further ahead than
+/// [`LONGEST_CLAIM`]; slots and the times in reports and events are the
 /// caller's.
 #[async_trait]
 pub trait AuditLog: Send + Sync + fmt::Debug {
@@ -216,7 +222,7 @@ pub trait AuditLog: Send + Sync + fmt::Debug {
     /// an earlier slot stays (it is due, or nearly). Idempotent.
     async fn enroll(&self, now: Timestamp, slots: &[(TenantId, Timestamp)]) -> StoreResult<()>;
 
-    /// Claims at most `limit` tenants for `duration`, none that another worker has a live claim on, and answers in the order of
+    /// Claims at most `limit` tenants for `duration` (or [`LONGEST_CLAIM`]), none that another worker has a live claim on, and answers in the order of
     /// the scope. Every claim raises the tenant's fence by one.
     async fn claim(
         &self,

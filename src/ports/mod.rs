@@ -21,7 +21,8 @@ mod store_error;
 pub use actual_state_source::{ActualStateSource, ObserveRequest, SourceError};
 pub use audit_log::{
     AuditClaim, AuditLog, AuditOutcome, AuditScope, AuditedTenant, Delivery, DeliveryOutcome,
-    EventStatus, NewEvent, NewReport, ReportFilter, ReportSummary, Retention, StoredReport,
+    EventStatus, LONGEST_CLAIM, NewEvent, NewReport, ReportFilter, ReportSummary, Retention,
+    StoredReport,
 };
 pub use environment::{Clock, Entropy};
 pub use error::{Error, ErrorKind, Result};
@@ -41,8 +42,8 @@ pub use recovery_store::{
     Whereabouts,
 };
 pub use shadow_ledger::{
-    AtRisk, Backlog, HaltGuard, Lease, LeaseRequest, Mark, ShadowFailure, ShadowFault,
-    ShadowLedger, TenantStatus, Work, WorkerId,
+    AtRisk, Backlog, HaltGuard, LONGEST_HOLD, Lease, LeaseRequest, Mark, ShadowFailure,
+    ShadowFault, ShadowLedger, TenantStatus, Work, WorkerId,
 };
 pub(crate) use snapshot_store::within;
 pub use snapshot_store::{

@@ -94,6 +94,15 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// watermark starts at 0. Tenants that await recovery go on waiting. Idempotent.
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
 
+    /// The same as [`RecoveryStore::claim`], if the database is as it was `seen`, in one transaction. `false`, and nothing
+    /// changes, when it is not: somebody else claimed, recovered or moved it meanwhile.
+    async fn claim_if(
+        &self,
+        seen: &DatabaseIdentity,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool>;
+
     /// Puts on record that a check allowed the server and the timeline of `at`, and gives the database another identifier if
     /// one is given. `false`, and nothing changes, when it is on another one by now, or has another identifier than `at`: two
     /// that decide at once do not both name it.
@@ -102,6 +111,14 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     /// Makes one tenant await recovery (one that the database does not know included), or the database and every tenant in
     /// it. Idempotent.
     async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()>;
+
+    /// The same as [`RecoveryStore::await_recovery`], if the database is as it was `seen`, in one transaction. `false`, and
+    /// nothing changes, when it is not.
+    async fn await_recovery_if(
+        &self,
+        seen: &DatabaseIdentity,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool>;
 
     /// Records that recovery took over `bucket` with at least this generation. The ownership stays what it is. With another
     /// bucket than before every watermark starts at 0.

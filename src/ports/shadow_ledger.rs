@@ -14,6 +14,11 @@ use crate::domain::{
     TenantState, Timestamp,
 };
 
+/// The longest time that a tenant is kept from others, or left alone after a failure: whoever asks for more is given this.
+///
+/// A time on record that is further ahead than that was put there by a clock that has been set back since. It keeps nobody.
+pub const LONGEST_HOLD: Duration = Duration::from_hours(1);
+
 /// One replicator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub Uuid);
@@ -25,7 +30,7 @@ pub struct LeaseRequest {
     pub worker: WorkerId,
     /// At most so many tenants.
     pub limit: u32,
-    /// How long they are kept from other workers.
+    /// How long they are kept from other workers; at most [`LONGEST_HOLD`].
     pub duration: Duration,
     /// Not these: whoever asks is at work on them still, even where their leases ended.
     pub except: Vec<TenantId>,
@@ -69,7 +74,7 @@ pub struct ShadowFailure {
     pub message: String,
     /// What that comes to.
     pub fault: ShadowFault,
-    /// How long the tenant is left alone.
+    /// How long the tenant is left alone; at most [`LONGEST_HOLD`].
     pub retry_after: Duration,
 }
 
@@ -121,7 +126,8 @@ pub struct TenantStatus {
     pub fault: ShadowFault,
     /// When it failed last, if that is known.
     pub failed_at: Option<Timestamp>,
-    /// When it is tried again, if it failed.
+    /// When it is tried again, if it failed. Absent also where what is on record is a time that keeps nobody
+    /// ([`LONGEST_HOLD`]).
     pub retry_at: Option<Timestamp>,
     /// The last time that it was proven to be restorable from the database's current bucket.
     pub proof: Option<RestoreProof>,
@@ -165,8 +171,8 @@ pub struct Backlog {
 
 /// The record of what is shadowed.
 ///
-/// Times are the database's. Watermarks belong to the database's current bucket ([`DatabaseIdentity::bucket_id`]): with another
-/// one they all stand at 0.
+/// Times are the database's, and none is believed to keep a tenant that is further ahead than [`LONGEST_HOLD`]. Watermarks belong
+/// to the database's current bucket ([`DatabaseIdentity::bucket_id`]): with another one they all stand at 0.
 #[async_trait]
 pub trait ShadowLedger: Send + Sync + fmt::Debug {
     /// Leases tenants that have something pending and are neither leased, nor backing off, nor halted, nor awaiting recovery.
@@ -181,6 +187,10 @@ pub trait ShadowLedger: Send + Sync + fmt::Debug {
         worker: WorkerId,
         failure: Option<&ShadowFailure>,
     ) -> StoreResult<()>;
+
+    /// Gives back a tenant that nothing was tried for: what is known of its failures, and when it is tried again, stays as it
+    /// is. Does nothing when another worker has it by now.
+    async fn hand_back(&self, tenant: &TenantId, worker: WorkerId) -> StoreResult<()>;
 
     /// Keeps a tenant for `duration` from now, if `worker` has it; the answer tells. A lease that has ended is renewed too, as
     /// long as nobody else took the tenant.

@@ -4,6 +4,7 @@
 //! matter. Cases that need a claim to expire wait for it, since nobody sets the clock of a server.
 
 mod claims;
+mod clocked;
 mod events;
 mod fixture;
 mod reports;
@@ -82,20 +83,48 @@ macro_rules! audit_log_contract {
     };
 }
 
+/// Instantiates the cases that need to set the time: `open` is given the clock.
+macro_rules! audit_log_contract_with_clock {
+    ($open:ident) => {
+        audit_log_contract_with_clock! { @cases $open
+            a_clock_that_is_set_back_holds_no_audit,
+            a_clock_that_is_set_back_holds_no_event,
+            nobody_claims_for_longer_than_is_believed,
+        }
+    };
+    (@cases $open:ident $($case:ident),* $(,)?) => {
+        mod clocked {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let clock = crate::database::clocked::TestClock::new();
+                    let (log, _guard) = super::$open(clock.clone()).await;
+                    crate::audit_log::clocked::$case(log, clock).await;
+                }
+            )*
+        }
+    };
+}
+
 mod memory {
     use std::sync::Arc;
 
     use driftline::adapters::memory::MemoryDatabase;
     use driftline::adapters::system::System;
+    use driftline::ports::Clock;
 
     use super::fixture::Log;
 
     async fn open() -> (Log, ()) {
-        let database = MemoryDatabase::new(Arc::new(System), Arc::new(System));
-        (Arc::new(database), ())
+        open_at(Arc::new(System)).await
+    }
+
+    async fn open_at(clock: Arc<dyn Clock>) -> (Log, ()) {
+        (Arc::new(MemoryDatabase::new(clock, Arc::new(System))), ())
     }
 
     audit_log_contract!(open);
+    audit_log_contract_with_clock!(open_at);
 }
 
 #[cfg(feature = "sqlite")]
@@ -104,14 +133,18 @@ mod sqlite {
 
     use driftline::adapters::sqlite::SqliteDatabase;
     use driftline::adapters::system::System;
-    use driftline::ports::ManifestStore;
+    use driftline::ports::{Clock, ManifestStore};
 
     use super::fixture::Log;
 
     async fn open() -> (Log, tempfile::TempDir) {
+        open_at(Arc::new(System)).await
+    }
+
+    async fn open_at(clock: Arc<dyn Clock>) -> (Log, tempfile::TempDir) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("driftline.db");
-        let database = SqliteDatabase::open(&path, Arc::new(System), Arc::new(System))
+        let database = SqliteDatabase::open(&path, clock, Arc::new(System))
             .await
             .expect("open");
         database.migrate().await.expect("migrate");
@@ -119,6 +152,7 @@ mod sqlite {
     }
 
     audit_log_contract!(open);
+    audit_log_contract_with_clock!(open_at);
 }
 
 #[cfg(feature = "postgres")]

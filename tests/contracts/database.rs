@@ -14,7 +14,7 @@
 //! cases that wait for days.
 
 mod append;
-mod clocked;
+pub mod clocked;
 mod concurrency;
 pub mod fixture;
 mod lease;
@@ -70,6 +70,7 @@ macro_rules! database_contract {
                 only_pending_tenants_are_leased,
                 a_leased_tenant_is_kept_from_other_workers,
                 a_lease_is_renewed_by_whoever_has_it,
+                what_is_handed_back_is_as_it_was,
                 an_expired_lease_lets_another_worker_in,
                 what_is_worked_on_still_is_not_leased_again,
                 a_limit_is_respected_and_the_longest_waiting_comes_first,
@@ -117,6 +118,8 @@ macro_rules! database_contract {
                 a_claim_leaves_awaiting_tenants_waiting,
                 taking_a_generation_leaves_the_database_awaiting,
                 a_restored_tenant_accepts_while_the_database_awaits,
+                what_was_seen_of_another_state_changes_nothing,
+                of_many_that_saw_the_same_one_decides,
             ]
             restore: [
                 lost_entries_come_back_as_they_were,
@@ -157,6 +160,8 @@ macro_rules! database_contract_with_clock {
             a_clock_that_goes_back_does_not_take_commit_times_with_it,
             a_lease_ends_to_the_microsecond,
             a_failed_tenant_is_tried_again_on_time,
+            a_clock_that_is_set_back_holds_no_tenant,
+            nobody_holds_a_tenant_for_longer_than_is_believed,
         }
     };
     (@cases $open:ident $($case:ident),* $(,)?) => {

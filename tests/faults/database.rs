@@ -171,6 +171,14 @@ impl ShadowLedger for SpoiltDatabase {
         .await
     }
 
+    async fn hand_back(&self, tenant: &TenantId, worker: WorkerId) -> StoreResult<()> {
+        self.write(
+            "hand_back",
+            ShadowLedger::hand_back(self.inner.as_ref(), tenant, worker),
+        )
+        .await
+    }
+
     async fn renew(
         &self,
         tenant: &TenantId,
@@ -288,6 +296,31 @@ impl RecoveryStore for SpoiltDatabase {
         self.write(
             "claim",
             RecoveryStore::claim(self.inner.as_ref(), bucket, generation),
+        )
+        .await
+    }
+
+    async fn claim_if(
+        &self,
+        seen: &DatabaseIdentity,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool> {
+        self.write(
+            "claim_if",
+            RecoveryStore::claim_if(self.inner.as_ref(), seen, bucket, generation),
+        )
+        .await
+    }
+
+    async fn await_recovery_if(
+        &self,
+        seen: &DatabaseIdentity,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool> {
+        self.write(
+            "await_recovery_if",
+            RecoveryStore::await_recovery_if(self.inner.as_ref(), seen, tenant),
         )
         .await
     }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::format::BUCKET_KEY;
 use driftline::domain::{Seq, Stream, TenantId};
-use driftline::ports::{ManifestStore as _, ShadowLedger as _};
+use driftline::ports::{LeaseRequest, ManifestStore as _, ShadowLedger as _, WorkerId};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Call, Gate, Moment, On};
+use crate::support::faults::{Call, Flaw, Gate, Moment, On};
 use crate::support::world::*;
 
 struct Scene {
@@ -140,4 +141,38 @@ async fn stopping_finishes_what_is_under_way_and_begins_nothing() {
     assert!(!scene.is_shadowed(&tenant("late")).await);
     let slow = scene.database.tenant(&scene.slow).await.unwrap().unwrap();
     assert_eq!(slow.heads[Stream::Manifests].seq, Seq::new(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_before_anything_was_tried_forgets_no_failure() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (database, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    world.bucket.fail(On::put("acme/versions/"), Flaw::Refused);
+    drain(&repository).await;
+    world.bucket.heal();
+    let before = database.status(Some(&acme), None, 1).await.unwrap();
+    assert!(before[0].last_error.is_some());
+    sleep(world.settings.max_backoff * 2).await;
+    // It has leased the tenant, and looks whose the bucket is.
+    let gate = world
+        .bucket
+        .hold(On::get(BUCKET_KEY).times(1), Moment::Before);
+    let other = world.repository(&database);
+    other.start();
+    gate.reached().await;
+    let stopped = tokio::spawn(async move { other.shutdown(Duration::from_mins(1)).await });
+    sleep(Duration::from_secs(1)).await;
+    gate.release();
+    assert!(stopped.await.unwrap().unwrap());
+    let after = database.status(Some(&acme), None, 1).await.unwrap();
+    assert_eq!(after, before);
+    let request = LeaseRequest {
+        worker: WorkerId(uuid::Uuid::from_u128(1)),
+        limit: 1,
+        duration: Duration::from_secs(1),
+        except: Vec::new(),
+    };
+    let lease = database.lease(&request).await.unwrap();
+    assert_eq!(lease.work[0].attempts, 1);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use driftline::adapters::memory::MemoryDatabase;
+use driftline::domain::format::BUCKET_KEY;
 use driftline::domain::{Epoch, Seq};
 use driftline::hybrid::{Adoption, OnClone, OnFailover, Progress, Standing};
 use driftline::ports::{
@@ -11,6 +12,7 @@ use driftline::ports::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::support::faults::{Moment, On};
 use crate::support::world::{
     Repository, World, create, create_many, drain, recover_all, tenant, try_create,
 };
@@ -213,6 +215,79 @@ async fn a_trusted_failover_that_lacks_something_says_so_and_asks() {
     let recovery = promoted.recover_from_s3(&acme, &request).await.unwrap();
     assert_eq!(recovery.restored, 1);
     let created = create(&promoted, &acme, "on").await;
+    assert_eq!(created.manifest.version(), Seq::new(5));
+}
+
+/// A decision to trust a failover that is killed as soon as a request is answered, or before it is sent, is made by the next.
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_was_killed_is_completed_by_the_next() {
+    for (on, moment) in [
+        (On::get("acme/index.json"), Moment::After),
+        (On::put(BUCKET_KEY), Moment::Before),
+        (On::put(BUCKET_KEY), Moment::After),
+    ] {
+        let mut world = World::new();
+        world.settings.on_failover = OnFailover::Trust;
+        let (acme, beta) = (tenant("acme"), tenant("beta"));
+        let (primary, repository) = world.claimed().await;
+        create_many(&repository, &acme, 3).await;
+        create(&repository, &beta, "b").await;
+        let replica = Arc::new(primary.fork());
+        create(&repository, &acme, "lost").await;
+        drain(&repository).await;
+        let killed = world.repository(&replica);
+        let gate = world.bucket.hold(on.clone().times(1), moment);
+        let deciding = tokio::spawn(async move { killed.adopt(true).await });
+        gate.reached().await;
+        deciding.abort();
+        assert!(deciding.await.unwrap_err().is_cancelled());
+        let next = world.repository_on(&replica, Arc::new(world.memory.clone()));
+        let trusted = Adoption::Trusted(vec![acme.clone()]);
+        assert_eq!(
+            next.adopt(true).await.unwrap(),
+            trusted,
+            "{on:?} {moment:?}"
+        );
+        let whereabouts = replica.identity().await.unwrap().whereabouts;
+        assert_eq!(whereabouts, Whereabouts::Here);
+        assert_eq!(next.adopt(true).await.unwrap(), Adoption::Settled);
+        let refused = try_create(&next, &acme, "twice").await.unwrap_err();
+        assert_eq!(refused.code(), "refused");
+        create(&next, &beta, "on").await;
+        let request = RecoveryRequest::default();
+        next.recover_from_s3(&acme, &request).await.unwrap();
+        let created = create(&next, &acme, "on").await;
+        assert_eq!(created.manifest.version(), Seq::new(5));
+        drain(&next).await;
+        world.assert_settled(&replica, &acme).await;
+        world.assert_settled(&replica, &beta).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_decide_the_late_one_stops_nobody() {
+    let mut world = World::new();
+    world.settings.on_failover = OnFailover::Trust;
+    let acme = tenant("acme");
+    let (primary, repository) = world.claimed().await;
+    create_many(&repository, &acme, 3).await;
+    let replica = Arc::new(primary.fork());
+    create(&repository, &acme, "lost").await;
+    drain(&repository).await;
+    // It knows what the replica lacks, and stalls before it acts on it.
+    let late = world.repository(&replica);
+    let gate = (world.bucket).hold(On::get("acme/index.json").times(1), Moment::After);
+    let deciding = tokio::spawn(async move { late.adopt(true).await });
+    gate.reached().await;
+    let quick = world.repository_on(&replica, Arc::new(world.memory.clone()));
+    let trusted = Adoption::Trusted(vec![acme.clone()]);
+    assert_eq!(quick.adopt(true).await.unwrap(), trusted);
+    let request = RecoveryRequest::default();
+    let recovery = quick.recover_from_s3(&acme, &request).await.unwrap();
+    assert_eq!(recovery.restored, 1);
+    gate.release();
+    assert_eq!(deciding.await.unwrap().unwrap(), Adoption::Settled);
+    let created = create(&quick, &acme, "on").await;
     assert_eq!(created.manifest.version(), Seq::new(5));
 }
 

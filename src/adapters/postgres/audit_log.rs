@@ -16,8 +16,8 @@ use super::types::{PgTime, PgUuid, micros};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 use crate::ports::{
     AuditClaim, AuditLog, AuditOutcome, AuditScope, AuditedTenant, Delivery, DeliveryOutcome,
-    EventStatus, NewEvent, ReportFilter, ReportSummary, Retention, StoreResult, StoredReport,
-    WorkerId,
+    EventStatus, LONGEST_CLAIM, NewEvent, ReportFilter, ReportSummary, Retention, StoreResult,
+    StoredReport, WorkerId,
 };
 
 /// Who names the same slots again writes nothing. Rows are locked in the order of their names wherever one waits for another.
@@ -29,9 +29,15 @@ const ENROLL: &str = "INSERT INTO driftline.audited AS a (tenant, enrolled_at, n
         enrolled_at = CASE WHEN a.next_at IS NULL THEN excluded.enrolled_at ELSE a.enrolled_at END
     WHERE a.next_at IS NULL OR a.next_at > excluded.next_at";
 
+/// No longer than anybody believes, in microseconds.
+fn hold(duration: Duration) -> i64 {
+    micros(duration.min(LONGEST_CLAIM))
+}
+
 const CLAIM_DUE: &str = "WITH due AS (
         SELECT a.tenant FROM driftline.audited a
-        WHERE a.next_at <= $1 AND (a.claim_until IS NULL OR a.claim_until <= clock_timestamp())
+        WHERE a.next_at <= $1 AND (a.claim_until IS NULL OR a.claim_until <= clock_timestamp()
+                OR a.claim_until > clock_timestamp() + $5 * interval '1 microsecond')
         ORDER BY a.next_at, a.tenant LIMIT $2
         FOR NO KEY UPDATE SKIP LOCKED
     ), claimed AS (
@@ -47,6 +53,7 @@ const CLAIM_THESE: &str = "WITH free AS (
         SELECT t.tenant FROM unnest($1::text[]) WITH ORDINALITY AS t(tenant, nth)
         LEFT JOIN driftline.audited a ON a.tenant = t.tenant
         WHERE a.claim_until IS NULL OR a.claim_until <= clock_timestamp() OR a.claim_owner = $3
+            OR a.claim_until > clock_timestamp() + $5 * interval '1 microsecond'
         ORDER BY t.nth LIMIT $2
     )
     INSERT INTO driftline.audited AS a (tenant, enrolled_at, fence, claim_owner, claim_until)
@@ -55,6 +62,7 @@ const CLAIM_THESE: &str = "WITH free AS (
     ON CONFLICT (tenant) DO UPDATE
     SET fence = a.fence + 1, claim_owner = excluded.claim_owner, claim_until = excluded.claim_until
     WHERE a.claim_until IS NULL OR a.claim_until <= clock_timestamp() OR a.claim_owner = excluded.claim_owner
+        OR a.claim_until > clock_timestamp() + $5 * interval '1 microsecond'
     RETURNING a.tenant, a.fence, a.memory, a.stale";
 
 const AUDITED: &str = "SELECT a.tenant, a.enrolled_at, a.next_at, a.last_success_at, a.last_attempt_at, a.last_error, a.failures,
@@ -85,7 +93,8 @@ const PRUNE_EVENTS: &str =
 
 const CLAIM_EVENTS: &str = "WITH due AS (
         SELECT e.id FROM driftline.event e
-        WHERE e.delivered_at IS NULL AND NOT e.given_up AND e.due_at <= clock_timestamp()
+        WHERE e.delivered_at IS NULL AND NOT e.given_up
+            AND (e.due_at <= clock_timestamp() OR e.due_at > clock_timestamp() + $3 * interval '1 microsecond')
         ORDER BY e.at, e.id LIMIT $1
         FOR NO KEY UPDATE SKIP LOCKED
     ), claimed AS (
@@ -156,7 +165,8 @@ impl AuditLog for PostgresDatabase {
         let statement = statement
             .bind(i64::from(limit))
             .bind(PgUuid(worker.0))
-            .bind(micros(duration));
+            .bind(hold(duration))
+            .bind(hold(LONGEST_CLAIM));
         let mut session = self.begin(action, Scope::All).await?;
         let rows = session.all(action, statement).await?;
         let claims: StoreResult<Vec<AuditClaim>> = rows.iter().map(claim).collect();
@@ -256,7 +266,8 @@ impl AuditLog for PostgresDatabase {
         let mut session = self.begin(action, Scope::All).await?;
         let statement = query(CLAIM_EVENTS)
             .bind(i64::from(limit))
-            .bind(micros(duration));
+            .bind(hold(duration))
+            .bind(hold(LONGEST_CLAIM));
         let rows = session.all(action, statement).await?;
         let claimed: StoreResult<Vec<Delivery>> = rows.iter().map(delivery).collect();
         let claimed = claimed?;
@@ -273,7 +284,7 @@ impl AuditLog for PostgresDatabase {
             DeliveryOutcome::Failed { error, retry_after } => query(FAILED)
                 .bind(id)
                 .bind(results::text(error))
-                .bind(micros(*retry_after)),
+                .bind(hold(*retry_after)),
             DeliveryOutcome::GivenUp { error } => {
                 query(GIVEN_UP).bind(id).bind(results::text(error))
             }

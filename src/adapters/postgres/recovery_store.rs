@@ -63,14 +63,25 @@ impl RecoveryStore for PostgresDatabase {
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
         let action = Action::new("claim the database");
         let mut session = self.begin(action, Scope::All).await?;
-        take_bucket(&mut session, action, bucket, generation).await?;
-        session
-            .execute(
-                action,
-                query("UPDATE driftline.database SET ownership = 'claimed'"),
-            )
-            .await?;
+        take(&mut session, action, bucket, generation).await?;
         session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.database.claim_if", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn claim_if(
+        &self,
+        seen: &DatabaseIdentity,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool> {
+        let action = Action::new("claim the database");
+        let mut session = self.begin(action, Scope::All).await?;
+        if !is_as(&mut session, action, seen).await? {
+            return Ok(false);
+        }
+        take(&mut session, action, bucket, generation).await?;
+        session.commit(action).await?;
+        Ok(true)
     }
 
     #[tracing::instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
@@ -82,30 +93,29 @@ impl RecoveryStore for PostgresDatabase {
         let mut session = self
             .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
             .await?;
-        match tenant {
-            None => {
-                // The database's row first: a tenant that is being created holds it, and is there to be marked afterwards.
-                session
-                    .execute(
-                        action,
-                        query("UPDATE driftline.database SET ownership = 'awaiting_recovery'"),
-                    )
-                    .await?;
-                let mark = "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
-                session.execute(action, query(mark)).await?;
-            }
-            Some(tenant) => {
-                session
-                    .execute(action, query(AWAIT_ONE).bind(tenant.as_str()))
-                    .await?;
-                let shadowing =
-                    "INSERT INTO driftline.shadowing (tenant) VALUES ($1) ON CONFLICT DO NOTHING";
-                session
-                    .execute(action, query(shadowing).bind(tenant.as_str()))
-                    .await?;
-            }
-        }
+        stop(&mut session, action, tenant).await?;
         session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.database.await_recovery_if", skip_all, err(level = "debug"))]
+    async fn await_recovery_if(
+        &self,
+        seen: &DatabaseIdentity,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool> {
+        let action = Action {
+            verb: "await the recovery",
+            tenant,
+        };
+        let mut session = self
+            .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
+            .await?;
+        if !is_as(&mut session, action, seen).await? {
+            return Ok(false);
+        }
+        stop(&mut session, action, tenant).await?;
+        session.commit(action).await?;
+        Ok(true)
     }
 
     #[tracing::instrument(name = "db.database.settle", skip_all, err(level = "debug"))]
@@ -189,6 +199,65 @@ impl RecoveryStore for PostgresDatabase {
     async fn begin_restore(&self, tenant: &TenantId) -> StoreResult<Box<dyn Restore>> {
         Ok(Box::new(PostgresRestore::begin(self, tenant).await?))
     }
+}
+
+/// Whether the database is as it was `seen`. Its row is locked, so that it stays so until the end of the transaction; a
+/// statement after that one sees what whoever held the lock before has committed.
+async fn is_as(
+    session: &mut Session,
+    action: Action<'_>,
+    seen: &DatabaseIdentity,
+) -> StoreResult<bool> {
+    let lock = query("SELECT d.id FROM driftline.database d FOR UPDATE");
+    session.one(action, lock).await?;
+    let now = identity(&session.one(action, query(IDENTITY)).await?)?;
+    Ok(now == *seen)
+}
+
+/// Makes the database the owner of `bucket`.
+async fn take(
+    session: &mut Session,
+    action: Action<'_>,
+    bucket: BucketId,
+    generation: Epoch,
+) -> StoreResult<()> {
+    take_bucket(session, action, bucket, generation).await?;
+    let claim = query("UPDATE driftline.database SET ownership = 'claimed'");
+    session.execute(action, claim).await?;
+    Ok(())
+}
+
+/// Makes one tenant, or the database and all of them, await recovery.
+async fn stop(
+    session: &mut Session,
+    action: Action<'_>,
+    tenant: Option<&TenantId>,
+) -> StoreResult<()> {
+    match tenant {
+        None => {
+            // The database's row first: a tenant that is being created holds it, and is there to be marked afterwards.
+            session
+                .execute(
+                    action,
+                    query("UPDATE driftline.database SET ownership = 'awaiting_recovery'"),
+                )
+                .await?;
+            let mark =
+                "UPDATE driftline.tenant SET awaiting_recovery = true WHERE NOT awaiting_recovery";
+            session.execute(action, query(mark)).await?;
+        }
+        Some(tenant) => {
+            session
+                .execute(action, query(AWAIT_ONE).bind(tenant.as_str()))
+                .await?;
+            let shadowing =
+                "INSERT INTO driftline.shadowing (tenant) VALUES ($1) ON CONFLICT DO NOTHING";
+            session
+                .execute(action, query(shadowing).bind(tenant.as_str()))
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes `bucket` the database's, with at least this generation. Watermarks of other buckets end: were one to become the

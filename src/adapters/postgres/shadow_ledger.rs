@@ -17,7 +17,7 @@ use super::types::{PgDigest, PgUuid, micros};
 use crate::adapters::stored_fault;
 use crate::domain::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId, genesis, json};
 use crate::ports::{
-    AtRisk, Backlog, FailedDrill, HaltGuard, Lease, LeaseRequest, Mark, RestoreProof,
+    AtRisk, Backlog, FailedDrill, HaltGuard, LONGEST_HOLD, Lease, LeaseRequest, Mark, RestoreProof,
     ShadowFailure, ShadowLedger, StoreResult, TenantStatus, Work, WorkerId,
 };
 
@@ -30,19 +30,40 @@ macro_rules! pending {
     };
 }
 
-/// Whoever was served longest ago waits longest: nobody starves, whatever the others write.
+/// A time on record is still to come. One that no hold reaches is of a clock that was set back since.
+macro_rules! ahead {
+    ($at:literal, $longest:literal) => {
+        concat!(
+            "coalesce(",
+            $at,
+            " > clock_timestamp() AND ",
+            $at,
+            " <= clock_timestamp() + ",
+            $longest,
+            " * interval '1 microsecond', false)"
+        )
+    };
+}
+
+/// Whoever was served longest ago waits longest: nobody starves, whatever the others write. Who was served at a time that is
+/// still to come was served before the clock was set back.
 const LEASE: &str = concat!(
     "WITH taken AS (
-        SELECT s.tenant, s.served_at
+        SELECT s.tenant,
+            CASE WHEN s.served_at > clock_timestamp() THEN '-infinity' ELSE s.served_at END AS waits_since
         FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant
         WHERE s.halted IS NULL AND NOT t.awaiting_recovery
-            AND (s.lease_until IS NULL OR s.lease_until <= clock_timestamp() OR s.lease_owner = $1)
-            AND (s.retry_at IS NULL OR s.retry_at <= clock_timestamp())
+            AND (s.lease_owner = $1 OR NOT ",
+    ahead!("s.lease_until", "$5"),
+    ")
+            AND NOT ",
+    ahead!("s.retry_at", "$5"),
+    "
             AND s.tenant <> ALL ($4)
             AND ",
     pending!(),
     "
-        ORDER BY s.served_at, s.tenant
+        ORDER BY waits_since, s.tenant
         LIMIT $2
         FOR UPDATE OF s SKIP LOCKED
     ), leased AS (
@@ -50,7 +71,7 @@ const LEASE: &str = concat!(
         SET lease_owner = $1, lease_until = clock_timestamp() + $3 * interval '1 microsecond', served_at = clock_timestamp()
         FROM taken WHERE s.tenant = taken.tenant
         RETURNING s.tenant, s.bucket_id, s.manifests_watermark, s.applies_watermark, s.decisions_watermark, s.attempts,
-            taken.served_at AS waits_since
+            taken.waits_since
     )
     SELECT ",
     identity_columns!(),
@@ -68,6 +89,9 @@ const RELEASE: &str = "UPDATE driftline.shadowing SET lease_owner = NULL, lease_
     attempts = CASE WHEN $3::text IS NULL THEN 0 ELSE attempts + 1 END,
     last_error = $3, fault = $5, failed_at = CASE WHEN $3 IS NULL THEN NULL ELSE clock_timestamp() END,
     retry_at = CASE WHEN $3 IS NULL THEN NULL ELSE clock_timestamp() + $4 * interval '1 microsecond' END
+    WHERE tenant = $1 AND lease_owner = $2";
+
+const HAND_BACK: &str = "UPDATE driftline.shadowing SET lease_owner = NULL, lease_until = NULL
     WHERE tenant = $1 AND lease_owner = $2";
 
 const RENEW: &str =
@@ -123,7 +147,9 @@ const MOVED: &str = "SELECT count(*) AS moved
 const STATUS: &str = concat!(
     "SELECT ",
     state_columns!(),
-    ", w.*, s.halted, s.last_error, s.fault, s.failed_at, s.retry_at, s.proven_version, s.proven_at,
+    ", w.*, s.halted, s.last_error, s.fault, s.failed_at,
+        CASE WHEN s.retry_at <= clock_timestamp() + $4 * interval '1 microsecond' THEN s.retry_at END AS retry_at,
+        s.proven_version, s.proven_at,
         s.drill_failed_at, s.drill_failure, s.drill_refuted,
         greatest(t.manifests_head - w.manifests_watermark, 0) + greatest(t.applies_head - w.applies_watermark, 0)
             + greatest(t.decisions_head - w.decisions_watermark, 0) AS entries,
@@ -151,8 +177,12 @@ const BACKLOG: &str = concat!(
         count(*) FILTER (WHERE NOT p.stopped AND NOT p.leased AND NOT p.backing_off) AS ready
     FROM (
         SELECT s.halted IS NOT NULL OR t.awaiting_recovery AS stopped,
-            coalesce(s.lease_until > clock_timestamp(), false) AS leased,
-            coalesce(s.retry_at > clock_timestamp(), false) AS backing_off
+            ",
+    ahead!("s.lease_until", "$1"),
+    " AS leased,
+            ",
+    ahead!("s.retry_at", "$1"),
+    " AS backing_off
         FROM driftline.shadowing s JOIN driftline.tenant t ON t.tenant = s.tenant
         WHERE ",
     pending!(),
@@ -169,8 +199,9 @@ impl ShadowLedger for PostgresDatabase {
         let statement = query(LEASE)
             .bind(PgUuid(request.worker.0))
             .bind(i64::from(request.limit))
-            .bind(micros(request.duration))
-            .bind(except);
+            .bind(hold(request.duration))
+            .bind(except)
+            .bind(hold(LONGEST_HOLD));
         let rows = session.all(action, statement).await?;
         session.commit(action).await?;
         let Some(first) = rows.first() else {
@@ -206,8 +237,19 @@ impl ShadowLedger for PostgresDatabase {
             .bind(tenant.as_str())
             .bind(PgUuid(worker.0))
             .bind(message)
-            .bind(failure.map_or(0, |failure| micros(failure.retry_after)))
+            .bind(failure.map_or(0, |failure| hold(failure.retry_after)))
             .bind(fault);
+        session.execute(action, statement).await?;
+        session.commit(action).await
+    }
+
+    #[tracing::instrument(name = "db.shadowing.hand_back", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn hand_back(&self, tenant: &TenantId, worker: WorkerId) -> StoreResult<()> {
+        let action = Action::on("hand the lease back", tenant);
+        let mut session = self.begin(action, Scope::Tenant(tenant)).await?;
+        let statement = query(HAND_BACK)
+            .bind(tenant.as_str())
+            .bind(PgUuid(worker.0));
         session.execute(action, statement).await?;
         session.commit(action).await
     }
@@ -224,7 +266,7 @@ impl ShadowLedger for PostgresDatabase {
         let statement = query(RENEW)
             .bind(tenant.as_str())
             .bind(PgUuid(worker.0))
-            .bind(micros(duration));
+            .bind(hold(duration));
         let renewed = session.execute(action, statement).await?;
         session.commit(action).await?;
         Ok(renewed > 0)
@@ -391,7 +433,8 @@ impl ShadowLedger for PostgresDatabase {
         let statement = query(STATUS)
             .bind(tenant.map(TenantId::as_str))
             .bind(after.map(TenantId::as_str))
-            .bind(i64::from(limit));
+            .bind(i64::from(limit))
+            .bind(hold(LONGEST_HOLD));
         session
             .all(action, statement)
             .await?
@@ -404,7 +447,9 @@ impl ShadowLedger for PostgresDatabase {
     async fn backlog(&self) -> StoreResult<Backlog> {
         let action = Action::new("count what is pending");
         let mut session = self.begin(action, Scope::All).await?;
-        let row = session.one(action, query(BACKLOG)).await?;
+        let row = session
+            .one(action, query(BACKLOG).bind(hold(LONGEST_HOLD)))
+            .await?;
         let fields = Fields::of(&row, "shadowing", &"all tenants");
         Ok(Backlog {
             ready: fields.number("ready")?,
@@ -434,6 +479,11 @@ impl ShadowLedger for PostgresDatabase {
             .await?;
         Ok(())
     }
+}
+
+/// No longer than anybody believes, in microseconds.
+fn hold(duration: Duration) -> i64 {
+    micros(duration.min(LONGEST_HOLD))
 }
 
 fn leased(row: &PgRow) -> StoreResult<Work> {

@@ -15,7 +15,7 @@ use self::rows::{
 use super::error::failed;
 use super::writes::execute;
 use super::{SqliteDatabase, commit};
-use crate::adapters::audit_rules::{Audited, Told};
+use crate::adapters::audit_rules::{Audited, Told, last_believed};
 use crate::domain::{EventId, ReportId, TenantId, Timestamp};
 use crate::ports::{
     AuditClaim, AuditLog, AuditOutcome, AuditScope, AuditedTenant, Delivery, DeliveryOutcome,
@@ -35,12 +35,12 @@ const ENROLL: &str = "INSERT INTO audited (tenant, enrolled_at, next_at)
     WHERE next_at IS NULL OR next_at > excluded.next_at";
 
 const DUE: &str =
-    "SELECT * FROM audited WHERE next_at <= ?1 AND (claim_until IS NULL OR claim_until <= ?2)
+    "SELECT * FROM audited WHERE next_at <= ?1 AND (claim_until IS NULL OR claim_until <= ?2 OR claim_until > ?4)
     ORDER BY next_at, tenant LIMIT ?3";
 
 const DUE_EVENTS: &str =
-    "SELECT * FROM event WHERE delivered_at IS NULL AND NOT given_up AND due_at <= ?
-    ORDER BY at, id LIMIT ?";
+    "SELECT * FROM event WHERE delivered_at IS NULL AND NOT given_up AND (due_at <= ?1 OR due_at > ?3)
+    ORDER BY at, id LIMIT ?2";
 
 /// Of each tenant the newest is the first.
 const PRUNE: &str = "DELETE FROM report WHERE id IN (
@@ -66,6 +66,7 @@ async fn free(
                 .bind(at.as_micros())
                 .bind(now.as_micros())
                 .bind(limit)
+                .bind(last_believed(now).as_micros())
                 .fetch_all(connection)
                 .await
                 .map_err(failed(action))?;
@@ -98,6 +99,7 @@ async fn due_events(
     let rows = sqlx::query(DUE_EVENTS)
         .bind(now.as_micros())
         .bind(limit)
+        .bind(last_believed(now).as_micros())
         .fetch_all(connection)
         .await
         .map_err(failed(action))?;
@@ -157,10 +159,9 @@ impl AuditLog for SqliteDatabase {
         drop(snapshot);
         let mut transaction = self.begin(action).await?;
         let now = self.clock.now();
-        let until = now.saturating_add(duration);
         let mut claims = Vec::new();
         for mut audited in free(&mut transaction, scope, worker, limit, now, action).await? {
-            claims.push(audited.claim(worker, until));
+            claims.push(audited.claim(worker, now, duration));
             save(&mut transaction, &audited, action).await?;
         }
         commit(transaction, action).await?;
@@ -279,10 +280,9 @@ impl AuditLog for SqliteDatabase {
         drop(snapshot);
         let mut transaction = self.begin(action).await?;
         let now = self.clock.now();
-        let until = now.saturating_add(duration);
         let mut claimed = Vec::new();
         for mut told in due_events(&mut transaction, limit, now, action).await? {
-            claimed.push(told.claim(until));
+            claimed.push(told.claim(now, duration));
             save_told(&mut transaction, &told, action).await?;
         }
         commit(transaction, action).await?;

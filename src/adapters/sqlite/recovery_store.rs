@@ -25,14 +25,22 @@ const FAIL: &str = "UPDATE tenant SET drill_failed_at = ?1, drill_failure = ?2, 
 impl SqliteDatabase {
     /// Makes `bucket` the current one, with at least this generation, and the database claimed if `claim` says so. Another
     /// bucket has proven nothing yet.
-    async fn take(&self, bucket: BucketId, generation: Epoch, claim: bool) -> StoreResult<()> {
+    ///
+    /// `false`, and nothing changes, when the database is not as it was `seen`.
+    async fn take(
+        &self,
+        seen: Option<&DatabaseIdentity>,
+        bucket: BucketId,
+        generation: Epoch,
+        claim: bool,
+    ) -> StoreResult<bool> {
         let action = || format!("take bucket {bucket} with generation {generation}");
         let mut transaction = self.begin(action).await?;
-        if identity(&mut transaction, self.server, action)
-            .await?
-            .bucket_id
-            != Some(bucket)
-        {
+        let now = identity(&mut transaction, self.server, action).await?;
+        if seen.is_some_and(|seen| *seen != now) {
+            return Ok(false);
+        }
+        if now.bucket_id != Some(bucket) {
             let reset = sqlx::query(
                 "UPDATE tenant SET manifests_watermark = 0, applies_watermark = 0, decisions_watermark = 0,
                  proven_version = NULL, proven_at = NULL,
@@ -48,7 +56,39 @@ impl SqliteDatabase {
         .bind(generation.to_i64())
         .bind(claim);
         execute(&mut transaction, query, action).await?;
-        commit(transaction, action).await
+        commit(transaction, action).await?;
+        Ok(true)
+    }
+
+    /// Makes one tenant, or all of them and the database, await recovery. `false`, and nothing changes, when the database is
+    /// not as it was `seen`.
+    async fn stop(
+        &self,
+        seen: Option<&DatabaseIdentity>,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool> {
+        let action = || "await recovery".to_owned();
+        let mut transaction = self.begin(action).await?;
+        let now = identity(&mut transaction, self.server, action).await?;
+        if seen.is_some_and(|seen| *seen != now) {
+            return Ok(false);
+        }
+        if let Some(name) = tenant {
+            let known = queries::tenant(&mut transaction, name, action).await?;
+            let mut state = known.map_or_else(
+                || TenantState::new(name.clone(), now.generation),
+                |row| row.state,
+            );
+            state.awaiting_recovery = true;
+            save_state(&mut transaction, &state, action).await?;
+        } else {
+            let database = sqlx::query("UPDATE database SET ownership = 'awaiting_recovery'");
+            execute(&mut transaction, database, action).await?;
+            let tenants = sqlx::query("UPDATE tenant SET awaiting_recovery = 1");
+            execute(&mut transaction, tenants, action).await?;
+        }
+        commit(transaction, action).await?;
+        Ok(true)
     }
 }
 
@@ -63,35 +103,33 @@ impl RecoveryStore for SqliteDatabase {
 
     #[instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        self.take(bucket, generation, true).await
+        self.take(None, bucket, generation, true).await?;
+        Ok(())
+    }
+
+    #[instrument(name = "db.database.claim_if", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn claim_if(
+        &self,
+        seen: &DatabaseIdentity,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool> {
+        self.take(Some(seen), bucket, generation, true).await
     }
 
     #[instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
     async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
-        let action = || "await recovery".to_owned();
-        let mut transaction = self.begin(action).await?;
-        if let Some(name) = tenant {
-            let generation = identity(&mut transaction, self.server, action)
-                .await?
-                .generation;
-            let known = queries::tenant(&mut transaction, name, action).await?;
-            let mut state = known.map_or_else(
-                || TenantState::new(name.clone(), generation),
-                |row| row.state,
-            );
-            state.awaiting_recovery = true;
-            save_state(&mut transaction, &state, action).await?;
-        } else {
-            let database = sqlx::query("UPDATE database SET ownership = 'awaiting_recovery'");
-            execute(&mut transaction, database, action).await?;
-            execute(
-                &mut transaction,
-                sqlx::query("UPDATE tenant SET awaiting_recovery = 1"),
-                action,
-            )
-            .await?;
-        }
-        commit(transaction, action).await
+        self.stop(None, tenant).await?;
+        Ok(())
+    }
+
+    #[instrument(name = "db.database.await_recovery_if", skip_all, err(level = "debug"))]
+    async fn await_recovery_if(
+        &self,
+        seen: &DatabaseIdentity,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool> {
+        self.stop(Some(seen), tenant).await
     }
 
     #[instrument(name = "db.database.settle", skip_all, err(level = "debug"))]
@@ -114,7 +152,8 @@ impl RecoveryStore for SqliteDatabase {
 
     #[instrument(name = "db.database.take_generation", skip_all, fields(%bucket, %generation), err(level = "debug"))]
     async fn take_generation(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        self.take(bucket, generation, false).await
+        self.take(None, bucket, generation, false).await?;
+        Ok(())
     }
 
     #[instrument(name = "db.tenant.prove", skip_all, fields(%bucket, tenants = proofs.len()), err(level = "debug"))]

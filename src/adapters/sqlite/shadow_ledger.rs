@@ -54,7 +54,7 @@ impl ShadowLedger for SqliteDatabase {
         let identity = identity(&mut transaction, self.server, action).await?;
         let mut work = Vec::new();
         for mut row in free(&mut transaction, request, now, action).await? {
-            row.shadowing.lease = Some((request.worker, now.saturating_add(request.duration)));
+            row.shadowing.lease(request.worker, now, request.duration);
             save_lease(&mut transaction, &row, action).await?;
             let TenantRow { state, shadowing } = row;
             work.push(Work {
@@ -86,6 +86,20 @@ impl ShadowLedger for SqliteDatabase {
         commit(transaction, action).await
     }
 
+    #[instrument(name = "db.tenant.hand_back", skip_all, fields(%tenant), err(level = "debug"))]
+    async fn hand_back(&self, tenant: &TenantId, worker: WorkerId) -> StoreResult<()> {
+        let action = || format!("hand tenant {tenant} back");
+        let mut transaction = self.begin(action).await?;
+        let Some(mut row) = queries::tenant(&mut transaction, tenant, action).await? else {
+            return Ok(());
+        };
+        if !row.shadowing.hand_back(worker) {
+            return Ok(());
+        }
+        save_lease(&mut transaction, &row, action).await?;
+        commit(transaction, action).await
+    }
+
     #[instrument(name = "db.tenant.renew", skip_all, fields(%tenant), err(level = "debug"))]
     async fn renew(
         &self,
@@ -98,8 +112,7 @@ impl ShadowLedger for SqliteDatabase {
         let Some(mut row) = queries::tenant(&mut transaction, tenant, action).await? else {
             return Ok(false);
         };
-        let until = self.clock.now().saturating_add(duration);
-        if !row.shadowing.renew(worker, until) {
+        if !row.shadowing.renew(worker, self.clock.now(), duration) {
             return Ok(false);
         }
         save_lease(&mut transaction, &row, action).await?;
@@ -246,6 +259,7 @@ impl ShadowLedger for SqliteDatabase {
             let row = rows::tenant(&row)?;
             let at_risk = at_risk(&mut transaction, &row, action).await?;
             let TenantRow { state, shadowing } = row;
+            let retry_at = shadowing.told_retry_at(self.clock.now());
             all.push(TenantStatus {
                 state,
                 watermarks: shadowing.watermarks,
@@ -254,7 +268,7 @@ impl ShadowLedger for SqliteDatabase {
                 last_error: shadowing.last_error,
                 fault: shadowing.fault,
                 failed_at: shadowing.failed_at,
-                retry_at: shadowing.retry_at,
+                retry_at,
                 proof: shadowing.proof,
                 failed_drill: shadowing.failed_drill,
             });

@@ -10,6 +10,7 @@ use futures::TryStreamExt;
 use crate::domain::format::{BUCKET_KEY, BucketIdentity};
 use crate::domain::{Digest, Head, Seq, Stream, TenantId, TenantState, genesis};
 use crate::hybrid::bucket::{BucketError, Swapped};
+use crate::hybrid::crash;
 use crate::hybrid::recovery::Lister;
 use crate::hybrid::settings::{OnFailover, Settings, Sides};
 use crate::ports::{
@@ -69,7 +70,10 @@ pub(crate) fn behind(database: &DatabaseIdentity, more: &[More]) -> Reason {
 /// Makes a copy the one that goes on: under an identifier of its own, and after a recovery. `false` when it moved meanwhile.
 pub(crate) async fn adopt(sides: &Sides, database: &DatabaseIdentity) -> Result<bool> {
     // In this order: whoever dies in between finds it undecided still.
-    sides.database.await_recovery(None).await?;
+    if !sides.database.await_recovery_if(database, None).await? {
+        return Ok(false);
+    }
+    crash::point("adopt-awaiting");
     let id = sides.entropy.uuid();
     Ok(sides.database.settle(database, Some(id)).await?)
 }
@@ -225,6 +229,50 @@ pub enum Adoption {
     Unconfirmed(Reason),
 }
 
+/// Lets tenants of which the bucket has more await recovery: their numbers would be given twice. The others go on at once.
+/// `false` when the database is not as it was read: somebody else decided meanwhile, and may have recovered them since.
+async fn await_recovery(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    tenants: &[TenantId],
+) -> Result<bool> {
+    for tenant in tenants {
+        let stopped = sides.database.await_recovery_if(database, Some(tenant));
+        if !stopped.await? {
+            return Ok(false);
+        }
+        crash::point("adopt-tenant");
+    }
+    Ok(true)
+}
+
+/// Somebody decided to trust the database, and did not get to put that on record there: the bucket is its own already. The
+/// answer is the one that was not given then.
+async fn finish(
+    sides: &Sides,
+    database: &DatabaseIdentity,
+    found: BucketIdentity,
+) -> Result<Adoption> {
+    let is_taken = found.database_id == database.id
+        && found.generation == database.generation
+        && database.ownership == Ownership::Claimed
+        && database.bucket_id == Some(found.bucket_id);
+    let is_unfinished = is_taken && database.whereabouts == Whereabouts::Promoted;
+    if !is_unfinished || !sides.database.settle(database, None).await? {
+        return Ok(Adoption::Settled);
+    }
+    let (mut awaiting, mut after) = (Vec::new(), None);
+    loop {
+        let page = sides.database.tenants(after.as_ref(), 1000).await?;
+        let Some(last) = page.last() else {
+            return Ok(Adoption::Trusted(awaiting));
+        };
+        after = Some(last.tenant.clone());
+        let waits = page.into_iter().filter(|state| state.awaiting_recovery);
+        awaiting.extend(waits.map(|state| state.tenant));
+    }
+}
+
 /// Decides that the database goes on where it is now.
 pub(crate) async fn decide(
     sides: &Sides,
@@ -247,7 +295,7 @@ pub(crate) async fn decide(
             && found.database_id.timeline < database.id.timeline
             && found.generation <= database.generation;
         if !is_trusted {
-            return Ok(Adoption::Settled);
+            return finish(sides, &database, found).await;
         }
         let more = surpassed(sides, settings).await?;
         if !confirmed && !more.is_empty() {
@@ -255,9 +303,8 @@ pub(crate) async fn decide(
         }
         let mut tenants: Vec<_> = more.into_iter().map(|more| more.tenant).collect();
         tenants.dedup();
-        // Their numbers would be given twice. The others go on at once.
-        for tenant in &tenants {
-            sides.database.await_recovery(Some(tenant)).await?;
+        if !await_recovery(sides, &database, &tenants).await? {
+            continue;
         }
         let taken = BucketIdentity {
             database_id: database.id,
@@ -265,6 +312,7 @@ pub(crate) async fn decide(
         };
         let bytes = taken.to_bytes();
         let swapped = sides.bucket().swap(BUCKET_KEY, &bytes, Some(&etag)).await?;
+        crash::point("adopt-bucket");
         if matches!(swapped, Swapped::Written(_)) && sides.database.settle(&database, None).await? {
             return Ok(Adoption::Trusted(tenants));
         }

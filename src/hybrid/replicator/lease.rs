@@ -3,11 +3,13 @@
 //! The lease is renewed well before it ends. A batch whose lease was lost, or may have been because the database does not
 //! answer, is dropped: nothing that it would still send can come between others that hold the tenant by then.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Replicator;
 use super::batch::{BatchError, Progress};
-use crate::ports::{DatabaseIdentity, Work, WorkerId};
+use crate::ports::{DatabaseIdentity, LONGEST_HOLD, Work, WorkerId};
 
 /// A tenant that is held.
 pub(super) struct Hold {
@@ -21,10 +23,15 @@ pub(super) struct Hold {
 }
 
 impl Replicator {
+    /// How long a tenant is held, unless that is renewed.
+    pub(super) fn lease(&self) -> Duration {
+        self.settings.lease.min(LONGEST_HOLD)
+    }
+
     /// Runs the tenant's batch for as long as it is held.
     pub(super) async fn held(&self, hold: &Hold) -> Result<Progress, BatchError> {
         let tenant = &hold.work.state.tenant;
-        let duration = self.settings.lease;
+        let duration = self.lease();
         let mut until = hold.until;
         let mut renew_at = until - duration * 2 / 3;
         let mut batch = std::pin::pin!(self.batch(hold.database, &hold.work));

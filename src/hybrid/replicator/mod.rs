@@ -287,6 +287,12 @@ impl Replicator {
         }
     }
 
+    /// Ends a lease under which nothing was tried.
+    async fn hand_back(&self, hold: &Hold) -> Result<(), StoreError> {
+        let tenant = &hold.work.state.tenant;
+        self.sides.database.hand_back(tenant, hold.worker).await
+    }
+
     async fn give_back(
         &self,
         hold: &Hold,

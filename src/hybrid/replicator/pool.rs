@@ -192,7 +192,7 @@ impl Replicator {
     /// Gives back what was leased when nothing more is to begin. Whoever comes next waits for the leases to end, at worst.
     async fn give_all_back(&self, held: &[Hold]) {
         for hold in held {
-            drop(self.give_back(hold, None).await);
+            drop(self.hand_back(hold).await);
         }
     }
 
@@ -203,7 +203,7 @@ impl Replicator {
         let request = LeaseRequest {
             worker: WorkerId(self.sides.entropy.uuid()),
             limit: u32::try_from(room).unwrap_or(u32::MAX),
-            duration: self.settings.lease,
+            duration: self.lease(),
             except: under_way,
         };
         let lease = self.sides.database.lease(&request).await?;
@@ -214,7 +214,7 @@ impl Replicator {
             // What was found before was found of another server, or another timeline.
             self.probed.store(false, Ordering::Relaxed);
         }
-        let (worker, until) = (request.worker, asked + self.settings.lease);
+        let (worker, until) = (request.worker, asked + request.duration);
         let held = lease.work.into_iter().map(|work| Hold {
             worker,
             until,
@@ -226,7 +226,7 @@ impl Replicator {
             Ok(true) => Ok(Look::Held(held)),
             Ok(false) => {
                 for hold in &held {
-                    self.give_back(hold, None).await?;
+                    self.hand_back(hold).await?;
                 }
                 Ok(Look::Again)
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use driftline::domain::{Seq, Stream, Timestamp};
 use driftline::ports::{
-    Appended, Clock, IDEMPOTENCY_WINDOW, LeaseRequest, ShadowFailure, ShadowFault, WorkerId,
+    Appended, Clock, IDEMPOTENCY_WINDOW, LONGEST_HOLD, LeaseRequest, ShadowFailure, ShadowFault,
+    WorkerId,
 };
 
 use super::fixture::*;
@@ -20,14 +21,14 @@ impl TestClock {
         Arc::new(Self(AtomicI64::new(1_767_225_600_000_000)))
     }
 
-    fn advance(&self, by: Duration) {
+    pub fn advance(&self, by: Duration) {
         self.0.fetch_add(
             i64::try_from(by.as_micros()).expect("small"),
             Ordering::Relaxed,
         );
     }
 
-    fn go_back(&self, by: Duration) {
+    pub fn go_back(&self, by: Duration) {
         self.0.fetch_sub(
             i64::try_from(by.as_micros()).expect("small"),
             Ordering::Relaxed,
@@ -152,4 +153,69 @@ pub async fn a_failed_tenant_is_tried_again_on_time(db: Db, clock: Arc<TestClock
         (db.backlog().await.unwrap().ready, leased(&db, mine).await),
         (1, 1)
     );
+}
+
+pub async fn a_clock_that_is_set_back_holds_no_tenant(db: Db, clock: Arc<TestClock>) {
+    claimed(&db).await;
+    let (mine, theirs, acme) = (worker(), worker(), tenant("acme"));
+    commit(&db, &acme, manifest("a")).await;
+    assert_eq!(leased(&db, mine).await, 1);
+    // A little is what clocks do: it lets nobody else in.
+    clock.go_back(Duration::from_mins(1));
+    assert_eq!(leased(&db, theirs).await, 0);
+    for back in [LONGEST_HOLD, Duration::from_hours(24 * 365)] {
+        clock.go_back(back);
+        assert_eq!(db.backlog().await.unwrap().ready, 1);
+        assert_eq!(leased(&db, theirs).await, 1);
+        assert!(!db.renew(&acme, mine, LONGEST_HOLD).await.unwrap());
+        let failure = ShadowFailure {
+            message: "no".to_owned(),
+            fault: ShadowFault::default(),
+            retry_after: Duration::from_secs(3),
+        };
+        db.release(&acme, theirs, Some(&failure)).await.unwrap();
+        assert_eq!(leased(&db, mine).await, 0);
+        clock.go_back(back);
+        assert_eq!(db.backlog().await.unwrap().ready, 1);
+        let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
+        assert_eq!(
+            (status.retry_at, status.last_error),
+            (None, Some("no".to_owned()))
+        );
+        assert_eq!(leased(&db, mine).await, 1);
+    }
+}
+
+pub async fn nobody_holds_a_tenant_for_longer_than_is_believed(db: Db, clock: Arc<TestClock>) {
+    claimed(&db).await;
+    let (mine, theirs, acme) = (worker(), worker(), tenant("acme"));
+    commit(&db, &acme, manifest("a")).await;
+    let request = LeaseRequest {
+        worker: mine,
+        limit: 1,
+        duration: LONGEST_HOLD * 3,
+        except: Vec::new(),
+    };
+    let failure = ShadowFailure {
+        message: "no".to_owned(),
+        fault: ShadowFault::default(),
+        retry_after: LONGEST_HOLD * 3,
+    };
+    let holds = [
+        db.lease(&request).await.map(|_| ()),
+        db.renew(&acme, mine, LONGEST_HOLD * 3).await.map(|_| ()),
+        db.release(&acme, mine, Some(&failure)).await,
+    ];
+    for hold in holds {
+        hold.unwrap();
+    }
+    for next in [theirs, mine] {
+        clock.advance(LONGEST_HOLD);
+        clock.go_back(MICROSECOND);
+        assert_eq!(leased(&db, next).await, 0);
+        clock.advance(MICROSECOND);
+        assert_eq!(leased(&db, next).await, 1);
+        let renewed = db.renew(&acme, next, LONGEST_HOLD * 3).await;
+        assert!(renewed.unwrap());
+    }
 }

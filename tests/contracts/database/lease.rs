@@ -338,3 +338,24 @@ pub async fn a_lease_is_renewed_by_whoever_has_it(db: Db) {
     db.release(&acme, theirs, None).await.unwrap();
     assert!(!db.renew(&acme, theirs, LONG).await.unwrap());
 }
+
+pub async fn what_is_handed_back_is_as_it_was(db: Db) {
+    claimed(&db).await;
+    let (acme, mine, theirs) = (tenant("acme"), worker(), worker());
+    commit(&db, &acme, manifest("a")).await;
+    lease(&db, mine, 1, LONG).await;
+    let failed = db
+        .release(&acme, mine, Some(&failure(Duration::ZERO)))
+        .await;
+    failed.unwrap();
+    let before = db.status(Some(&acme), None, 1).await.unwrap();
+    assert!(before[0].last_error.is_some() && before[0].retry_at.is_some());
+    assert_eq!(lease(&db, mine, 1, LONG).await.work[0].attempts, 1);
+    // Only the holder does.
+    db.hand_back(&acme, theirs).await.unwrap();
+    db.hand_back(&tenant("nobody"), mine).await.unwrap();
+    assert_eq!(leased(&db, theirs).await, [""; 0]);
+    db.hand_back(&acme, mine).await.unwrap();
+    assert_eq!(db.status(Some(&acme), None, 1).await.unwrap(), before);
+    assert_eq!(lease(&db, theirs, 1, LONG).await.work[0].attempts, 1);
+}

@@ -1,7 +1,7 @@
 //! Who the database is, and whether it takes writes.
 
 use driftline::domain::{Epoch, Seq, Stream, TenantState};
-use driftline::ports::{Appended, Ownership, Refusal};
+use driftline::ports::{Appended, DatabaseIdentity, Ownership, Refusal};
 
 use super::fixture::*;
 
@@ -198,4 +198,86 @@ pub async fn a_restored_tenant_accepts_while_the_database_awaits(db: Db) {
     assert_whole(&db, &acme, Stream::Manifests).await;
     let other = append(&db, &tenant("other"), manifest("b")).await;
     assert_eq!(other, Appended::Refused(Refusal::AwaitingRecovery));
+}
+
+/// Nothing that is decided about the database, if it is as it was `seen`.
+async fn changes_nothing(db: &Db, seen: &DatabaseIdentity) {
+    let acme = tenant("acme");
+    let before = (db.identity().await.unwrap(), db.tenants(None, 9).await);
+    assert!(!db.claim_if(seen, bucket(), Epoch::new(9)).await.unwrap());
+    for whom in [None, Some(&acme), Some(&tenant("nobody"))] {
+        assert!(!db.await_recovery_if(seen, whom).await.unwrap());
+    }
+    let after = (db.identity().await.unwrap(), db.tenants(None, 9).await);
+    assert_eq!((before.0, before.1.unwrap()), (after.0, after.1.unwrap()));
+}
+
+pub async fn what_was_seen_of_another_state_changes_nothing(db: Db) {
+    let (acme, mine) = (tenant("acme"), bucket());
+    let fresh = db.identity().await.unwrap();
+    assert!(db.claim_if(&fresh, mine, Epoch::new(1)).await.unwrap());
+    commit(&db, &acme, manifest("a")).await;
+    changes_nothing(&db, &fresh).await;
+    let claimed = db.identity().await.unwrap();
+    assert_eq!(
+        (claimed.ownership, claimed.bucket_id),
+        (Ownership::Claimed, Some(mine))
+    );
+    // Each of its members counts.
+    let id = driftline::domain::DatabaseId {
+        id: self::fresh(),
+        ..claimed.id
+    };
+    let mut elsewhere = claimed;
+    elsewhere.server.0[1] += 1;
+    for other in [
+        DatabaseIdentity { id, ..claimed },
+        DatabaseIdentity {
+            generation: Epoch::new(2),
+            ..claimed
+        },
+        DatabaseIdentity {
+            bucket_id: Some(bucket()),
+            ..claimed
+        },
+        DatabaseIdentity {
+            ownership: Ownership::AwaitingRecovery,
+            ..claimed
+        },
+        elsewhere,
+    ] {
+        changes_nothing(&db, &other).await;
+    }
+    assert!(db.await_recovery_if(&claimed, Some(&acme)).await.unwrap());
+    let waits = db.tenant(&acme).await.unwrap().unwrap();
+    assert!(waits.awaiting_recovery);
+    commit(&db, &tenant("beta"), manifest("a")).await;
+    assert!(db.await_recovery_if(&claimed, None).await.unwrap());
+    changes_nothing(&db, &claimed).await;
+    let stopped = db.identity().await.unwrap();
+    assert_eq!(stopped.ownership, Ownership::AwaitingRecovery);
+    let waits = db.tenant(&tenant("beta")).await.unwrap().unwrap();
+    assert!(waits.awaiting_recovery);
+    assert!(db.claim_if(&stopped, mine, Epoch::new(3)).await.unwrap());
+    let again = db.identity().await.unwrap();
+    assert_eq!(
+        (again.ownership, again.generation),
+        (Ownership::Claimed, Epoch::new(3))
+    );
+}
+
+pub async fn of_many_that_saw_the_same_one_decides(db: Db) {
+    for _ in 0..4 {
+        db.claim(bucket(), Epoch::FIRST).await.unwrap();
+        let seen = db.identity().await.unwrap();
+        let mut deciding = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (one, other) = (db.clone(), db.clone());
+            deciding.spawn(async move { one.await_recovery_if(&seen, None).await.unwrap() });
+            let claim = async move { other.claim_if(&seen, bucket(), Epoch::FIRST).await };
+            deciding.spawn(async move { claim.await.unwrap() });
+        }
+        let decided = deciding.join_all().await.into_iter().filter(|it| *it);
+        assert_eq!(decided.count(), 1);
+    }
 }

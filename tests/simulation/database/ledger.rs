@@ -39,6 +39,13 @@ impl ShadowLedger for SimDatabase {
         .await
     }
 
+    async fn hand_back(&self, tenant: &TenantId, worker: WorkerId) -> StoreResult<()> {
+        call(&self.0, format!("hand back {tenant}"), WRITES, |node| {
+            now(node.database.hand_back(tenant, worker))
+        })
+        .await
+    }
+
     async fn renew(
         &self,
         tenant: &TenantId,

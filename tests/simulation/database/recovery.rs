@@ -41,6 +41,32 @@ impl RecoveryStore for SimDatabase {
         .await
     }
 
+    async fn claim_if(
+        &self,
+        seen: &DatabaseIdentity,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool> {
+        let what = format!("claim {bucket} {generation}, if nothing changed");
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.claim_if(seen, bucket, generation))
+        })
+        .await
+    }
+
+    async fn await_recovery_if(
+        &self,
+        seen: &DatabaseIdentity,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool> {
+        let whose = tenant.map_or("all", TenantId::as_str);
+        let what = format!("await recovery of {whose}, if nothing changed");
+        call(&self.0, what, WRITES, |node| {
+            now(node.database.await_recovery_if(seen, tenant))
+        })
+        .await
+    }
+
     async fn settle(&self, at: &DatabaseIdentity, id: Option<uuid::Uuid>) -> StoreResult<bool> {
         call(&self.0, "settle", WRITES, |node| {
             now(node.database.settle(at, id))

@@ -154,13 +154,12 @@ impl AuditLog for MemoryDatabase {
             AuditScope::These(tenants) => audits.free(tenants, worker, now),
         };
         free.truncate(limit as usize);
-        let until = now.saturating_add(duration);
         let claims = free.into_iter().map(|tenant| {
             audits
                 .tenants
                 .entry(tenant.clone())
                 .or_insert_with(|| Audited::new(tenant, now))
-                .claim(worker, until)
+                .claim(worker, now, duration)
         });
         Ok(claims.collect())
     }
@@ -266,13 +265,12 @@ impl AuditLog for MemoryDatabase {
 
     async fn claim_events(&self, limit: u32, duration: Duration) -> StoreResult<Vec<Delivery>> {
         let now = self.clock.now();
-        let until = now.saturating_add(duration);
         let audits = &mut self.tables().audits;
-        let due = audits.oldest_first(|told| !told.is_settled() && told.due_at <= now);
+        let due = audits.oldest_first(|told| told.is_due(now));
         Ok(due
             .into_iter()
             .take(limit as usize)
-            .map(|told| told.claim(until))
+            .map(|told| told.claim(now, duration))
             .collect())
     }
 

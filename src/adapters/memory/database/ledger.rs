@@ -34,7 +34,7 @@ impl Tenant {
         self.chain(stream, seq) == chain
     }
 
-    fn status(&self) -> TenantStatus {
+    fn status(&self, now: Timestamp) -> TenantStatus {
         let at_risk = self
             .unproven()
             .fold(AtRisk::default(), |risk, entry| AtRisk {
@@ -52,7 +52,7 @@ impl Tenant {
             last_error: self.shadowing.last_error.clone(),
             fault: self.shadowing.fault.clone(),
             failed_at: self.shadowing.failed_at,
-            retry_at: self.shadowing.retry_at,
+            retry_at: self.shadowing.told_retry_at(now),
             proof: self.shadowing.proof,
             failed_drill: self.shadowing.failed_drill.clone(),
         }
@@ -68,10 +68,11 @@ impl Tables {
             .collect();
         free.sort_by_key(|tenant| tenant.waiting_since());
         free.truncate(request.limit as usize);
-        let until = now.saturating_add(request.duration);
         free.into_iter()
             .map(|tenant| {
-                tenant.shadowing.lease = Some((request.worker, until));
+                tenant
+                    .shadowing
+                    .lease(request.worker, now, request.duration);
                 Work {
                     state: tenant.state.clone(),
                     watermarks: tenant.shadowing.watermarks,
@@ -114,16 +115,23 @@ impl ShadowLedger for MemoryDatabase {
         Ok(())
     }
 
+    async fn hand_back(&self, tenant: &TenantId, worker: WorkerId) -> StoreResult<()> {
+        if let Some(tenant) = self.tables().tenants.get_mut(tenant) {
+            tenant.shadowing.hand_back(worker);
+        }
+        Ok(())
+    }
+
     async fn renew(
         &self,
         tenant: &TenantId,
         worker: WorkerId,
         duration: Duration,
     ) -> StoreResult<bool> {
-        let until = self.clock.now().saturating_add(duration);
+        let now = self.clock.now();
         let mut tables = self.tables();
         let tenant = tables.tenants.get_mut(tenant);
-        Ok(tenant.is_some_and(|tenant| tenant.shadowing.renew(worker, until)))
+        Ok(tenant.is_some_and(|tenant| tenant.shadowing.renew(worker, now, duration)))
     }
 
     async fn pending(
@@ -225,16 +233,17 @@ impl ShadowLedger for MemoryDatabase {
         after: Option<&TenantId>,
         limit: u32,
     ) -> StoreResult<Vec<TenantStatus>> {
+        let now = self.clock.now();
         let tables = self.tables();
         Ok(match tenant {
             Some(tenant) => tables
                 .tenants
                 .get(tenant)
-                .map(Tenant::status)
+                .map(|tenant| tenant.status(now))
                 .into_iter()
                 .collect(),
             None => page(&tables.tenants, after, limit)
-                .map(Tenant::status)
+                .map(|tenant| tenant.status(now))
                 .collect(),
         })
     }

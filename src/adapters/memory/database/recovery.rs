@@ -29,6 +29,27 @@ impl Tables {
         self.identity.generation = self.identity.generation.max(generation);
     }
 
+    fn claim(&mut self, bucket: BucketId, generation: Epoch) {
+        self.take(bucket, generation);
+        self.identity.ownership = Ownership::Claimed;
+    }
+
+    fn await_recovery(&mut self, tenant: Option<&TenantId>) {
+        if let Some(tenant) = tenant {
+            let generation = self.identity.generation;
+            let row = self
+                .tenants
+                .entry(tenant.clone())
+                .or_insert_with(|| Tenant::new(TenantState::new(tenant.clone(), generation)));
+            row.state.awaiting_recovery = true;
+            return;
+        }
+        self.identity.ownership = Ownership::AwaitingRecovery;
+        for tenant in self.tenants.values_mut() {
+            tenant.state.awaiting_recovery = true;
+        }
+    }
+
     /// Whether this is the server, and the timeline, of `at`.
     pub(super) fn is_at(&self, at: &DatabaseIdentity) -> bool {
         (self.identity.server, self.identity.id.timeline) == (at.server, at.id.timeline)
@@ -42,28 +63,40 @@ impl RecoveryStore for MemoryDatabase {
     }
 
     async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        let mut tables = self.tables();
-        tables.take(bucket, generation);
-        tables.identity.ownership = Ownership::Claimed;
+        self.tables().claim(bucket, generation);
         Ok(())
     }
 
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+    async fn claim_if(
+        &self,
+        seen: &DatabaseIdentity,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool> {
         let mut tables = self.tables();
-        if let Some(tenant) = tenant {
-            let generation = tables.identity.generation;
-            let row = tables
-                .tenants
-                .entry(tenant.clone())
-                .or_insert_with(|| Tenant::new(TenantState::new(tenant.clone(), generation)));
-            row.state.awaiting_recovery = true;
-            return Ok(());
+        let is_due = tables.identity() == *seen;
+        if is_due {
+            tables.claim(bucket, generation);
         }
-        tables.identity.ownership = Ownership::AwaitingRecovery;
-        for tenant in tables.tenants.values_mut() {
-            tenant.state.awaiting_recovery = true;
-        }
+        Ok(is_due)
+    }
+
+    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
+        self.tables().await_recovery(tenant);
         Ok(())
+    }
+
+    async fn await_recovery_if(
+        &self,
+        seen: &DatabaseIdentity,
+        tenant: Option<&TenantId>,
+    ) -> StoreResult<bool> {
+        let mut tables = self.tables();
+        let is_due = tables.identity() == *seen;
+        if is_due {
+            tables.await_recovery(tenant);
+        }
+        Ok(is_due)
     }
 
     async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool> {
