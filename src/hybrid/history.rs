@@ -3,9 +3,13 @@
 use super::proven::Guard;
 use super::settings::Sides;
 use crate::domain::{
-    Activation, EntryMeta, Epoch, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef,
+    Activation, Entry, EntryMeta, Epoch, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef,
 };
-use crate::ports::{Appended, Error, ErrorKind, Hint, Refusal, Result};
+use crate::ports::{Appended, Database, Error, ErrorKind, Hint, Refusal, Result, StoreResult};
+
+/// Rows that are asked for at once, and their content in bytes.
+pub(crate) const ROWS: u32 = 512;
+pub(crate) const BYTES: u64 = 8 * 1024 * 1024;
 
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
 pub(crate) async fn active_at(
@@ -82,7 +86,7 @@ pub(crate) async fn renumbering(
     while after < head {
         let run = sides
             .database
-            .pending(tenant, Stream::Decisions, after, 512, 8 * 1024 * 1024)
+            .pending(tenant, Stream::Decisions, after, ROWS, BYTES)
             .await?;
         // A run ends before a row that is lost: it goes on behind that.
         after = run.last().map_or(after.next(), |last| last.meta.seq);
@@ -91,6 +95,29 @@ pub(crate) async fn renumbering(
         }
     }
     Ok(renumbering)
+}
+
+/// Takes the rows with these numbers, which ascend, in as few questions as it takes: a run of rows ends before one that is
+/// lost, and goes on behind it.
+pub(crate) async fn each_row(
+    database: &dyn Database,
+    tenant: &TenantId,
+    stream: Stream,
+    numbers: impl Iterator<Item = Seq> + Send,
+    mut take: impl FnMut(Entry) + Send,
+) -> StoreResult<()> {
+    let mut read = Seq::default();
+    for seq in numbers {
+        if seq > read {
+            let before = Seq::new(seq.get() - 1);
+            let run = database
+                .pending(tenant, stream, before, ROWS, BYTES)
+                .await?;
+            read = run.last().map_or(seq, |last| last.meta.seq);
+            run.into_iter().for_each(&mut take);
+        }
+    }
+    Ok(())
 }
 
 /// An append that did not commit, as an error.

@@ -12,5 +12,6 @@ mod calls;
 mod database;
 mod mending;
 mod operations;
+mod questions;
 mod site;
 mod sweep;

@@ -24,6 +24,7 @@ use self::judge::Judge;
 use self::rows::Rows;
 use self::stock::Stock;
 use super::bucket::{Bucket, BucketResult};
+use super::history;
 use super::ownership;
 use super::recovery::{Lister, keys_of, legacy};
 use super::settings::{Settings, Sides};
@@ -34,7 +35,7 @@ use crate::domain::integrity::{
 use crate::domain::{
     AcceptedLosses, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState,
 };
-use crate::ports::{Error, ErrorKind, Hint, Listed, Result, TenantStatus};
+use crate::ports::{Error, ErrorKind, Hint, Listed, Result};
 
 pub(crate) use self::loss::accept as accept_loss;
 pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
@@ -316,19 +317,9 @@ async fn listed_tenant(
     tenant: &TenantId,
     objects: Vec<Listed>,
 ) -> Result<Examined> {
-    let status = look.sides.database.status(Some(tenant), None, 1).await?;
-    let (known, watermarks) = match status.into_iter().next() {
-        Some(status) => (Some(status.state), status.watermarks),
-        None => (None, PerStream::default()),
-    };
-    let examined = examine(
-        look,
-        tenant,
-        watermarks,
-        StateIs::Known(Box::new(known)),
-        &objects,
-    )
-    .await?;
+    let (known, before) = Before::of(look, tenant).await?;
+    let known = StateIs::Known(Box::new(known));
+    let examined = examine(look, tenant, before, known, &objects).await?;
     if !examined.findings.iter().any(Finding::is_damage) {
         return Ok(examined);
     }
@@ -337,9 +328,32 @@ async fn listed_tenant(
 
 /// A tenant by itself, in the order that keeps what is being written from looking damaged.
 async fn alone(look: &Look<'_>, tenant: &TenantId) -> Result<Examined> {
-    let watermarks = look.sides.database.watermarks(tenant).await?;
+    let (_, before) = Before::of(look, tenant).await?;
     let objects = Lister::objects_of(look.sides.snapshots.as_ref(), tenant).await?;
-    examine(look, tenant, watermarks, StateIs::ReadLast, &objects).await
+    examine(look, tenant, before, StateIs::ReadLast, &objects).await
+}
+
+/// What the database says of a tenant's shadowing before anything of the bucket is read.
+#[derive(Default)]
+struct Before {
+    watermarks: PerStream<Seq>,
+    /// What keeps it from being shadowed.
+    hindrance: Option<String>,
+}
+
+impl Before {
+    /// All in one question, with the tenant's state then.
+    async fn of(look: &Look<'_>, tenant: &TenantId) -> Result<(Option<TenantState>, Self)> {
+        let status = look.sides.database.status(Some(tenant), None, 1).await?;
+        let Some(status) = status.into_iter().next() else {
+            return Ok((None, Self::default()));
+        };
+        let before = Self {
+            watermarks: status.watermarks,
+            hindrance: status.hindrance().map(|reason| reason.message),
+        };
+        Ok((Some(status.state), before))
+    }
 }
 
 /// Where the tenant's state on its lock row comes from.
@@ -354,7 +368,10 @@ enum StateIs {
 async fn examine(
     look: &Look<'_>,
     tenant: &TenantId,
-    watermarks: PerStream<Seq>,
+    Before {
+        watermarks,
+        hindrance,
+    }: Before,
     when: StateIs,
     objects: &[Listed],
 ) -> Result<Examined> {
@@ -446,7 +463,7 @@ async fn examine(
         examined.findings.push(finding);
     }
     accept(look, tenant, &mut examined).await?;
-    hinder(look, tenant, &mut examined).await?;
+    hinder(look, hindrance, &mut examined).await?;
     examined.findings.sort_by_key(|finding| {
         let entry = (finding.stream, finding.seq);
         (entry.0.is_none(), entry.0, entry.1, finding.object.clone())
@@ -457,7 +474,7 @@ async fn examine(
 
 /// Says what keeps entries from being shadowed. What comes by itself is not asked for.
 /// A bucket that is not the database's is not filled by a repair either.
-async fn hinder(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> Result<()> {
+async fn hinder(look: &Look<'_>, hindrance: Option<String>, examined: &mut Examined) -> Result<()> {
     let comes = |finding: &Finding| finding.repair == Mend::Shadowing;
     let fills = |finding: &Finding| {
         matches!(
@@ -478,13 +495,9 @@ async fn hinder(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> 
     if !examined.findings.iter_mut().any(|it| waits(&it)) {
         return Ok(());
     }
-    let status = look.sides.database.status(Some(tenant), None, 1).await?;
-    let reason = match undecided {
-        Some(undecided) => undecided.reason.clone(),
-        None => match status.first().and_then(TenantStatus::hindrance) {
-            Some(hindrance) => hindrance.message,
-            None => return Ok(()),
-        },
+    let reason = undecided.map(|it| it.reason.clone()).or(hindrance);
+    let Some(reason) = reason else {
+        return Ok(());
     };
     for finding in examined.findings.iter_mut().filter(waits) {
         finding.hindrance = Some(reason.clone());
@@ -503,12 +516,9 @@ async fn accept(look: &Look<'_>, tenant: &TenantId, examined: &mut Examined) -> 
     let database = look.sides.database.as_ref();
     let known = examined.streams[Stream::Decisions].as_ref();
     if let Some((rows, _)) = known {
-        for seq in rows.metas.keys() {
-            let decision = rows::row(database, tenant, Stream::Decisions, *seq).await?;
-            if let Some(decision) = decision {
-                losses.decide(decision);
-            }
-        }
+        let there = rows.metas.keys().copied();
+        let take = |decision| losses.decide(decision);
+        history::each_row(database, tenant, Stream::Decisions, there, take).await?;
     }
     let accepted = losses.up_to(known.map_or(Seq::default(), |(rows, _)| rows.head.seq));
     for finding in examined.findings.iter_mut().filter(|it| is_loss(it)) {

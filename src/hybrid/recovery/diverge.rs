@@ -23,13 +23,11 @@ use super::restore::{fence, unmoved};
 use super::target::RECOVERER;
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::crash;
+use crate::hybrid::history::{BYTES, ROWS};
 use crate::hybrid::proven::Guard;
 
 /// What one decision names at most: it has to stay a document of sensible size.
 const MOVED_AT_ONCE: usize = 10_000;
-/// Rows read at once, and their content in bytes.
-const ROWS: u32 = 512;
-const BYTES: u64 = 8 * 1024 * 1024;
 
 /// What became of two histories, or would.
 pub(super) struct Resolved {

@@ -7,13 +7,12 @@ use futures::stream::{self, StreamExt};
 use super::super::Context;
 use super::super::inventory::Inventory;
 use super::super::plan::{Plan, place, read};
-use super::{BYTES, ROWS};
 use crate::domain::format::{Damage, Problem};
 use crate::domain::{
     AcceptedLosses, Entry, EntryMeta, Epoch, Head, Seq, Stream, TenantState, Timestamp,
 };
 use crate::hybrid::bucket::BucketError;
-use crate::hybrid::proven;
+use crate::hybrid::{history, proven};
 use crate::ports::{Error, ErrorKind, Hint, Result};
 
 /// Lost rows of one run that are taken for that.
@@ -222,32 +221,30 @@ pub(super) async fn accepted(
     plan: &Plan,
 ) -> Result<BTreeSet<(Stream, Seq)>> {
     let mut losses = AcceptedLosses::default();
-    for decision in decisions(context, plan).await? {
-        losses.decide(decision);
-    }
-    let head =
-        (plan.seen.as_ref()).map_or(Seq::default(), |seen| seen.heads[Stream::Decisions].seq);
+    let head = each_decision(context, plan, |decision| losses.decide(decision)).await?;
     Ok(losses.up_to(head).into_keys().collect())
 }
 
-/// The database's decisions, oldest first. A run of rows ends before one that is lost: it goes on behind that.
+/// The database's decisions, oldest first.
 pub(super) async fn decisions(context: &Context<'_>, plan: &Plan) -> Result<Vec<Entry>> {
-    let head =
-        (plan.seen.as_ref()).map_or(Seq::default(), |seen| seen.heads[Stream::Decisions].seq);
-    let (mut decisions, mut read) = (Vec::new(), Seq::default());
-    for row in rows(context, plan, Stream::Decisions, head).await? {
-        if row.seq <= read {
-            continue;
-        }
-        let before = Seq::new(row.seq.get() - 1);
-        let database = &context.sides.database;
-        let run = database
-            .pending(&plan.tenant, Stream::Decisions, before, ROWS, BYTES)
-            .await?;
-        read = run.last().map_or(row.seq, |last| last.meta.seq);
-        decisions.extend(run);
-    }
+    let mut decisions = Vec::new();
+    each_decision(context, plan, |decision| decisions.push(decision)).await?;
     Ok(decisions)
+}
+
+/// Takes the database's decisions, oldest first; their head.
+async fn each_decision(
+    context: &Context<'_>,
+    plan: &Plan,
+    take: impl FnMut(Entry) + Send,
+) -> Result<Seq> {
+    let seen = plan.seen.as_ref();
+    let head = seen.map_or(Seq::default(), |seen| seen.heads[Stream::Decisions].seq);
+    let there = rows(context, plan, Stream::Decisions, head).await?;
+    let there = there.into_iter().map(|row| row.seq);
+    let (database, tenant) = (context.sides.database.as_ref(), &plan.tenant);
+    history::each_row(database, tenant, Stream::Decisions, there, take).await?;
+    Ok(head)
 }
 
 /// Where a history stops being the bucket's.
