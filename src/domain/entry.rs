@@ -47,6 +47,29 @@ pub struct Entry {
     pub content: Content,
 }
 
+#[cfg(test)]
+impl Entry {
+    /// An entry of `acme` that is linked to nothing.
+    pub(crate) fn alone(stream: Stream, seq: u64, content: Content) -> Self {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let meta = EntryMeta {
+            chain: genesis(&tenant, stream),
+            tenant,
+            stream,
+            seq: Seq::new(seq),
+            id: EntryId(uuid::Uuid::from_u128(u128::from(seq))),
+            epoch: Epoch::FIRST,
+            checksum: content.checksum(),
+            created_at: Timestamp::EPOCH,
+            committed_at: Timestamp::EPOCH,
+            created_by: None,
+            message: None,
+            content_bytes: content.len() as u64,
+        };
+        Self { meta, content }
+    }
+}
+
 impl EntryMeta {
     /// The digest of what identifies the entry apart from its place in the stream.
     pub fn identity(&self) -> Digest {

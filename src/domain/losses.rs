@@ -53,32 +53,12 @@ impl AcceptedLosses {
 mod tests {
     use super::*;
     use crate::domain::content::Content;
-    use crate::domain::{Digest, EntryId, EntryMeta, Epoch, Moved, Timestamp, genesis};
-
-    fn decision(seq: u64, content: Content) -> Entry {
-        let tenant = "acme".parse().unwrap();
-        let chain = genesis(&tenant, Stream::Decisions);
-        let meta = EntryMeta {
-            tenant,
-            stream: Stream::Decisions,
-            seq: Seq::new(seq),
-            id: EntryId(uuid::Uuid::from_u128(u128::from(seq))),
-            epoch: Epoch::FIRST,
-            checksum: content.checksum(),
-            chain,
-            created_at: Timestamp::EPOCH,
-            committed_at: Timestamp::EPOCH,
-            created_by: None,
-            message: None,
-            content_bytes: content.len() as u64,
-        };
-        Entry { meta, content }
-    }
+    use crate::domain::{Digest, Moved};
 
     fn left(decisions: &[(u64, Content)], head: u64) -> Vec<u64> {
         let mut losses = AcceptedLosses::default();
         for (seq, content) in decisions {
-            losses.decide(decision(*seq, content.clone()));
+            losses.decide(Entry::alone(Stream::Decisions, *seq, content.clone()));
         }
         let left = losses.up_to(Seq::new(head));
         left.keys().map(|(_, seq)| seq.get()).collect()

@@ -43,26 +43,12 @@ impl DriftRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Stream;
     use crate::domain::content::Content;
-    use crate::domain::{EntryId, EntryMeta, Epoch, Stream, Timestamp};
 
     fn decision(seq: u64, text: &str) -> Entry {
         let content = Content::parse_object(text.as_bytes(), 1000).unwrap();
-        let meta = EntryMeta {
-            tenant: "acme".parse().unwrap(),
-            stream: Stream::Decisions,
-            seq: Seq::new(seq),
-            id: EntryId(uuid::Uuid::nil()),
-            epoch: Epoch::FIRST,
-            checksum: content.checksum(),
-            chain: content.checksum(),
-            created_at: Timestamp::EPOCH,
-            committed_at: Timestamp::EPOCH,
-            created_by: None,
-            message: None,
-            content_bytes: content.len() as u64,
-        };
-        Entry { meta, content }
+        Entry::alone(Stream::Decisions, seq, content)
     }
 
     #[test]
