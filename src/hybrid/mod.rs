@@ -23,6 +23,7 @@ mod replicator;
 mod repository;
 mod retire;
 mod settings;
+mod shadowed;
 
 pub use checkup::CheckUp;
 pub use ownership::Standing;

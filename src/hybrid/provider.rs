@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -88,30 +87,14 @@ impl HybridManifestRepository {
         }
     }
 
-    /// Waits until the entry is proven to be in the bucket, or until the deadline.
-    async fn wait_shadowed(&self, meta: &EntryMeta, durability: Durability) -> Result<bool> {
-        let Durability::Shadowed(deadline) = durability else {
-            return Ok(false);
-        };
-        let deadline = Instant::now() + deadline;
-        let mut pause = Duration::from_millis(5);
-        loop {
-            // The write is committed: a database that fails now does not make it fail.
-            if let Ok(watermarks) = self.sides.database.watermarks(&meta.tenant).await
-                && watermarks[meta.stream] >= meta.seq
-            {
-                return Ok(true);
+    /// Waits for what the durability asks for; whether the entry is known to be in the bucket.
+    async fn wait_for(&self, meta: &EntryMeta, durability: Durability) -> bool {
+        match durability {
+            Durability::Shadowed(longest) => {
+                self.wait_until_shadowed(&meta.tenant, meta.stream, meta.seq, longest)
+                    .await
             }
-            let now = Instant::now();
-            if now >= deadline {
-                return Ok(false);
-            }
-            tokio::select! {
-                biased;
-                () = self.replicator.shadowed() => {}
-                () = tokio::time::sleep_until(deadline.min(now + pause)) => {}
-            }
-            pause = (pause * 2).min(Duration::from_millis(250));
+            Durability::Committed => false,
         }
     }
 
@@ -303,7 +286,7 @@ impl ManifestProvider for HybridManifestRepository {
             }
             other => return Err(history::refused(tenant, &other)),
         };
-        let shadowed = self.wait_shadowed(&meta, request.durability).await?;
+        let shadowed = self.wait_for(&meta, request.durability).await;
         let active = Some(meta.seq == active);
         let entry = Entry {
             meta,
@@ -469,7 +452,7 @@ impl ManifestProvider for HybridManifestRepository {
             Appended::Committed { meta, .. } => meta,
             other => return Err(history::refused(tenant, &other)),
         };
-        self.wait_shadowed(&meta, request.durability).await?;
+        self.wait_for(&meta, request.durability).await;
         Ok(ShadowState {
             meta,
             version,
@@ -536,7 +519,7 @@ impl ManifestProvider for HybridManifestRepository {
             Appended::Committed { meta, .. } => meta,
             other => return Err(history::refused(tenant, &other)),
         };
-        self.wait_shadowed(&meta, durability).await?;
+        self.wait_for(&meta, durability).await;
         Ok(meta)
     }
 

@@ -151,6 +151,25 @@ async fn i3_waiting_for_the_bucket_ends_at_the_deadline_and_the_write_stands() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i3_waiting_for_the_bucket_ends_where_it_waits_for_somebody_who_decides() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    create(&repository, &acme, "a").await;
+    put_strangers_snapshot(&world, 1).await;
+    assert_eq!(drain(&repository).await.left.stopped, 1);
+    repository.start();
+    let request = CreateManifest {
+        content: content("b"),
+        durability: Durability::Shadowed(Duration::from_hours(1)),
+        ..CreateManifest::default()
+    };
+    let began = Instant::now();
+    let created = repository.create_manifest(&acme, request).await.unwrap();
+    assert!(created.new && !created.manifest.shadowed);
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn i4_what_one_process_left_pending_another_one_shadows() {
     let (world, acme) = (World::new(), tenant("acme"));
     let (database, repository) = world.claimed().await;
