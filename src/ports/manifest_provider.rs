@@ -20,8 +20,8 @@ pub enum Durability {
     /// Committed to the database.
     #[default]
     Committed,
-    /// Also proven to be in the bucket, waiting at most this long. Past it the call still succeeds: committed, not yet
-    /// shadowed.
+    /// Also proven to be in the bucket, waiting at most this long, and no longer than it may get there by itself. Past it the
+    /// call still succeeds: committed, not yet shadowed.
     Shadowed(Duration),
 }
 

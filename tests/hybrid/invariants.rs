@@ -163,7 +163,7 @@ async fn i3_waiting_for_the_bucket_ends_where_it_waits_for_somebody_who_decides(
         durability: Durability::Shadowed(Duration::from_hours(1)),
         ..CreateManifest::default()
     };
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let created = repository.create_manifest(&acme, request).await.unwrap();
     assert!(created.new && !created.manifest.shadowed);
     assert!(began.elapsed() < Duration::from_secs(1));
