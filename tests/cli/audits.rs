@@ -155,7 +155,9 @@ fn a_tenant_that_is_not_there_or_not_seen_hides_no_other() {
     assert_eq!(session.run("audit run --tenant acme").code, 9);
     session.run("audit run -o ndjson");
     session.say("a tenant that another process has");
-    assert_eq!(session.sql("UPDATE audited SET claim_owner = zeroblob(16), claim_until = 4000000000000000 WHERE tenant = 'acme'"), 1);
+    let claimed = "UPDATE audited SET claim_owner = zeroblob(16),
+        claim_until = (strftime('%s') + 3600) * 1000000 WHERE tenant = 'acme'";
+    assert_eq!(session.sql(claimed), 1);
     assert_eq!(session.run("audit run --tenant acme").code, 3);
     assert_eq!(session.run("audit run -o json").code, 3);
     session.assert("audit_failing");

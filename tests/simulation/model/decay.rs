@@ -201,6 +201,8 @@ impl Model {
             .rotten_indexes
             .contains(&(meta.tenant.clone(), meta.stream))
             || !self.has_object(bucket, meta.id)
+            // A recovery follows nothing of an epoch before the index's.
+            || meta.epoch < named.epoch
         {
             return false;
         }
