@@ -19,9 +19,19 @@ pub async fn wait(
     longest: Duration,
     signals: &Signals,
 ) -> bool {
+    let is_undecided = opened.is_undecided();
+    // One look is free: the entry may be there for long.
+    let longest = if is_undecided {
+        Duration::ZERO
+    } else {
+        longest
+    };
     let waiting = opened
         .repository
         .wait_until_shadowed(tenant, stream, seq, longest);
+    if is_undecided {
+        return waiting.await;
+    }
     tokio::select! {
         biased;
         shadowed = waiting => shadowed,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use driftline::domain::TenantId;
 use driftline::hybrid::audit::{AuditSettings, InvalidSchedule, Schedule};
+use driftline::ports::LONGEST_CLAIM;
 use serde::Deserialize;
 
 use super::DatabaseUrl;
@@ -214,7 +215,10 @@ impl TryFrom<AuditFile> for AuditConfig {
             },
             keep_newest: at_least_one("keep-reports", file.keep_reports)?.or(defaults.keep_newest),
             deadline,
-            lease: defaults.lease.max(deadline.saturating_mul(4)),
+            lease: defaults
+                .lease
+                .max(deadline.saturating_mul(4))
+                .min(LONGEST_CLAIM),
             ..defaults
         };
         Ok(Self {

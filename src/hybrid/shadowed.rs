@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::repository::HybridManifestRepository;
 use crate::domain::{Seq, Stream, TenantId, Timestamp};
-use crate::ports::TenantStatus;
 
-/// How many looks at the watermark there are to one at the tenant's state.
-const LOOK: u32 = 10;
+/// The longest pause between two looks at the watermark.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The longest pause between two looks at what keeps the tenant: each reads all that it has pending.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a look may take.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl HybridManifestRepository {
-    /// Waits until this entry is proven to be in the bucket; the answer tells. It is `false` at the end of the time, and as soon
-    /// as shadowing waits for somebody who decides or changes something. The entry is committed: a database that fails
-    /// meanwhile is asked again.
+    /// Waits until this entry is proven to be in the bucket; the answer tells. It is `false` at the end of the time, and soon
+    /// after it is known that shadowing waits for somebody who decides or changes something. The entry is committed: a database
+    /// that fails meanwhile is asked again.
     pub async fn wait_until_shadowed(
         &self,
         tenant: &TenantId,
@@ -23,8 +28,8 @@ impl HybridManifestRepository {
         longest: Duration,
     ) -> bool {
         let deadline = Instant::now() + longest;
-        let mut pause = Duration::from_millis(5);
-        let mut looks: u32 = 0;
+        let (mut pause, mut look) = (Duration::from_millis(5), Duration::from_millis(250));
+        let mut next_look = Instant::now() + pause;
         // When shadowing failed last before the first look.
         let mut before = None;
         loop {
@@ -33,65 +38,64 @@ impl HybridManifestRepository {
             {
                 return true;
             }
-            // Most entries are there before that is worth a question.
-            if looks % LOOK == 1
-                && let Some(status) = self.status_of(tenant).await
-            {
-                let before = *before.get_or_insert(status.failed_at);
-                let left = deadline.saturating_duration_since(Instant::now());
-                if self.is_stuck(&status, before, left).await {
-                    return false;
-                }
-            }
-            looks = looks.saturating_add(1);
             let now = Instant::now();
             if now >= deadline {
                 return false;
             }
+            if now >= next_look {
+                let answer = self.prospect(tenant, stream, seq, deadline, &mut before);
+                // A side that does not answer says nothing of what keeps the tenant.
+                if let Ok(Some(shadowed)) = timeout_at(deadline.min(now + PATIENCE), answer).await {
+                    return shadowed;
+                }
+                next_look = Instant::now() + look;
+                look = (look * 2).min(LOOK);
+            }
             tokio::select! {
                 biased;
                 () = self.replicator.shadowed() => {}
-                () = sleep_until(deadline.min(now + pause)) => {}
+                () = sleep_until(deadline.min(Instant::now() + pause)) => {}
             }
-            pause = (pause * 2).min(Duration::from_millis(250));
+            pause = (pause * 2).min(POLL);
         }
     }
 
-    async fn status_of(&self, tenant: &TenantId) -> Option<TenantStatus> {
-        let found = self.sides.database.status(Some(tenant), None, 1).await;
-        found.ok()?.into_iter().next()
-    }
-
-    /// Whether what keeps the tenant does not pass in the time left. What no retry mended before may be mended by now.
-    async fn is_stuck(
+    /// Whether the entry is in the bucket, or does not get there by itself in the time left; `None` while it may. What no retry
+    /// mended before may be mended by now.
+    async fn prospect(
         &self,
-        status: &TenantStatus,
-        before: Option<Timestamp>,
-        left: Duration,
-    ) -> bool {
+        tenant: &TenantId,
+        stream: Stream,
+        seq: Seq,
+        deadline: Instant,
+        before: &mut Option<Option<Timestamp>>,
+    ) -> Option<bool> {
+        let found = self.sides.database.status(Some(tenant), None, 1).await;
+        let status = found.ok()?.into_iter().next()?;
+        if status.watermarks[stream] >= seq {
+            return Some(true);
+        }
         if status.halted.is_some() || status.state.awaiting_recovery {
-            return true;
+            return Some(false);
         }
+        let before = *before.get_or_insert(status.failed_at);
+        let left = deadline.saturating_duration_since(Instant::now());
         let end = self.sides.now().saturating_add(left);
-        let is_later = || status.retry_at.is_some_and(|at| at > end);
-        if status.fault.lasting && (status.failed_at != before || is_later()) {
-            return true;
+        let is_later = status.retry_at.is_some_and(|at| at > end);
+        if status.fault.lasting && (status.failed_at != before || is_later) {
+            return Some(false);
         }
-        status.last_error.is_some() && self.rests_on_damage(status).await
-    }
-
-    /// Whether shadowing would go on from an index that is damaged: no retry mends that.
-    async fn rests_on_damage(&self, status: &TenantStatus) -> bool {
-        let tenant = &status.state.tenant;
-        for stream in Stream::ALL {
-            if status.watermarks[stream] >= status.state.heads[stream].seq {
-                continue;
-            }
-            let found = self.sides.bucket().index_or_damage(tenant, stream).await;
-            if matches!(found, Ok((Some(Err(_)), _))) {
-                return true;
+        // From an index that is damaged shadowing does not go on, however often it is tried. Streams come one after the other.
+        let is_pending = |it: &Stream| status.watermarks[*it] < status.state.heads[*it].seq;
+        let mut due = Stream::ALL.into_iter().take_while(|it| *it <= stream);
+        while status.last_error.is_some()
+            && let Some(due) = due.by_ref().find(is_pending)
+        {
+            let index = self.sides.bucket().index_or_damage(tenant, due).await;
+            if matches!(index, Ok((Some(Err(_)), _))) {
+                return Some(false);
             }
         }
-        false
+        None
     }
 }

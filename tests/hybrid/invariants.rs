@@ -13,7 +13,7 @@ use driftline::ports::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Flaw, Method, On};
+use crate::support::faults::{Flaw, Method, Moment, On};
 use crate::support::world::{
     World, apply, content, create, create_many, drain, put_strangers_snapshot, tenant, try_create,
 };
@@ -148,6 +148,31 @@ async fn i3_waiting_for_the_bucket_ends_at_the_deadline_and_the_write_stands() {
     let created = repository.create_manifest(&acme, request).await.unwrap();
     assert!(created.new && !created.manifest.shadowed);
     assert!(repository.current_manifest(&acme).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i3_a_bucket_that_does_not_answer_holds_no_write_beyond_its_time() {
+    let (world, acme) = (World::new(), tenant("acme"));
+    let (_, repository) = world.claimed().await;
+    repository.start();
+    world.bucket.set_down(true);
+    create(&repository, &acme, "a").await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let status = repository.status(Some(&acme), None, 1).await.unwrap();
+    assert!(status[0].last_error.is_some());
+    world.bucket.set_down(false);
+    let gate = world.bucket.hold(On::any(), Moment::Before);
+    let request = CreateManifest {
+        content: content("b"),
+        durability: Durability::Shadowed(Duration::from_secs(2)),
+        ..CreateManifest::default()
+    };
+    let began = tokio::time::Instant::now();
+    let write = repository.create_manifest(&acme, request);
+    let created = tokio::time::timeout(Duration::from_mins(5), write).await;
+    assert!(!created.unwrap().unwrap().manifest.shadowed);
+    assert!(began.elapsed() < Duration::from_secs(3));
+    gate.release();
 }
 
 #[tokio::test(start_paused = true)]

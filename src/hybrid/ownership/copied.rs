@@ -247,25 +247,28 @@ async fn await_recovery(
 }
 
 /// Somebody decided to trust the database, and did not get to put that on record there: the bucket is its own already. The
-/// answer is the one that was not given then.
+/// answer is the one that was not given then; `None` when the database moved meanwhile.
 async fn finish(
     sides: &Sides,
     database: &DatabaseIdentity,
     found: BucketIdentity,
-) -> Result<Adoption> {
+) -> Result<Option<Adoption>> {
     let is_taken = found.database_id == database.id
         && found.generation == database.generation
         && database.ownership == Ownership::Claimed
         && database.bucket_id == Some(found.bucket_id);
     let is_unfinished = is_taken && database.whereabouts == Whereabouts::Promoted;
-    if !is_unfinished || !sides.database.settle(database, None).await? {
-        return Ok(Adoption::Settled);
+    if !is_unfinished {
+        return Ok(Some(Adoption::Settled));
+    }
+    if !sides.database.settle(database, None).await? {
+        return Ok(None);
     }
     let (mut awaiting, mut after) = (Vec::new(), None);
     loop {
         let page = sides.database.tenants(after.as_ref(), 1000).await?;
         let Some(last) = page.last() else {
-            return Ok(Adoption::Trusted(awaiting));
+            return Ok(Some(Adoption::Trusted(awaiting)));
         };
         after = Some(last.tenant.clone());
         let waits = page.into_iter().filter(|state| state.awaiting_recovery);
@@ -295,7 +298,10 @@ pub(crate) async fn decide(
             && found.database_id.timeline < database.id.timeline
             && found.generation <= database.generation;
         if !is_trusted {
-            return finish(sides, &database, found).await;
+            match finish(sides, &database, found).await? {
+                Some(adoption) => return Ok(adoption),
+                None => continue,
+            }
         }
         let more = surpassed(sides, settings).await?;
         if !confirmed && !more.is_empty() {

@@ -393,18 +393,7 @@ async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> R
         });
     }
     if diverged && !context.request.dry_run {
-        let at = plan
-            .failures
-            .last()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        return Err(Error::new(
-            ErrorKind::DivergentHistory,
-            format!("recover {tenant}: {at}"),
-        )
-        .hint(Hint::ResolveDivergence {
-            tenant: tenant.clone(),
-        }));
+        return Err(two_histories(tenant, &plan));
     }
     let renew = context.everyone()
         || plan.is_cut_off()
@@ -464,6 +453,16 @@ fn describe(plan: &Plan, outcome: &crate::domain::TenantState) -> Recovery {
     }
 }
 
+/// Both sides went on: somebody has to decide.
+fn two_histories(tenant: &TenantId, plan: &Plan) -> Error {
+    let at = plan.failures.last();
+    let at = at.map(ToString::to_string).unwrap_or_default();
+    let message = format!("recover {tenant}: {at}");
+    Error::new(ErrorKind::DivergentHistory, message).hint(Hint::ResolveDivergence {
+        tenant: tenant.clone(),
+    })
+}
+
 /// Brings back what the database lacks, on nobody's behalf, if it wrote nothing of its own since: a replica that lagged was
 /// promoted. One transaction under the tenant's lock, in the epoch that it has; the bucket is only read. An object that is
 /// lost or damaged is left to an operator.
@@ -472,6 +471,9 @@ pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId
     let context = Context::new(sides, settings, &request, &progress).await?;
     let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
     let mut plan = Plan::make(&context, tenant, &keys).await?;
+    if plan.state == RecoveryState::Diverged {
+        return Err(two_histories(tenant, &plan));
+    }
     if let Some(damage) = plan.failures.first() {
         return Err(damage.clone().into());
     }
