@@ -16,6 +16,13 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long a look may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// When shadowing failed last before the first look, if it did.
+#[derive(PartialEq, Eq)]
+enum Earlier {
+    Unknown,
+    Failed(Option<Timestamp>),
+}
+
 impl HybridManifestRepository {
     /// Waits until this entry is proven to be in the bucket; the answer tells. It is `false` at the end of the time, and soon
     /// after it is known that shadowing waits for somebody who decides or changes something. The entry is committed: a database
@@ -30,8 +37,7 @@ impl HybridManifestRepository {
         let deadline = Instant::now() + longest;
         let (mut pause, mut look) = (Duration::from_millis(5), Duration::from_millis(250));
         let mut next_look = Instant::now() + pause;
-        // When shadowing failed last before the first look.
-        let mut before = None;
+        let mut earlier = Earlier::Unknown;
         loop {
             if let Ok(watermarks) = self.sides.database.watermarks(tenant).await
                 && watermarks[stream] >= seq
@@ -43,7 +49,7 @@ impl HybridManifestRepository {
                 return false;
             }
             if now >= next_look {
-                let answer = self.prospect(tenant, stream, seq, deadline, &mut before);
+                let answer = self.prospect(tenant, stream, seq, deadline, &mut earlier);
                 // A side that does not answer says nothing of what keeps the tenant.
                 if let Ok(Some(shadowed)) = timeout_at(deadline.min(now + PATIENCE), answer).await {
                     return shadowed;
@@ -68,7 +74,7 @@ impl HybridManifestRepository {
         stream: Stream,
         seq: Seq,
         deadline: Instant,
-        before: &mut Option<Option<Timestamp>>,
+        earlier: &mut Earlier,
     ) -> Option<bool> {
         let found = self.sides.database.status(Some(tenant), None, 1).await;
         let status = found.ok()?.into_iter().next()?;
@@ -78,11 +84,13 @@ impl HybridManifestRepository {
         if status.halted.is_some() || status.state.awaiting_recovery {
             return Some(false);
         }
-        let before = *before.get_or_insert(status.failed_at);
+        if *earlier == Earlier::Unknown {
+            *earlier = Earlier::Failed(status.failed_at);
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         let end = self.sides.now().saturating_add(left);
         let is_later = status.retry_at.is_some_and(|at| at > end);
-        if status.fault.lasting && (status.failed_at != before || is_later) {
+        if status.fault.lasting && (*earlier != Earlier::Failed(status.failed_at) || is_later) {
             return Some(false);
         }
         // From an index that is damaged shadowing does not go on, however often it is tried. Streams come one after the other.
