@@ -58,6 +58,11 @@ fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
     at > now && at <= end(now, LONGEST_HOLD)
 }
 
+/// Whether what is on record is newer than what comes late. A time that is still to come is of a clock that was wrong.
+fn is_newer(on_record: Timestamp, late: Timestamp, now: Timestamp) -> bool {
+    on_record > late && on_record <= now
+}
+
 impl Shadowing {
     /// How the tenant stands at `now`.
     pub(crate) fn standing(&self, state: &TenantState, now: Timestamp) -> Standing {
@@ -130,18 +135,32 @@ impl Shadowing {
         is_held
     }
 
-    /// It was proven to be restorable.
-    pub(crate) fn prove(&mut self, proof: RestoreProof) {
+    /// It was proven to be restorable. What a newer drill said stands.
+    pub(crate) fn prove(&mut self, proof: RestoreProof, now: Timestamp) {
+        let is_late = |at| is_newer(at, proof.at, now);
+        let refuted = self.failed_drill.as_ref().filter(|it| it.refutes);
+        if self.proof.is_some_and(|it| is_late(it.at)) || refuted.is_some_and(|it| is_late(it.at)) {
+            return;
+        }
         self.proof = Some(proof);
         self.failed_drill = None;
     }
 
-    /// A drill did not prove it. That one could not be carried out takes nothing back.
-    pub(crate) fn fail_drill(&mut self, failed: &FailedDrill) {
+    /// A drill did not prove it. That one could not be carried out takes nothing back, and what a newer one said stands.
+    pub(crate) fn fail_drill(&mut self, failed: &FailedDrill, now: Timestamp) {
+        let is_late = |at| is_newer(at, failed.at, now);
+        let stays = |it: &FailedDrill| match (it.refutes, failed.refutes) {
+            (true, false) => true,
+            (false, true) => false,
+            (true, true) | (false, false) => is_late(it.at),
+        };
+        if self.proof.is_some_and(|it| is_late(it.at))
+            || self.failed_drill.as_ref().is_some_and(stays)
+        {
+            return;
+        }
         if failed.refutes {
             self.proof = None;
-        } else if self.failed_drill.as_ref().is_some_and(|it| it.refutes) {
-            return;
         }
         self.failed_drill = Some(failed.clone());
     }

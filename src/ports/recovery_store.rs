@@ -126,7 +126,8 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
 
     /// Keeps, per tenant, that its newest proven entries were restored from `bucket` and were the same; a failed drill that is
     /// on record is over. Nothing happens when the database's bucket is another one; tenants that it does not know are left
-    /// out.
+    /// out, and so are those of which a newer proof or refutation is on record. One whose time is still to come by the
+    /// database's clock is not newer.
     async fn record_proofs(
         &self,
         bucket: BucketId,
@@ -134,7 +135,8 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     ) -> StoreResult<()>;
 
     /// Keeps, per tenant, that a drill from `bucket` did not prove it. One that refutes takes the earlier proof away; one that
-    /// does not leaves proofs, and refutations, as they are. The rest is as for [`RecoveryStore::record_proofs`].
+    /// does not leaves proofs, and refutations, as they are. One that is older than the proof on record, or than another of its
+    /// kind, changes nothing: it is told late. The rest is as for [`RecoveryStore::record_proofs`].
     async fn record_failed_drills(
         &self,
         bucket: BucketId,

@@ -89,6 +89,7 @@ macro_rules! database_contract {
                 keys_of_entries_that_are_put_right_are_kept,
                 a_proof_is_kept_until_the_bucket_changes,
                 a_drill_that_refutes_takes_the_proof_away,
+                what_a_newer_drill_said_stands,
                 a_write_is_tried_and_taken_back,
             ]
             shadowing: [

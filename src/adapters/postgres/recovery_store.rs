@@ -26,18 +26,25 @@ const AWAIT_ONE: &str = "INSERT INTO driftline.tenant (tenant, epoch, awaiting_r
     FROM driftline.database d
     ON CONFLICT (tenant) DO UPDATE SET awaiting_recovery = true";
 
-/// A row that belongs to no bucket has nothing in one, and nothing to prove.
+/// A row that belongs to no bucket has nothing in one, and nothing to prove. What a newer drill said stands, unless its time is
+/// still to come: then a clock was wrong.
 const PROVE: &str = "UPDATE driftline.shadowing s SET proven_version = p.version, proven_at = p.at,
     drill_failed_at = NULL, drill_failure = NULL, drill_refuted = false
     FROM unnest($2::text[], $3::bigint[], $4::timestamptz[]) AS p(tenant, version, at)
-    WHERE s.tenant = p.tenant AND s.bucket_id = $1";
+    WHERE s.tenant = p.tenant AND s.bucket_id = $1
+        AND (s.proven_at > p.at AND s.proven_at <= clock_timestamp()) IS NOT TRUE
+        AND (s.drill_refuted AND s.drill_failed_at > p.at AND s.drill_failed_at <= clock_timestamp()) IS NOT TRUE";
 
-/// A drill that could not be carried out takes nothing back, neither a proof nor that it was refuted.
+/// A drill that could not be carried out takes nothing back, neither a proof nor that it was refuted. What a newer one said
+/// stands, as in [`PROVE`].
 const FAIL: &str = "UPDATE driftline.shadowing s SET drill_failed_at = f.at, drill_failure = f.reason,
     drill_refuted = f.refutes, proven_version = CASE WHEN f.refutes THEN NULL ELSE s.proven_version END,
     proven_at = CASE WHEN f.refutes THEN NULL ELSE s.proven_at END
     FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::boolean[]) AS f(tenant, at, reason, refutes)
-    WHERE s.tenant = f.tenant AND s.bucket_id = $1 AND (f.refutes OR NOT s.drill_refuted)";
+    WHERE s.tenant = f.tenant AND s.bucket_id = $1 AND (f.refutes OR NOT s.drill_refuted)
+        AND (s.proven_at > f.at AND s.proven_at <= clock_timestamp()) IS NOT TRUE
+        AND (s.drill_refuted = f.refutes AND s.drill_failed_at > f.at AND s.drill_failed_at <= clock_timestamp())
+            IS NOT TRUE";
 
 /// Only where the caller knows to be.
 const SETTLE: &str =

@@ -13,14 +13,20 @@ use crate::ports::{
     DatabaseIdentity, FailedDrill, RecoveryStore, Restore, RestoreProof, StoreResult,
 };
 
-const PROVE: &str = "UPDATE tenant SET proven_version = ?, proven_at = ?,
-    drill_failed_at = NULL, drill_failure = NULL, drill_refuted = 0 WHERE tenant = ?";
+/// What a newer drill said stands, unless its time is still to come: then a clock was wrong.
+const PROVE: &str = "UPDATE tenant SET proven_version = ?1, proven_at = ?2,
+    drill_failed_at = NULL, drill_failure = NULL, drill_refuted = 0
+    WHERE tenant = ?3 AND (proven_at > ?2 AND proven_at <= ?4) IS NOT TRUE
+        AND (drill_refuted AND drill_failed_at > ?2 AND drill_failed_at <= ?4) IS NOT TRUE";
 
-/// A drill that could not be carried out takes nothing back, neither a proof nor that it was refuted.
+/// A drill that could not be carried out takes nothing back, neither a proof nor that it was refuted. What a newer one said
+/// stands, as in [`PROVE`].
 const FAIL: &str = "UPDATE tenant SET drill_failed_at = ?1, drill_failure = ?2, drill_refuted = ?3,
     proven_version = CASE WHEN ?3 THEN NULL ELSE proven_version END,
     proven_at = CASE WHEN ?3 THEN NULL ELSE proven_at END
-    WHERE tenant = ?4 AND (?3 OR NOT drill_refuted)";
+    WHERE tenant = ?4 AND (?3 OR NOT drill_refuted)
+        AND (proven_at > ?1 AND proven_at <= ?5) IS NOT TRUE
+        AND (drill_refuted = ?3 AND drill_failed_at > ?1 AND drill_failed_at <= ?5) IS NOT TRUE";
 
 impl SqliteDatabase {
     /// Makes `bucket` the current one, with at least this generation, and the database claimed if `claim` says so. Another
@@ -171,11 +177,13 @@ impl RecoveryStore for SqliteDatabase {
         {
             return Ok(());
         }
+        let now = self.clock.now().as_micros();
         for (tenant, proof) in proofs {
             let query = sqlx::query(PROVE)
                 .bind(proof.version.to_i64())
                 .bind(proof.at.as_micros())
-                .bind(tenant.as_str().to_owned());
+                .bind(tenant.as_str().to_owned())
+                .bind(now);
             execute(&mut transaction, query, action).await?;
         }
         commit(transaction, action).await
@@ -193,12 +201,14 @@ impl RecoveryStore for SqliteDatabase {
         if identity.bucket_id != Some(bucket) {
             return Ok(());
         }
+        let now = self.clock.now().as_micros();
         for (tenant, failed) in failed {
             let query = sqlx::query(FAIL)
                 .bind(failed.at.as_micros())
                 .bind(failed.reason.clone())
                 .bind(failed.refutes)
-                .bind(tenant.as_str().to_owned());
+                .bind(tenant.as_str().to_owned())
+                .bind(now);
             execute(&mut transaction, query, action).await?;
         }
         commit(transaction, action).await

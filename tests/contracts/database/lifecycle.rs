@@ -1,5 +1,7 @@
 //! How tenants end, how entries are replaced, and what is proven of them.
 
+use std::time::Duration;
+
 use driftline::domain::content::Content;
 use driftline::domain::{BucketId, Decision, Epoch, PerStream, Seq, Stream};
 use driftline::ports::{Appended, FailedDrill, NewEntry, Refusal, RestoreProof};
@@ -256,6 +258,66 @@ pub async fn a_drill_that_refutes_takes_the_proof_away(db: Db) {
     fail(bucket, &damaged).await;
     db.claim(other, Epoch::FIRST).await.unwrap();
     assert_eq!(known().await, (None, None));
+}
+
+pub async fn what_a_newer_drill_said_stands(db: Db) {
+    let bucket = claimed(&db).await;
+    let acme = tenant("acme");
+    let meta = commit(&db, &acme, manifest("a")).await;
+    let mark = driftline::ports::Mark {
+        stream: Stream::Manifests,
+        seq: meta.seq,
+        chain: meta.chain,
+    };
+    assert!(db.advance_watermark(&acme, bucket, &mark).await.unwrap());
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let ago = |ago: u64| meta.committed_at.saturating_sub(minutes(ago));
+    let proof = |at| RestoreProof {
+        version: meta.seq,
+        at,
+    };
+    let prove = async |at| {
+        let proofs = [(acme.clone(), proof(at))];
+        db.record_proofs(bucket, &proofs).await.unwrap();
+    };
+    let failed = |at, refutes: bool| FailedDrill {
+        at,
+        reason: format!("refutes: {refutes}"),
+        refutes,
+    };
+    let fail = async |at, refutes| {
+        let failed = [(acme.clone(), failed(at, refutes))];
+        db.record_failed_drills(bucket, &failed).await.unwrap();
+    };
+    let known = async || {
+        let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
+        (status.proof, status.failed_drill)
+    };
+    prove(ago(50)).await;
+    fail(ago(55), true).await;
+    fail(ago(55), false).await;
+    prove(ago(60)).await;
+    assert_eq!(known().await, (Some(proof(ago(50))), None));
+    fail(ago(40), true).await;
+    prove(ago(45)).await;
+    fail(ago(42), true).await;
+    assert_eq!(known().await, (None, Some(failed(ago(40), true))));
+    prove(ago(30)).await;
+    fail(ago(20), false).await;
+    fail(ago(25), false).await;
+    let both = (Some(proof(ago(30))), Some(failed(ago(20), false)));
+    assert_eq!(known().await, both);
+    // One that could not be carried out is no answer to one that was.
+    fail(ago(22), true).await;
+    assert_eq!(known().await, (None, Some(failed(ago(22), true))));
+    // A clock that was ahead does not silence those that are right.
+    let ahead = meta.committed_at.saturating_add(minutes(600));
+    prove(ahead).await;
+    fail(ago(10), true).await;
+    assert_eq!(known().await, (None, Some(failed(ago(10), true))));
+    fail(ahead, true).await;
+    prove(ago(5)).await;
+    assert_eq!(known().await, (Some(proof(ago(5))), None));
 }
 
 pub async fn a_write_is_tried_and_taken_back(db: Db) {

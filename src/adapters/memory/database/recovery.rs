@@ -119,11 +119,12 @@ impl RecoveryStore for MemoryDatabase {
         bucket: BucketId,
         proofs: &[(TenantId, RestoreProof)],
     ) -> StoreResult<()> {
+        let now = self.clock.now();
         let mut tables = self.tables();
         if tables.identity.bucket_id == Some(bucket) {
             for (tenant, proof) in proofs {
                 if let Some(row) = tables.tenants.get_mut(tenant) {
-                    row.shadowing.prove(*proof);
+                    row.shadowing.prove(*proof, now);
                 }
             }
         }
@@ -135,11 +136,12 @@ impl RecoveryStore for MemoryDatabase {
         bucket: BucketId,
         failed: &[(TenantId, FailedDrill)],
     ) -> StoreResult<()> {
+        let now = self.clock.now();
         let mut tables = self.tables();
         if tables.identity.bucket_id == Some(bucket) {
             for (tenant, failed) in failed {
                 if let Some(row) = tables.tenants.get_mut(tenant) {
-                    row.shadowing.fail_drill(failed);
+                    row.shadowing.fail_drill(failed, now);
                 }
             }
         }
