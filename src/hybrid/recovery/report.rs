@@ -144,12 +144,15 @@ fn document((tenant, outcome): &(TenantId, Result<Recovery, Error>)) -> Recovere
 }
 
 impl RecoveryReport {
-    /// Whether entries came back whose idempotency keys went with the database's rows: keys are in no bucket. The older
-    /// layout's entries never had any here.
+    /// Whether entries came back whose idempotency keys went with the database's rows, or with another database: keys are in no
+    /// bucket. The older layout's entries never had any here.
     pub fn lost_keys(&self) -> bool {
         let recovered = self.tenants.iter().filter_map(|(_, it)| it.as_ref().ok());
         let mut rebuilt = recovered.filter(|recovery| {
-            matches!(recovery.state, RecoveryState::Empty | RecoveryState::Behind)
+            matches!(
+                recovery.state,
+                RecoveryState::Empty | RecoveryState::Behind | RecoveryState::Diverged
+            )
         });
         rebuilt.any(|recovery| recovery.restored > recovery.legacy.len() as u64)
     }
