@@ -2,13 +2,12 @@
 
 mod ack_lost;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use driftline::domain::TenantId;
 use driftline::domain::integrity::{BucketFinding, Finding, Mend, VERIFY_SCHEMA, VerifyDocument};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress, VerifyReport};
-use driftline::ports::Reason;
 
 use super::open::Opened;
 use super::{Context, Exit, Ui, hints, ui};
@@ -77,12 +76,13 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         (false, None) => ReadData::Nothing,
     };
     let (opened, ui) = (context.existing_both().await?, &context.ui);
-    let report = match &arguments.tenant {
+    let mut report = match &arguments.tenant {
         Some(tenant) => opened.repository.verify(tenant, read).await?,
         None => all(opened, ui, read).await?,
     };
+    advise(&mut report);
     if ui.is_text() {
-        show(ui, &report, advice(opened, &report).await.as_ref())?;
+        show(ui, &report)?;
     } else {
         let document = VerifyDocument {
             schema: VERIFY_SCHEMA,
@@ -126,15 +126,18 @@ async fn all(opened: &Opened, ui: &Ui, read: ReadData) -> anyhow::Result<VerifyR
     Ok(report?)
 }
 
-/// What shadowing as a whole waits for, if findings do.
-async fn advice(opened: &Opened, report: &VerifyReport) -> Option<Reason> {
-    if report.findings.iter().all(|it| it.hindrance.is_none()) {
-        return None;
+/// Adds what may be done about what keeps entries from being shadowed.
+fn advise(report: &mut VerifyReport) {
+    for finding in &mut report.findings {
+        if finding.hindrance.is_some() {
+            let reason = report.hindrances.get(&finding.tenant);
+            let hint = reason.and_then(|reason| reason.hint.as_ref());
+            finding.hint = hint.map(hints::words);
+        }
     }
-    opened.repository.undecided().await.ok().flatten()
 }
 
-fn show(ui: &Ui, report: &VerifyReport, undecided: Option<&Reason>) -> anyhow::Result<()> {
+fn show(ui: &Ui, report: &VerifyReport) -> anyhow::Result<()> {
     if report.has_findings() {
         let bucket = report.bucket.iter().map(bucket_row);
         let rows = bucket.chain(report.findings.iter().map(row)).collect();
@@ -150,16 +153,12 @@ fn show(ui: &Ui, report: &VerifyReport, undecided: Option<&Reason>) -> anyhow::R
         let object = object.map_or_else(String::new, |object| format!("{object}: "));
         ui.line(format_args!("{tenant} {entry}: {object}{}", finding.detail))?;
     }
-    let mut kept: BTreeMap<&str, BTreeSet<&TenantId>> = BTreeMap::new();
-    for finding in &report.findings {
-        if let Some(hindrance) = &finding.hindrance {
-            kept.entry(hindrance).or_default().insert(&finding.tenant);
-        }
+    let mut kept: BTreeMap<String, Vec<TenantId>> = BTreeMap::new();
+    for (tenant, reason) in &report.hindrances {
+        let tenants = kept.entry(hints::reason(reason)).or_default();
+        tenants.push(tenant.clone());
     }
     for (hindrance, tenants) in kept {
-        let tenants: Vec<_> = tenants.into_iter().cloned().collect();
-        let known = undecided.filter(|reason| reason.message == hindrance);
-        let hindrance = known.map_or_else(|| hindrance.to_owned(), hints::reason);
         ui.line(format_args!(
             "not shadowed: {}: {hindrance}",
             ui::names(&tenants)

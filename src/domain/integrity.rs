@@ -125,6 +125,9 @@ pub struct Finding {
     /// What keeps shadowing from it, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<String>,
+    /// What may be done about that, in words. Whoever shows it adds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// Somebody accepted it: it is listed, and no damage any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedLoss>,

@@ -194,12 +194,18 @@ fn a_tenant_that_cannot_be_shadowed_is_no_health() {
     let waiting = verified["items"].as_array().unwrap().iter();
     let waiting: Vec<_> = waiting.filter(|it| it["verdict"] == "db_only").collect();
     assert_eq!(waiting[0]["repair"], "unhinder", "{verified}");
-    assert!(
-        waiting[0]["hindrance"]
-            .as_str()
-            .unwrap()
-            .contains("acme/index.json")
-    );
+    let word = |name: &str| waiting[0][name].as_str().unwrap().to_owned();
+    let (hindrance, hint) = (word("hindrance"), word("hint"));
+    assert!(hindrance.contains("acme/index.json"), "{hindrance}");
+    let advised = "`driftline repair --tenant acme --plan FILE`";
+    assert!(hint.contains(advised), "{hint}");
+    // All who say what keeps it say what may be done, and in the same words.
+    let words = format!("{hindrance}; {hint}");
+    let (_, status) = json(&mut session, "status --tenant acme -o json");
+    assert_eq!(status["tenants"][0]["lastError"], *words);
+    let told = session.run("verify");
+    let line = format!("not shadowed: acme: {words}");
+    assert!(told.text().contains(&line), "{}", told.text());
     let drill = session.run("drill --tenant acme");
     assert!(drill.stderr.contains("acme/index.json"), "{}", drill.stderr);
 }

@@ -8,7 +8,7 @@ use driftline::ports::{
 };
 
 use super::story::{SOON, Story};
-use crate::cli::{documents, open, ui};
+use crate::cli::{documents, open, shadowing, ui};
 
 impl Story<'_> {
     /// Three versions, each shadowed.
@@ -71,7 +71,7 @@ impl Story<'_> {
             status.at_risk.entries
         );
         let size = ui::bytes(status.at_risk.bytes);
-        let reason = status.last_error.unwrap_or_default();
+        let reason = shadowing::why(&status).unwrap_or_default();
         self.saw(&format!(
             "at risk: 2 versions, {size}; the replicator says: {reason}"
         ))?;

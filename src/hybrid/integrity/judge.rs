@@ -109,6 +109,7 @@ impl Judge<'_> {
             detail,
             repair,
             hindrance: None,
+            hint: None,
             accepted: None,
         });
     }

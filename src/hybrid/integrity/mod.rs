@@ -12,7 +12,7 @@ mod repair;
 mod rows;
 mod stock;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,7 +35,7 @@ use crate::domain::integrity::{
 use crate::domain::{
     AcceptedLosses, Digest, EntryMeta, PerStream, Seq, Stream, TenantId, TenantState,
 };
-use crate::ports::{Error, ErrorKind, Hint, Listed, Result};
+use crate::ports::{Error, ErrorKind, Hint, Listed, Reason, Result};
 
 pub(crate) use self::loss::accept as accept_loss;
 pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
@@ -86,6 +86,8 @@ pub struct VerifyReport {
     pub bucket: Vec<BucketFinding>,
     /// What was looked at.
     pub summary: VerifySummary,
+    /// What keeps tenants from being shadowed that have something waiting for it: [`Finding::hindrance`], with what may be done.
+    pub hindrances: BTreeMap<TenantId, Reason>,
     /// Tenants that could not be looked at, and why.
     pub unseen: Vec<(TenantId, Error)>,
 }
@@ -125,7 +127,7 @@ struct Look<'a> {
 
 /// What shadowing waits for.
 struct Undecided {
-    reason: String,
+    reason: Reason,
     own: Own,
 }
 
@@ -156,12 +158,15 @@ impl<'a> Look<'a> {
     async fn undecided(&self) -> Result<Option<&Undecided>> {
         let asked = self.undecided.get_or_try_init(async || {
             let (reason, own) = match ownership::undecided(self.sides).await {
-                Err(error) if error.kind() == ErrorKind::Damaged => (error.to_string(), Own::Yes),
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    let (message, hint) = (error.to_string(), error.hinted().cloned());
+                    (Reason { message, hint }, Own::Yes)
+                }
                 // Nothing says whose it is: what lies there does.
                 Ok(Some(reason)) if self.bucket.identity().await?.is_none() => {
-                    (reason.message, Own::Perhaps)
+                    (reason, Own::Perhaps)
                 }
-                Ok(Some(reason)) => (reason.message, Own::No),
+                Ok(Some(reason)) => (reason, Own::No),
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(error),
             };
@@ -217,8 +222,27 @@ struct Examined {
     summary: VerifySummary,
     streams: PerStream<Option<(Rows, Stock)>>,
     state: Option<TenantState>,
+    /// What keeps it from being shadowed, if something waits for that.
+    hindrance: Option<Reason>,
     /// The bucket has nothing of it.
     is_empty: bool,
+}
+
+/// What is told of a tenant, without all that it was compared by.
+struct Told {
+    findings: Vec<Finding>,
+    summary: VerifySummary,
+    hindrance: Option<Reason>,
+}
+
+impl Told {
+    fn of(examined: Examined) -> Self {
+        Self {
+            findings: examined.findings,
+            summary: examined.summary,
+            hindrance: examined.hindrance,
+        }
+    }
 }
 
 /// Verifies one tenant.
@@ -237,9 +261,11 @@ pub(crate) async fn tenant(
         )
         .hint(Hint::ListTenantsOfDatabase));
     }
+    let hindrance = examined.hindrance.map(|it| (tenant.clone(), it));
     let report = VerifyReport {
         findings: examined.findings,
         summary: examined.summary,
+        hindrances: hindrance.into_iter().collect(),
         ..VerifyReport::default()
     };
     Ok(report.with_bucket(common::findings(&look).await?))
@@ -272,7 +298,7 @@ pub(crate) async fn all(
     while let Some((outcome, tenant)) = judged.try_next().await? {
         seen.insert(tenant.clone());
         note(progress, outcome.as_ref().ok());
-        judged_all.push((tenant, outcome.map(|it| (it.findings, it.summary))));
+        judged_all.push((tenant, outcome.map(Told::of)));
     }
     let mut after = None;
     loop {
@@ -288,15 +314,18 @@ pub(crate) async fn all(
             .buffer_unordered(settings.concurrent_tenants);
         while let Some((outcome, tenant)) = outcomes.next().await {
             note(progress, outcome.as_ref().ok());
-            judged_all.push((tenant, outcome.map(|it| (it.findings, it.summary))));
+            judged_all.push((tenant, outcome.map(Told::of)));
         }
     }
     judged_all.sort_by(|(left, _), (right, _)| left.cmp(right));
     for (tenant, outcome) in judged_all {
         match outcome {
-            Ok((findings, summary)) => {
-                report.findings.extend(findings);
-                report.summary.add(&summary);
+            Ok(told) => {
+                report.findings.extend(told.findings);
+                report.summary.add(&told.summary);
+                report
+                    .hindrances
+                    .extend(told.hindrance.map(|it| (tenant, it)));
             }
             Err(error) => report.unseen.push((tenant, error)),
         }
@@ -338,7 +367,7 @@ async fn alone(look: &Look<'_>, tenant: &TenantId) -> Result<Examined> {
 struct Before {
     watermarks: PerStream<Seq>,
     /// What keeps it from being shadowed.
-    hindrance: Option<String>,
+    hindrance: Option<Reason>,
 }
 
 impl Before {
@@ -350,7 +379,7 @@ impl Before {
         };
         let before = Self {
             watermarks: status.watermarks,
-            hindrance: status.hindrance().map(|reason| reason.message),
+            hindrance: status.hindrance(),
         };
         Ok((Some(status.state), before))
     }
@@ -384,6 +413,7 @@ async fn examine(
         },
         streams: PerStream::from_fn(|_| None),
         state: None,
+        hindrance: None,
         is_empty: keys.is_empty(),
     };
     let mut stocks = PerStream::from_fn(|_| None);
@@ -449,6 +479,7 @@ async fn examine(
             detail: "it is no object of driftline's".to_owned(),
             repair: Mend::Quarantine,
             hindrance: None,
+            hint: None,
             accepted: None,
         });
     }
@@ -474,7 +505,7 @@ async fn examine(
 
 /// Says what keeps entries from being shadowed. What comes by itself is not asked for.
 /// A bucket that is not the database's is not filled by a repair either.
-async fn hinder(look: &Look<'_>, hindrance: Option<String>, examined: &mut Examined) -> Result<()> {
+async fn hinder(look: &Look<'_>, hindrance: Option<Reason>, examined: &mut Examined) -> Result<()> {
     let comes = |finding: &Finding| finding.repair == Mend::Shadowing;
     let fills = |finding: &Finding| {
         matches!(
@@ -500,9 +531,10 @@ async fn hinder(look: &Look<'_>, hindrance: Option<String>, examined: &mut Exami
         return Ok(());
     };
     for finding in examined.findings.iter_mut().filter(waits) {
-        finding.hindrance = Some(reason.clone());
+        finding.hindrance = Some(reason.message.clone());
         finding.repair = Mend::Unhinder;
     }
+    examined.hindrance = Some(reason);
     Ok(())
 }
 

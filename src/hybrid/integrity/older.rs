@@ -97,6 +97,7 @@ pub(super) fn finding(tenant: &TenantId, object: &LegacyObject) -> Finding {
         detail,
         repair,
         hindrance: None,
+        hint: None,
         accepted: None,
     }
 }
