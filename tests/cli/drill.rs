@@ -1,5 +1,6 @@
 //! Recovery is proven before it is needed, and tenants end by decision.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::time::Duration;
 
 use crate::session::Session;
@@ -244,6 +245,56 @@ fn a_drill_that_fails_and_cannot_be_put_on_record_says_so() {
     // Whatever age of proofs is asked for.
     let doctor = session.quietly("doctor");
     assert_eq!(doctor.code, 10, "{}", doctor.text());
+}
+
+/// Ended by an error, or by a signal: there is no report then that could tell it.
+#[test]
+fn a_drill_that_ends_early_names_what_it_could_not_put_on_record() {
+    let session = two_tenants();
+    session.must("drill --all-tenants");
+    session.sql(
+        "CREATE TRIGGER refuse BEFORE UPDATE OF drill_failed_at ON tenant
+         WHEN NEW.drill_failed_at IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no room for that'); END",
+    );
+    let marker = session.path(".driftline/snapshots/_driftline/bucket.json");
+    let away = session.path(".driftline/away");
+    std::fs::rename(&marker, &away).unwrap();
+    let said = session.quietly("drill --all-tenants").stderr;
+    let all = "NOT ON RECORD: what this drill found of acme, beta;";
+    assert!(said.contains(all), "{said}");
+    std::fs::rename(&away, &marker).unwrap();
+
+    std::fs::remove_file(session.path(".driftline/snapshots/acme/versions/v000002.json")).unwrap();
+    // That it tries again at the end takes long enough to interrupt it there.
+    session.sql("DROP TRIGGER refuse");
+    session.sql(
+        "CREATE VIEW long AS WITH RECURSIVE n(i) AS
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) SELECT count(*) AS i FROM n",
+    );
+    session.sql(
+        "CREATE TRIGGER refuse BEFORE UPDATE OF drill_failed_at ON tenant
+         WHEN NEW.drill_failed_at IS NOT NULL
+         BEGIN SELECT RAISE(ABORT, 'no room for that') FROM long WHERE i > 0; END",
+    );
+    let mut drill = session
+        .command(&["drill", "--all-tenants"])
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(drill.stderr.take().unwrap());
+    while !said.contains("tenants=\"acme\"") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    let id = drill.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(sent.unwrap().success());
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(drill.wait().unwrap().code(), Some(130));
+    let one = "NOT ON RECORD: what this drill found of acme";
+    assert!(said.contains(one), "{said}");
+    assert_nothing_is_left(&session);
 }
 
 /// What was proven once is not what the bucket holds now.

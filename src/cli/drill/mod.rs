@@ -68,14 +68,18 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         None => Scratch::beside(opened, &context.config).await?,
     };
     // The first signal ends the drill, and leaves time to remove what it made.
+    let progress = Progress::default();
     let outcome = tokio::select! {
         biased;
         () = context.signals.soft.cancelled() => None,
-        outcome = drill(context, opened, &scratch, &scope) => Some(outcome),
+        outcome = drill(context, opened, &scratch, &scope, &progress) => Some(outcome),
     };
     let is_kept = scratch.is_kept();
     if let Err(left) = scratch.close().await {
         ui.warn(left);
+    }
+    if !matches!(outcome, Some(Ok(_))) {
+        report::warn(ui, progress.unrecorded(), None);
     }
     let Some(outcome) = outcome else {
         ui.note("interrupted; what was proven until then is on record");
@@ -84,7 +88,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
     let report = outcome?;
     report::show(ui, &report)?;
     if let Some(unrecorded) = &report.unrecorded {
-        report::warn(ui, unrecorded);
+        report::warn(ui, unrecorded.tenants.clone(), Some(&unrecorded.error));
     }
     if is_kept && let Some(url) = &into {
         ui.note(format_args!(
@@ -116,8 +120,8 @@ async fn drill(
     opened: &Opened,
     scratch: &Scratch,
     scope: &DrillScope,
+    progress: &Progress,
 ) -> Result<DrillReport, Error> {
-    let progress = Progress::default();
     let bar = context.ui.progress("{spinner} {msg} ({elapsed})");
     let show = async {
         // Until the drill ends, which ends this.
@@ -131,7 +135,7 @@ async fn drill(
         }
     };
     let database = std::sync::Arc::clone(&scratch.database);
-    let drilling = opened.repository.drill(database, scope, &progress);
+    let drilling = opened.repository.drill(database, scope, progress);
     let report = tokio::select! {
         report = drilling => report,
         never = show => never,

@@ -1,8 +1,10 @@
 //! What a drill found, as a document and as text.
 
+use std::collections::BTreeSet;
+
 use driftline::domain::{BucketId, TenantId};
 use driftline::hybrid::drill::{Compared, Difference, DrillReport, Drilled, Unrecorded};
-use driftline::ports::RestoreProof;
+use driftline::ports::{Error, RestoreProof};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -67,12 +69,14 @@ pub fn show(ui: &Ui, report: &DrillReport) -> anyhow::Result<()> {
 }
 
 /// Says that the record does not have what was found, so that nobody trusts it.
-pub fn warn(ui: &Ui, unrecorded: &Unrecorded) {
-    let Unrecorded { tenants, error } = unrecorded;
-    let tenants: Vec<_> = tenants.iter().cloned().collect();
-    let names = ui::names(&tenants);
+pub fn warn(ui: &Ui, tenants: BTreeSet<TenantId>, error: Option<&Error>) {
+    if tenants.is_empty() {
+        return;
+    }
+    let names = ui::names(&tenants.into_iter().collect::<Vec<_>>());
+    let error = error.map_or_else(String::new, |error| format!(": {error}"));
     ui.warn(format_args!(
-        "NOT ON RECORD: what this drill found of {names}; `driftline status` and `driftline doctor` go on showing what an earlier drill proved, do not rely on that: {error}; run the drill again when the database takes writes"
+        "NOT ON RECORD: what this drill found of {names}; `driftline status` and `driftline doctor` go on showing what an earlier drill proved, do not rely on that{error}; run the drill again when the database takes writes"
     ));
 }
 

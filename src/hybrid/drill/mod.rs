@@ -5,8 +5,9 @@
 //! recovery writes there stays in an overlay. Of the live database it reads all and writes nothing but the record.
 //!
 //! What has to come back is what the database said to be in the bucket *before* the bucket was read; writers go on
-//! meanwhile. A drill that is dropped half-way leaves the proofs that it has stored, and the scratch database to whoever
-//! made it. A scratch database is left as one that awaits recovery: it takes no writes from anybody.
+//! meanwhile. A drill that is dropped half-way leaves the proofs that it has stored, what it could not store in
+//! [`Progress::unrecorded`], and the scratch database to whoever made it. A scratch database is left as one that awaits
+//! recovery: it takes no writes from anybody.
 
 mod compare;
 mod overlay;
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     check_scratch(live, scratch.as_ref()).await?;
     // Before anything of the bucket is read: what is shadowed from now on need not come back.
     let shadowed = scope.choose(live).await?;
-    let record = Record::of(live).await?;
+    let record = Record::of(live, progress).await?;
     let mut report = drill(
         live,
         settings,
@@ -77,7 +78,8 @@ pub(crate) async fn run(
     match (&mut report, unrecorded) {
         (Ok(report), unrecorded) => report.unrecorded = unrecorded,
         (Err(_), Some(unrecorded)) => {
-            tracing::error!(error = %unrecorded.error, "what the drill found could not be put on record; earlier proofs still stand there");
+            let tenants = record::named(unrecorded.tenants.iter());
+            tracing::error!(tenants, error = %unrecorded.error, "what the drill found could not be put on record; earlier proofs still stand there");
         }
         (Err(_), None) => {}
     }

@@ -8,15 +8,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::report::{Drilled, Unrecorded, is_damage};
 use crate::domain::{BucketId, TenantId};
+use crate::hybrid::recovery::Progress;
 use crate::hybrid::settings::Sides;
 use crate::ports::{Error, FailedDrill, Result, StoreResult};
 
 /// Tenants that are put on record at once.
 const AT_ONCE: usize = 1000;
 
+/// Tenants that a line of a log names.
+const TOLD: usize = 100;
+
 /// The live database's record of drills from its bucket.
 pub(super) struct Record<'a> {
     live: &'a Sides,
+    /// Told of what is not on record, for whoever interrupts the drill.
+    progress: &'a Progress,
     /// None, if the database has not seen one: then there is nothing that a drill could say of it.
     bucket: Option<BucketId>,
     /// The tenants of which the drill has said something.
@@ -26,11 +32,12 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) async fn of(live: &'a Sides) -> Result<Self> {
+    pub(super) async fn of(live: &'a Sides, progress: &'a Progress) -> Result<Self> {
         let identity = live.database.identity().await?;
         let bucket = identity.bucket_id;
         Ok(Self {
             live,
+            progress,
             bucket,
             said: Mutex::default(),
             owed: Mutex::default(),
@@ -91,7 +98,8 @@ impl<'a> Record<'a> {
     /// Puts it on record, later if not now.
     async fn note(&self, failed: &[(TenantId, FailedDrill)]) {
         if let Err(error) = self.put(failed).await {
-            tracing::warn!(error = %error.report(), "what the drill found could not be put on record; it is tried again at its end");
+            let tenants = named(failed.iter().map(|(tenant, _)| tenant));
+            tracing::warn!(tenants, error = %error.report(), "what the drill found could not be put on record; it is tried again at its end");
             locked(&self.owed).extend_from_slice(failed);
         }
     }
@@ -109,8 +117,23 @@ impl<'a> Record<'a> {
         let Some(bucket) = self.bucket else {
             return Ok(());
         };
+        let tenants = || failed.iter().map(|(tenant, _)| tenant);
+        // Whoever is interrupted meanwhile does not know.
+        self.progress.record(tenants(), false);
         let database = &self.live.database;
-        database.record_failed_drills(bucket, failed).await
+        database.record_failed_drills(bucket, failed).await?;
+        self.progress.record(tenants(), true);
+        Ok(())
+    }
+}
+
+/// The tenants' names as a line of a log has them.
+pub(super) fn named<'a>(tenants: impl ExactSizeIterator<Item = &'a TenantId>) -> String {
+    let others = tenants.len().saturating_sub(TOLD);
+    let told: Vec<_> = tenants.take(TOLD).map(TenantId::as_str).collect();
+    match others {
+        0 => told.join(", "),
+        _ => format!("{} and {others} more", told.join(", ")),
     }
 }
 
