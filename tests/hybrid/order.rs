@@ -64,6 +64,11 @@ impl Scene {
         self.world.memory.insert(&key, index.to_bytes());
     }
 
+    fn lose_index(&self, stream: Stream) {
+        let lost = self.world.memory.remove(&index_key(&self.acme, stream));
+        assert!(lost.is_some());
+    }
+
     async fn named(&self, stream: Stream) -> u64 {
         let index = self.world.index(&self.acme, stream).await;
         index.map_or(0, |index| index.latest().get())
@@ -193,6 +198,37 @@ async fn without_an_index_a_resolution_names_no_apply_before_its_version() {
     drain(&promoted).await;
     scene.world.assert_settled(&replica, &scene.acme).await;
     assert_eq!(scene.named(Stream::Applies).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_index_a_recovery_that_brings_a_row_back_names_no_apply_before_its_version() {
+    let scene = Scene::with(1).await;
+    for _ in 0..2 {
+        apply(&scene.repository, &scene.acme, 1).await;
+    }
+    drain(&scene.repository).await;
+    create(&scene.repository, &scene.acme, "two").await;
+    apply(&scene.repository, &scene.acme, 2).await;
+    // Its object is there, and neither its index nor anything of its version is.
+    let seq = Seq::new(4);
+    let row = scene.database.entry(&scene.acme, Stream::Applies, seq);
+    let row = row.await.unwrap().unwrap().entry;
+    let snapshot = Snapshot::write(&row);
+    scene
+        .world
+        .memory
+        .insert("acme/applies/a000004.json", snapshot);
+    scene.lose_index(Stream::Applies);
+    let lost = Seq::new(2);
+    scene.database.lose_row(&scene.acme, Stream::Applies, lost);
+    let recovery = recover(&scene.repository, &scene.acme).await;
+    assert_eq!(recovery.restored, 1);
+    assert_eq!(scene.named(Stream::Manifests).await, 1);
+    assert_eq!(scene.named(Stream::Applies).await, 3);
+    let marks = scene.database.watermarks(&scene.acme).await.unwrap();
+    assert_eq!(marks[Stream::Applies], Seq::new(3));
+    scene.settles().await;
+    assert_eq!(scene.named(Stream::Applies).await, 4);
 }
 
 #[tokio::test(start_paused = true)]

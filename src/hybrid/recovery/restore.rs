@@ -146,18 +146,29 @@ async fn fence_stream(
 
 /// How many of the stream's entries its index may name. What refers to a version follows the index that names that version:
 /// where the database has all that lies there from such an entry on, shadowing brings it in its turn. What only the bucket has
-/// is named all the same: left out, it would be given up.
+/// is named all the same, and all before it: left out, it would be given up.
 async fn in_turn(context: &Context<'_>, plan: &Plan, stream: Stream, known: Seq) -> Result<usize> {
     let entries = &plan.streams[stream].entries[..plan.streams[stream].shadowed()];
+    let seen = plan.seen.as_ref();
+    let head = seen.map_or(Seq::default(), |state| state.heads[stream].seq);
+    if stream == Stream::Manifests {
+        return Ok(entries.len());
+    }
     let manifests = Seq::new(plan.streams[Stream::Manifests].shadowed() as u64);
-    let (mut after, mut early) = (known, None);
-    while stream != Stream::Manifests && place(after.next()) < entries.len() {
+    let comes_back = plan.restore[stream].iter().copied();
+    let comes_back = comes_back.filter(|seq| place(*seq) < entries.len()).max();
+    let (mut after, mut early) = (known.max(comes_back.unwrap_or_default()), None);
+    while place(after.next()) < entries.len() {
+        if after >= head {
+            return Ok(entries.len());
+        }
         let database = &context.sides.database;
         let run = database
             .pending(&plan.tenant, stream, after, ROWS, CHUNK_BYTES)
             .await?;
         if run.is_empty() {
-            return Ok(entries.len());
+            (after, early) = (after.next(), None);
+            continue;
         }
         for row in run {
             let Some(entry) = entries.get(place(row.meta.seq)) else {
