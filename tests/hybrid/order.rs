@@ -44,12 +44,28 @@ impl Scene {
         }
     }
 
-    /// The index is one of earlier, and the database knows: shadowing goes on from there.
-    async fn put_back(&self, stream: Stream, entries: usize) {
+    /// So many versions, each of which was applied; all of it is shadowed.
+    async fn with_each_applied(versions: u64) -> Self {
+        let scene = Self::with(1).await;
+        for version in 2..=versions {
+            create(&scene.repository, &scene.acme, &format!("v{version}")).await;
+            apply(&scene.repository, &scene.acme, version).await;
+        }
+        drain(&scene.repository).await;
+        scene
+    }
+
+    /// The index is one of earlier, and the database does not know.
+    async fn cut(&self, stream: Stream, entries: usize) -> Index {
         let mut index = self.world.index(&self.acme, stream).await.unwrap();
         index.entries.truncate(entries);
-        let (key, bytes) = (index_key(&self.acme, stream), index.to_bytes());
-        self.world.memory.insert(&key, bytes);
+        self.put(stream, &index);
+        index
+    }
+
+    /// The index is one of earlier, and the database knows: shadowing goes on from there.
+    async fn put_back(&self, stream: Stream, entries: usize) {
+        let index = self.cut(stream, entries).await;
         let bucket = self.database.identity().await.unwrap().bucket_id.unwrap();
         let to = index.latest();
         let lowered = self
@@ -67,6 +83,14 @@ impl Scene {
     fn lose_index(&self, stream: Stream) {
         let lost = self.world.memory.remove(&index_key(&self.acme, stream));
         assert!(lost.is_some());
+    }
+
+    async fn mend(&self) {
+        let plan = self.repository.plan_repair(None).await.unwrap();
+        assert_eq!(plan.tenants[0].left, []);
+        for (_, done) in self.repository.apply_repair(&plan).await.unwrap().tenants {
+            done.unwrap();
+        }
     }
 
     async fn named(&self, stream: Stream) -> u64 {
@@ -198,6 +222,65 @@ async fn without_an_index_a_resolution_names_no_apply_before_its_version() {
     drain(&promoted).await;
     scene.world.assert_settled(&replica, &scene.acme).await;
     assert_eq!(scene.named(Stream::Applies).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_indexes_that_are_made_up_anew_name_all_that_a_repair_puts_back() {
+    let scene = Scene::with_each_applied(5).await;
+    scene.lose_index(Stream::Manifests);
+    scene.lose_index(Stream::Applies);
+    scene.world.memory.remove("acme/applies/a000003.json");
+    scene.mend().await;
+    assert_eq!(scene.named(Stream::Manifests).await, 5);
+    assert_eq!(scene.named(Stream::Applies).await, 5);
+    scene.settles().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_puts_no_apply_back_whose_version_was_lost_meanwhile() {
+    let scene = Scene::with_each_applied(5).await;
+    scene.lose_index(Stream::Manifests);
+    scene.lose_index(Stream::Applies);
+    scene.world.memory.remove("acme/applies/a000003.json");
+    scene.world.memory.insert("acme/stray.txt", "x");
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    let copied = On::put("_driftline/quarantine/").times(1);
+    let gate = scene.world.bucket.hold(copied, Moment::After);
+    let repository = scene.repository.clone();
+    let repair = tokio::spawn(async move { repository.apply_repair(&plan).await });
+    gate.reached().await;
+    scene.world.memory.remove("acme/versions/v000003.json");
+    gate.release();
+    let report = repair.await.unwrap().unwrap();
+    let error = report.tenants[0].1.as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert_eq!(scene.named(Stream::Manifests).await, 2);
+    assert_eq!(scene.world.keys("acme/applies/a000003").await, [""; 0]);
+    scene.mend().await;
+    scene.settles().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_in_an_early_applys_way_is_moved_away_where_its_index_is_made_up_anew() {
+    for is_behind in [false, true] {
+        let scene = Scene::with_each_applied(6).await;
+        // The later of them says that the index is made up anew, and is found after the early one.
+        scene.cut(Stream::Applies, 4).await;
+        if is_behind {
+            scene.put_back(Stream::Manifests, 3).await;
+        } else {
+            scene.cut(Stream::Manifests, 3).await;
+        }
+        let key = "acme/applies/a000005.json";
+        scene.world.memory.insert(key, "{}");
+        scene.mend().await;
+        let (manifests, applies) = if is_behind { (3, 4) } else { (6, 6) };
+        assert_eq!(scene.named(Stream::Manifests).await, manifests);
+        assert_eq!(scene.named(Stream::Applies).await, applies);
+        let there = scene.world.keys(key).await;
+        assert_eq!(there.is_empty(), is_behind, "{there:?}");
+        scene.settles().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -495,12 +495,15 @@ async fn examine(
     }
     accept(look, tenant, &mut examined).await?;
     hinder(look, hindrance, &mut examined).await?;
-    examined.findings.sort_by_key(|finding| {
-        let entry = (finding.stream, finding.seq);
-        (entry.0.is_none(), entry.0, entry.1, finding.object.clone())
-    });
+    examined.findings.sort_by_key(place);
     examined.state = state;
     Ok(examined)
+}
+
+/// Where a finding stands among the others of its tenant.
+fn place(finding: &Finding) -> (bool, Option<Stream>, Option<Seq>, Option<String>) {
+    let (stream, object) = (finding.stream, finding.object.clone());
+    (stream.is_none(), stream, finding.seq, object)
 }
 
 /// Says what keeps entries from being shadowed. What comes by itself is not asked for.

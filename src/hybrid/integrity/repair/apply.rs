@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt};
 
 use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
 use crate::domain::format::{
-    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, parse_snapshot_key,
+    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, index_key, parse_snapshot_key,
     snapshot_key,
 };
 use crate::domain::integrity::Verdict;
@@ -121,7 +121,7 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
                 seq,
                 object,
                 sha256,
-            } => reshadow(look, tenant, (*stream, *seq), object, *sha256).await?,
+            } => reshadow(look, planned, (*stream, *seq), object, *sha256).await?,
             Action::RebuildPage {
                 stream,
                 page,
@@ -171,6 +171,20 @@ fn moved(key: &str) -> Error {
     )
 }
 
+fn makes_anew(planned: &TenantRepair, stream: Stream) -> bool {
+    let mut actions = planned.actions.iter();
+    actions.any(|it| matches!(it, Action::RebuildIndex { stream: of, .. } if *of == stream))
+}
+
+/// The newest number that the stream's index names; 0 without a readable one.
+async fn named(look: &Look<'_>, tenant: &TenantId, stream: Stream) -> Result<Seq> {
+    match look.bucket.index(tenant, stream).await {
+        Ok(index) => Ok(index.map_or(Seq::default(), |(index, _)| index.latest())),
+        Err(BucketError::Damage(_)) => Ok(Seq::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Copies the object, reads the copy back, and only then removes it.
 async fn quarantine(
     look: &Look<'_>,
@@ -187,12 +201,8 @@ async fn quarantine(
     to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
     crash::point("repair-copied");
     // It may have got its place in the index since the plan was made: such an object is no orphan any more.
-    let is_written_anew = |stream: Stream| {
-        let mut actions = planned.actions.iter();
-        actions.any(|it| matches!(it, Action::RebuildIndex { stream: of, .. } if *of == stream))
-    };
     if let Some((stream, ..)) = parse_snapshot_key(key)
-        && !is_written_anew(stream)
+        && !makes_anew(planned, stream)
     {
         let is_it = |named: &IndexEntry| named.key() == key && named.object_sha256 == sha256;
         match look.bucket.index(&planned.tenant, stream).await {
@@ -238,16 +248,25 @@ pub(crate) async fn to_quarantine(
 
 async fn reshadow(
     look: &Look<'_>,
-    tenant: &TenantId,
+    planned: &TenantRepair,
     (stream, seq): (Stream, Seq),
     key: &str,
     sha256: Digest,
 ) -> Result<()> {
-    let row = rows::row(look.sides.database.as_ref(), tenant, stream, seq).await?;
+    let (tenant, database) = (&planned.tenant, look.sides.database.as_ref());
     let gone = || moved(&format!("{stream}/{seq} of {tenant}"));
-    let (bytes, digest) = snapshot_of(&row.ok_or_else(gone)?).await;
+    let row = rows::row(database, tenant, stream, seq).await?;
+    let row = row.ok_or_else(gone)?;
+    let (bytes, digest) = snapshot_of(&row).await;
     if digest != sha256 {
         return Err(gone());
+    }
+    // The plan may rest on an index of manifests that it made up anew, and that came to name less than was foreseen.
+    if stream != Stream::Manifests && makes_anew(planned, Stream::Manifests) {
+        let manifests = named(look, tenant, Stream::Manifests).await?;
+        if waits_for(database, &row, manifests).await? && named(look, tenant, stream).await? < seq {
+            return Err(moved(&index_key(tenant, Stream::Manifests)));
+        }
     }
     match look.bucket.create(key, &bytes).await? {
         Created::Written => Ok(()),
@@ -378,7 +397,6 @@ async fn rebuild_index(
     let bucket = database.identity().await?.bucket_id;
     let bucket = bucket.ok_or_else(|| stale("the database has no bucket any more"))?;
     let index = filled(look, planned, stream, there.as_ref()).await?;
-    let index = index.ok_or_else(|| moved(key))?;
     database
         .lower_watermark(tenant, bucket, stream, Seq::default())
         .await?;
@@ -393,24 +411,20 @@ async fn rebuild_index(
     }
 }
 
-/// An index of all entries from the first on that are there with their rows. `None` when it would lack one that an index that
-/// is `there` names: what is named once stays named, or an entry of an older epoch would be no history any more.
+/// An index of all entries from the first on that are there with their rows. It is refused when it would lack one that an index
+/// that is `there` names: what is named once stays named, or an entry of an older epoch would be no history any more.
 async fn filled(
     look: &Look<'_>,
     planned: &TenantRepair,
     stream: Stream,
     there: Option<&Index>,
-) -> Result<Option<Index>> {
+) -> Result<Index> {
     let (tenant, database) = (&planned.tenant, look.sides.database.as_ref());
-    let named = there.map_or(Seq::default(), Index::latest);
+    let stays = there.map_or(Seq::default(), Index::latest);
     let mut index = Index::empty(tenant, stream, planned.epoch, look.sides.now());
     let manifests = match stream {
         Stream::Manifests => Seq::default(),
-        _ => match look.bucket.index(tenant, Stream::Manifests).await {
-            Ok(index) => index.map_or(Seq::default(), |(index, _)| index.latest()),
-            Err(BucketError::Damage(_)) => Seq::default(),
-            Err(error) => return Err(error.into()),
-        },
+        _ => named(look, tenant, Stream::Manifests).await?,
     };
     loop {
         let after = index.latest();
@@ -424,7 +438,7 @@ async fn filled(
                 break;
             };
             let continues = entry.meta.expected_chain(index.latest_chain()) == entry.meta.chain;
-            let waits = row.meta.seq > named && waits_for(database, row, manifests).await?;
+            let waits = row.meta.seq > stays && waits_for(database, row, manifests).await?;
             if !continues || waits {
                 break;
             }
@@ -434,19 +448,19 @@ async fn filled(
             break;
         }
     }
-    if there.is_some_and(|there| index.chain_at(named) != Some(there.latest_chain())) {
-        return Ok(None);
+    if there.is_some_and(|there| index.chain_at(stays) != Some(there.latest_chain())) {
+        return Err(moved(&index_key(tenant, stream)));
     }
     // Pages that are there already are used; where one is not, shadowing seals it.
     let mut sealed = index.clone();
     for page in sealed.seal() {
         match look.bucket.page(tenant, stream, page.number).await {
             Ok(there) if there.to_bytes() == page.to_bytes() => {}
-            Ok(_) | Err(BucketError::Damage(_)) => return Ok(Some(index)),
+            Ok(_) | Err(BucketError::Damage(_)) => return Ok(index),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Some(sealed))
+    Ok(sealed)
 }
 
 /// The place in an index of a row whose snapshot is there.

@@ -1,5 +1,7 @@
 //! From findings to actions.
 
+mod early;
+
 use std::collections::BTreeSet;
 
 use futures::FutureExt;
@@ -11,10 +13,9 @@ use crate::domain::integrity::{BucketFinding, Finding, Mend, Verdict};
 use crate::domain::{Digest, Entry, Epoch, Seq, Stream, TenantId};
 use crate::hybrid::blocking::{bytes_digest, digest_of, snapshot_of};
 use crate::hybrid::bucket::BucketError;
-use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, rows};
+use crate::hybrid::integrity::{Examined, Look, ReadData, alone, common, place, rows};
 use crate::hybrid::marker::{self, Marker};
 use crate::hybrid::recovery::Lister;
-use crate::hybrid::referring::waits_for;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, Result};
 
@@ -105,6 +106,7 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
         first: Vec::new(),
         then: Vec::new(),
         left: Vec::new(),
+        manifests: None,
     };
     let findings = examined.findings.iter().filter(|it| it.is_damage());
     // Of two histories neither is the one to mend the other with; what a recovery would bring back is no orphan; and a tenant
@@ -128,7 +130,10 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
         };
         last.is_some_and(|last| split.is_none_or(|split| last < split))
     };
-    for finding in findings {
+    // Whether one that no index names comes too early is known once it is known which indexes are made up anew.
+    let (unnamed, others): (Vec<_>, Vec<_>) =
+        findings.partition(|finding| planner.is_unnamed(finding));
+    for finding in others.into_iter().chain(unnamed) {
         if examined.state.is_none() || (waits && !is_shared(finding)) {
             planner.left.push(finding.clone());
         } else {
@@ -138,10 +143,11 @@ pub(super) async fn of_tenant(look: &Look<'_>, tenant: &TenantId) -> Result<Tena
     let Planner {
         mut first,
         mut then,
-        left,
+        mut left,
         ..
     } = planner;
     then.sort_by_key(order);
+    left.sort_by_key(place);
     first.extend(then);
     Ok(TenantRepair {
         tenant: tenant.clone(),
@@ -159,14 +165,16 @@ fn page_end(examined: &Examined, finding: &Finding) -> Option<Seq> {
     Some(Seq::new(number * PAGE_SIZE))
 }
 
-/// Rows before the snapshots that are written from them, and both before what names them.
-fn order(action: &Action) -> (u8, Option<Stream>, u64) {
+/// Rows before the snapshots that are written from them, and both before what names them; versions, down to their index, before
+/// what refers to them.
+fn order(action: &Action) -> (bool, u8, Option<Stream>, u64) {
+    let refers = |stream: Stream| stream != Stream::Manifests;
     match action {
-        Action::Quarantine { .. } => (0, None, 0),
-        Action::RestoreRow { stream, seq, .. } => (1, Some(*stream), seq.get()),
-        Action::Reshadow { stream, seq, .. } => (2, Some(*stream), seq.get()),
-        Action::RebuildPage { stream, page, .. } => (3, Some(*stream), *page),
-        Action::RebuildIndex { stream, .. } => (4, Some(*stream), 0),
+        Action::Quarantine { .. } => (false, 0, None, 0),
+        Action::RestoreRow { stream, seq, .. } => (false, 1, Some(*stream), seq.get()),
+        Action::Reshadow { stream, seq, .. } => (refers(*stream), 2, Some(*stream), seq.get()),
+        Action::RebuildPage { stream, page, .. } => (refers(*stream), 3, Some(*stream), *page),
+        Action::RebuildIndex { stream, .. } => (refers(*stream), 4, Some(*stream), 0),
     }
 }
 
@@ -176,6 +184,8 @@ struct Planner<'a> {
     first: Vec<Action>,
     then: Vec<Action>,
     left: Vec<Finding>,
+    /// How far the index of manifests will go, once that is settled.
+    manifests: Option<Seq>,
 }
 
 impl Planner<'_> {
@@ -242,8 +252,7 @@ impl Planner<'_> {
             return Ok(Err(detail));
         }
         if self.comes_too_early(&row).await? {
-            let index = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
-            if !self.then.iter().any(index) {
+            if !self.makes_anew(stream) {
                 let detail = "it refers to a version that the index of manifests does not name yet, and comes after that one";
                 return Ok(Err(detail.to_owned()));
             }
@@ -269,20 +278,6 @@ impl Planner<'_> {
             sha256,
         });
         Ok(Ok(()))
-    }
-
-    /// No index names it, and it refers to a version that no index names either. Were its object there before that, a recovery
-    /// that finds no index would name it first.
-    async fn comes_too_early(&self, row: &Entry) -> Result<bool> {
-        let latest = |stream: Stream| {
-            let examined = self.examined.streams[stream].as_ref();
-            examined.map_or(Seq::default(), |(_, stock)| stock.latest())
-        };
-        if row.meta.stream == Stream::Manifests || row.meta.seq <= latest(row.meta.stream) {
-            return Ok(false);
-        }
-        let manifests = latest(Stream::Manifests);
-        Ok(waits_for(self.look.sides.database.as_ref(), row, manifests).await?)
     }
 
     /// Has the index name what the row makes, where it names the same entry in other bytes.
@@ -415,8 +410,7 @@ impl Planner<'_> {
             )));
         }
         let object = crate::domain::format::index_key(&finding.tenant, stream);
-        let planned = |action: &Action| matches!(action, Action::RebuildIndex { stream: it, .. } if *it == stream);
-        if !self.then.iter().any(planned) {
+        if !self.makes_anew(stream) {
             let sha256 = match self.there(&object).await? {
                 Ok(sha256) => sha256,
                 Err(detail) => return Ok(Err(detail)),
