@@ -284,6 +284,29 @@ async fn what_lies_in_an_early_applys_way_is_moved_away_where_its_index_is_made_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_keeps_an_index_from_being_made_up_anew_is_named() {
+    let scene = Scene::with(5).await;
+    scene.cut(Stream::Manifests, 3).await;
+    let (key, most) = ("acme/versions/v000002.json", 128 * 1024 * 1024);
+    scene.world.memory.insert(key, vec![0; most + 1]);
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    let report = scene.repository.apply_repair(&plan).await.unwrap();
+    let error = report.tenants[0].1.as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    let text = error.to_string();
+    assert!(
+        text.contains("manifests/2, ") && text.contains(key),
+        "{text}"
+    );
+    assert_eq!(scene.named(Stream::Manifests).await, 3);
+    // Moved away by hand, as it says.
+    scene.world.memory.remove(key);
+    scene.mend().await;
+    assert_eq!(scene.named(Stream::Manifests).await, 5);
+    scene.settles().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_index_a_recovery_that_brings_a_row_back_names_no_apply_before_its_version() {
     let scene = Scene::with(1).await;
     for _ in 0..2 {

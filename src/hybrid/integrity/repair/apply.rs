@@ -449,7 +449,7 @@ async fn filled(
         }
     }
     if there.is_some_and(|there| index.chain_at(stays) != Some(there.latest_chain())) {
-        return Err(moved(&index_key(tenant, stream)));
+        return Err(without_place(planned, stream, index.latest().next()));
     }
     // Pages that are there already are used; where one is not, shadowing seals it.
     let mut sealed = index.clone();
@@ -461,6 +461,22 @@ async fn filled(
         }
     }
     Ok(sealed)
+}
+
+/// What keeps the index from being made up anew: something that the plan left as it is, or that changed since.
+fn without_place(planned: &TenantRepair, stream: Stream, seq: Seq) -> Error {
+    let key = index_key(&planned.tenant, stream);
+    let mut left = planned.left.iter();
+    let Some(left) = left.find(|it| (it.stream, it.seq) == (Some(stream), Some(seq))) else {
+        return moved(&key);
+    };
+    let message = format!(
+        "repair: {key} names {stream}/{seq}, and one that is made up anew would not: {}",
+        left.detail
+    );
+    Error::new(ErrorKind::Damaged, message).hint(Hint::Verify {
+        tenant: planned.tenant.clone(),
+    })
 }
 
 /// The place in an index of a row whose snapshot is there.
