@@ -17,8 +17,11 @@ use crate::domain::format::{
 };
 use crate::domain::{Stream, TenantId};
 use crate::ports::{
-    ETag, Error, Fault, Object, Oversize, Precondition, PutOutcome, SnapshotStore, StoreError,
+    ETag, Error, Fault, Object, Oversize, Precondition, PutOutcome, Side, SnapshotStore, StoreError,
 };
+
+/// How often an index that is damaged is looked at again until two looks agree on which one it is.
+const LOOKS: usize = 4;
 
 /// A failed read or write of the bucket.
 #[derive(Debug, thiserror::Error)]
@@ -121,22 +124,35 @@ impl Bucket {
             Err(BucketError::Damage(damage)) => damage,
             Err(error) => return Err(error),
         };
-        let key = index_key(tenant, stream);
-        let object = match self.store.get(&key, most_bytes(&key)).await {
-            Ok(Some(object)) => object,
-            Ok(None) => return Ok((Some(Err(damage)), None)),
-            Err(error) => match error.oversize() {
-                Some(Oversize {
-                    etag: Some(etag), ..
-                }) => return Ok((Some(Err(damage)), Some(etag.clone()))),
-                _ => return Err(error.into()),
-            },
-        };
-        let (of, etag) = (tenant.clone(), object.etag.clone());
-        let parsed = off_thread(object.bytes.len(), move || {
-            Index::parse(&of, stream, &object.bytes)
-        });
-        Ok((Some(parsed.await), Some(etag)))
+        // This answer may be torn as well, and of an index that is whole by now: two of the same version have to agree.
+        let (key, mut seen) = (index_key(tenant, stream), None);
+        for _ in 0..LOOKS {
+            let etag = match self.store.get(&key, most_bytes(&key)).await {
+                Ok(Some(object)) => {
+                    let (of, etag) = (tenant.clone(), object.etag.clone());
+                    let parsed = off_thread(object.bytes.len(), move || {
+                        Index::parse(&of, stream, &object.bytes)
+                    });
+                    match parsed.await {
+                        Ok(index) => return Ok((Some(Ok(index)), Some(etag))),
+                        Err(found) if seen.as_ref() == Some(&etag) => {
+                            return Ok((Some(Err(found)), Some(etag)));
+                        }
+                        Err(_) => etag,
+                    }
+                }
+                Ok(None) => return Ok((Some(Err(damage)), None)),
+                Err(error) => match error.oversize() {
+                    Some(Oversize {
+                        etag: Some(etag), ..
+                    }) => return Ok((Some(Err(damage)), Some(etag.clone()))),
+                    _ => return Err(error.into()),
+                },
+            };
+            seen = Some(etag);
+        }
+        let message = format!("read {key}: it is damaged, and another one at each look");
+        Err(StoreError::new(Side::Bucket, Fault::Unavailable, message).into())
     }
 
     /// A sealed page. The index says that it is there, so absence is damage.
@@ -340,7 +356,7 @@ async fn wait(
 
 fn conflict(key: &str) -> StoreError {
     StoreError::new(
-        crate::ports::Side::Bucket,
+        Side::Bucket,
         Fault::Unavailable,
         format!("write {key}: concurrent requests got in the way"),
     )

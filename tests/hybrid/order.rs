@@ -15,7 +15,7 @@ use driftline::ports::{
     RecoveryRequest, RecoveryStore as _, ShadowLedger as _,
 };
 
-use crate::support::faults::{Moment, On};
+use crate::support::faults::{Flaw, Moment, On};
 use crate::support::world::*;
 
 const A1: &str = "acme/applies/a000001.json";
@@ -339,35 +339,40 @@ async fn without_an_index_a_recovery_that_brings_a_row_back_names_no_apply_befor
 
 #[tokio::test(start_paused = true)]
 async fn a_damaged_index_is_not_replaced_once_somebody_else_made_it_up() {
-    let scene = Scene::with(2).await;
-    let key = index_key(&scene.acme, Stream::Manifests);
-    let bytes = scene.world.memory.remove(&key).unwrap();
-    let half = bytes.slice(..bytes.len() / 2);
-    scene.world.memory.insert(&key, half);
-    let database = scene.world.database();
-    // The first to recover finds it damaged, and asks for its version late.
-    let asked = On::get(key.as_str()).skip(2).times(1);
-    let gate = scene.world.bucket.hold(asked, Moment::Before);
-    let first = scene.world.repository(&database);
-    let first = tokio::spawn(async move {
-        let request = RecoveryRequest::default();
-        first.recover_all(&request, &Progress::default()).await
-    });
-    gate.reached().await;
-    recover_all(&scene.world.repository(&database)).await;
-    let made = scene.world.index(&scene.acme, Stream::Manifests).await;
-    let made = made.unwrap();
-    gate.release();
-    let _ = first.await.unwrap();
-    let index = scene.world.index(&scene.acme, Stream::Manifests).await;
-    let index = index.unwrap();
-    assert!(
-        index.epoch >= made.epoch,
-        "{} < {}",
-        index.epoch,
-        made.epoch
-    );
-    assert_eq!(index.latest(), Seq::new(2));
+    for is_torn in [false, true] {
+        let scene = Scene::with(2).await;
+        let key = index_key(&scene.acme, Stream::Manifests);
+        let bytes = scene.world.memory.remove(&key).unwrap();
+        let half = bytes.slice(..bytes.len() / 2);
+        scene.world.memory.insert(&key, half);
+        let database = scene.world.database();
+        // The first to recover finds it damaged, and asks for its version late.
+        let asked = On::get(key.as_str()).skip(2).times(1);
+        if is_torn {
+            scene.world.bucket.fail(asked.clone(), Flaw::TornBody);
+        }
+        let gate = scene.world.bucket.hold(asked, Moment::Before);
+        let first = scene.world.repository(&database);
+        let first = tokio::spawn(async move {
+            let request = RecoveryRequest::default();
+            first.recover_all(&request, &Progress::default()).await
+        });
+        gate.reached().await;
+        recover_all(&scene.world.repository(&database)).await;
+        let made = scene.world.index(&scene.acme, Stream::Manifests).await;
+        let made = made.unwrap();
+        gate.release();
+        let _ = first.await.unwrap();
+        let index = scene.world.index(&scene.acme, Stream::Manifests).await;
+        let index = index.unwrap();
+        assert!(
+            index.epoch >= made.epoch,
+            "{} < {}",
+            index.epoch,
+            made.epoch
+        );
+        assert_eq!(index.latest(), Seq::new(2));
+    }
 }
 
 async fn decide(repository: &Repository, tenant: &TenantId) {
