@@ -69,7 +69,10 @@ impl Site {
             output.status,
             said(&output)
         );
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{failpoint}");
+        // Whoever waits for the bucket may see the watermark before the process dies.
+        if !failpoint.starts_with("batch-watermark") {
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{failpoint}");
+        }
         if self.pair.has_servers() {
             // Servers carry out what was on its way when the process died. Whoever looked before and writes after that is
             // told to look again, which is right, and is not what these tests are about.
