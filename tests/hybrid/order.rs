@@ -384,3 +384,29 @@ async fn decide(repository: &Repository, tenant: &TenantId) {
     };
     repository.decide_drift(tenant, request).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_from_before_an_index_was_lost_gives_nothing_up() {
+    let scene = Scene::with(2).await;
+    let backup = Arc::new(scene.database.backup());
+    create(&scene.repository, &scene.acme, "three").await;
+    drain(&scene.repository).await;
+    let restored = scene.world.repository(&backup);
+    let gate = scene.world.bucket.hold(On::list("acme/"), Moment::After);
+    let (acme, recovering) = (scene.acme.clone(), Arc::clone(&restored));
+    let recovery = tokio::spawn(async move {
+        let request = RecoveryRequest::default();
+        recovering.recover_from_s3(&acme, &request).await
+    });
+    gate.reached().await;
+    // The listing that was answered lacks this one, and then nothing names it any more.
+    create(&scene.repository, &scene.acme, "four").await;
+    drain(&scene.repository).await;
+    let index = index_key(&scene.acme, Stream::Manifests);
+    overwrite(&scene.world.memory, &index, b"{".to_vec()).await;
+    gate.release();
+    recovery.await.unwrap().unwrap();
+    let named = scene.world.index(&scene.acme, Stream::Manifests).await;
+    assert_eq!(named.unwrap().latest(), Seq::new(4));
+    scene.world.assert_settled(&backup, &scene.acme).await;
+}

@@ -94,6 +94,11 @@ impl Inventory {
         }
     }
 
+    /// Whether no index tells what there is, but something is or was there.
+    pub(super) fn rests_on_listing(&self) -> bool {
+        self.index.is_none() && (self.etag.is_some() || !self.entries.is_empty())
+    }
+
     /// How many of the entries lie there in today's format: the older layout's come after them.
     pub(super) fn shadowed(&self) -> usize {
         let todays = |entry: &&Recoverable| entry.legacy.is_none();

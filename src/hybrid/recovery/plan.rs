@@ -1,5 +1,6 @@
 //! What recovery of one tenant would do: the database compared with what the bucket proves, before anything moves.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use futures::future::{join, join_all};
@@ -8,13 +9,14 @@ use futures::stream::{self, StreamExt};
 use super::Context;
 use super::inventory::{self, Inventory};
 use super::legacy::{self, Legacy};
+use super::listing::Lister;
 use crate::domain::format::{Damage, Problem};
 use crate::domain::{
     Entry, EntryMeta, Epoch, PerStream, Renumbering, Seq, Stream, TenantId, TenantState, Timestamp,
     VersionRef, references,
 };
 use crate::hybrid::bucket::BucketError;
-use crate::ports::{Error, RecoveryState};
+use crate::ports::{Error, ErrorKind, Hint, RecoveryState};
 
 /// One tenant's recovery, fetched and verified.
 pub(super) struct Plan {
@@ -38,6 +40,35 @@ pub(super) struct Plan {
 /// Rows of the database by number.
 type Rows = BTreeMap<Seq, EntryMeta>;
 
+/// Tries of a listing that changes each time.
+const LISTINGS: u32 = 4;
+
+/// What the database and the bucket say of each stream.
+async fn stock(
+    context: &Context<'_>,
+    tenant: &TenantId,
+    keys: &[String],
+) -> Result<(Option<TenantState>, PerStream<Inventory>), Error> {
+    let bucket = context.sides.bucket();
+    let todays = legacy::todays(tenant, keys, context.taken_over.contains(tenant));
+    let inventories = join_all(Stream::ALL.into_iter().map(|stream| {
+        inventory::take(
+            &bucket,
+            Some(context.sides.database.as_ref()),
+            tenant,
+            stream,
+            &todays,
+            context.settings.recovery_memory,
+        )
+    }));
+    // Neither side waits for the other; what moves meanwhile is found before anything is committed.
+    let (seen, inventories) = join(context.sides.database.tenant(tenant), inventories).await;
+    let [manifests, applies, decisions] = inventories
+        .try_into()
+        .map_err(|_| Error::new(ErrorKind::Internal, "take stock of three streams"))?;
+    Ok((seen?, PerStream::from([manifests?, applies?, decisions?])))
+}
+
 impl Plan {
     /// Takes stock of both sides and verifies every object that would be restored.
     pub(super) async fn make(
@@ -45,28 +76,25 @@ impl Plan {
         tenant: &TenantId,
         keys: &[String],
     ) -> Result<Self, Error> {
-        let bucket = context.sides.bucket();
-        let todays = legacy::todays(tenant, keys, context.taken_over.contains(tenant));
-        let inventories = join_all(Stream::ALL.into_iter().map(|stream| {
-            inventory::take(
-                &bucket,
-                Some(context.sides.database.as_ref()),
-                tenant,
-                stream,
-                &todays,
-                context.settings.recovery_memory,
-            )
-        }));
-        // Neither side waits for the other; what moves meanwhile is found before anything is committed.
-        let (seen, inventories) = join(context.sides.database.tenant(tenant), inventories).await;
-        let seen = seen?;
-        let [manifests, applies, decisions] = inventories.try_into().map_err(|_| {
-            Error::new(
-                crate::ports::ErrorKind::Internal,
-                "take stock of three streams",
-            )
-        })?;
-        let streams = PerStream::from([manifests?, applies?, decisions?]);
+        let mut keys = Cow::Borrowed(keys);
+        let (mut seen, mut streams) = stock(context, tenant, &keys).await?;
+        // What no index names is known by the listing alone. One from before the look at the index may lack what was named
+        // there until the index was lost, and nothing would tell that: it has to be as new as the look.
+        for listings in 0.. {
+            if !streams.iter().any(|(_, stream)| stream.rests_on_listing()) {
+                break;
+            }
+            let listed = Lister::of(context.sides.snapshots.as_ref(), tenant).await?;
+            if listed == *keys {
+                break;
+            }
+            if listings == LISTINGS {
+                let message = format!("recover {tenant}: objects come and go in the bucket");
+                return Err(Error::new(ErrorKind::Stale, message).hint(Hint::WaitForOthers));
+            }
+            keys = Cow::Owned(listed);
+            (seen, streams) = stock(context, tenant, &keys).await?;
+        }
         let mut plan = Self {
             tenant: tenant.clone(),
             seen,
@@ -82,7 +110,7 @@ impl Plan {
             legacy: None,
             newest_commit: None,
         };
-        legacy::take_in(context, &mut plan, keys).await?;
+        legacy::take_in(context, &mut plan, &keys).await?;
         if plan.state != RecoveryState::Diverged {
             plan.compare(context).await?;
         }
