@@ -222,8 +222,8 @@ pub trait AuditLog: Send + Sync + fmt::Debug {
     /// an earlier slot stays (it is due, or nearly). Idempotent.
     async fn enroll(&self, now: Timestamp, slots: &[(TenantId, Timestamp)]) -> StoreResult<()>;
 
-    /// Claims at most `limit` tenants for `duration` (or [`LONGEST_CLAIM`]), none that another worker has a live claim on, and answers in the order of
-    /// the scope. Every claim raises the tenant's fence by one.
+    /// Claims at most `limit` tenants for `duration` (or [`LONGEST_CLAIM`]), none that another worker has a live claim on, and
+    /// answers in the order of the scope. Every claim raises the tenant's fence by one.
     async fn claim(
         &self,
         worker: WorkerId,
