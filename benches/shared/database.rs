@@ -75,7 +75,7 @@ impl Bench {
             .await
             .expect("a good URL");
         store
-            .claim(BucketId(System.uuid()), Epoch::FIRST)
+            .claim(None, BucketId(System.uuid()), Epoch::FIRST)
             .await
             .expect("the database can be claimed");
         let floor = PgPoolOptions::new()

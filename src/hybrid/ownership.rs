@@ -139,7 +139,7 @@ async fn unreadable(
 /// Lets every tenant await recovery. `false`, and nothing changes, when the database is not as it was read: somebody else may
 /// have claimed or recovered it while the bucket was asked, and then what was found of the two says nothing.
 async fn recover_first(sides: &Sides, database: &DatabaseIdentity) -> Result<bool, Error> {
-    Ok(sides.database.await_recovery_if(database, None).await?)
+    Ok(sides.database.await_recovery(Some(database), None).await?)
 }
 
 /// Makes the database the owner of the bucket that was found. `false`, and nothing changes, when it is not as it was read.
@@ -153,7 +153,7 @@ async fn claim(
         generation,
         ..
     } = found;
-    let claimed = sides.database.claim_if(database, bucket_id, generation);
+    let claimed = sides.database.claim(Some(database), bucket_id, generation);
     Ok(claimed.await?)
 }
 

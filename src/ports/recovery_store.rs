@@ -92,13 +92,12 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
 
     /// Makes the database the owner of `bucket`: claimed, with at least this generation. With another bucket than before every
     /// watermark starts at 0. Tenants that await recovery go on waiting. Idempotent.
-    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()>;
-
-    /// The same as [`RecoveryStore::claim`], if the database is as it was `seen`, in one transaction. `false`, and nothing
-    /// changes, when it is not: somebody else claimed, recovered or moved it meanwhile.
-    async fn claim_if(
+    ///
+    /// With `seen` only if the database is still as it was then, in one transaction: `false`, and nothing changes, when
+    /// somebody else claimed, recovered or moved it meanwhile. Always `true` without.
+    async fn claim(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         bucket: BucketId,
         generation: Epoch,
     ) -> StoreResult<bool>;
@@ -109,14 +108,10 @@ pub trait RecoveryStore: Send + Sync + fmt::Debug {
     async fn settle(&self, at: &DatabaseIdentity, id: Option<Uuid>) -> StoreResult<bool>;
 
     /// Makes one tenant await recovery (one that the database does not know included), or the database and every tenant in
-    /// it. Idempotent.
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()>;
-
-    /// The same as [`RecoveryStore::await_recovery`], if the database is as it was `seen`, in one transaction. `false`, and
-    /// nothing changes, when it is not.
-    async fn await_recovery_if(
+    /// it. Idempotent. `seen`, and the answer, are those of [`RecoveryStore::claim`].
+    async fn await_recovery(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         tenant: Option<&TenantId>,
     ) -> StoreResult<bool>;
 

@@ -21,7 +21,7 @@ async fn compare(bench: &Bench, change: impl Fn(&mut Entry)) -> Result<DriftRepo
     ));
     let identity = bench.database.identity().await.unwrap();
     let bucket = identity.bucket_id.unwrap();
-    copy.claim(bucket, identity.generation).await.unwrap();
+    copy.claim(None, bucket, identity.generation).await.unwrap();
     let state = bench.database.tenant(&name).await.unwrap().unwrap();
     let mut restore = copy.begin_restore(&name).await.unwrap();
     for stream in Stream::ALL {

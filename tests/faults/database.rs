@@ -292,43 +292,27 @@ impl RecoveryStore for SpoiltDatabase {
             .await
     }
 
-    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        self.write(
-            "claim",
-            RecoveryStore::claim(self.inner.as_ref(), bucket, generation),
-        )
-        .await
-    }
-
-    async fn claim_if(
+    async fn claim(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         bucket: BucketId,
         generation: Epoch,
     ) -> StoreResult<bool> {
         self.write(
-            "claim_if",
-            RecoveryStore::claim_if(self.inner.as_ref(), seen, bucket, generation),
+            "claim",
+            RecoveryStore::claim(self.inner.as_ref(), seen, bucket, generation),
         )
         .await
     }
 
-    async fn await_recovery_if(
+    async fn await_recovery(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         tenant: Option<&TenantId>,
     ) -> StoreResult<bool> {
         self.write(
-            "await_recovery_if",
-            RecoveryStore::await_recovery_if(self.inner.as_ref(), seen, tenant),
-        )
-        .await
-    }
-
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
-        self.write(
             "await_recovery",
-            RecoveryStore::await_recovery(self.inner.as_ref(), tenant),
+            RecoveryStore::await_recovery(self.inner.as_ref(), seen, tenant),
         )
         .await
     }

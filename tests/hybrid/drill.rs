@@ -515,9 +515,14 @@ async fn a_database_in_use_is_no_scratch() {
     let progress = Progress::default();
     let claimed = world.database();
     let other_bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(7));
-    claimed.claim(other_bucket, Epoch::FIRST).await.unwrap();
+    claimed
+        .claim(None, other_bucket, Epoch::FIRST)
+        .await
+        .unwrap();
     let full = world.database();
-    full.await_recovery(Some(&tenant("acme"))).await.unwrap();
+    full.await_recovery(None, Some(&tenant("acme")))
+        .await
+        .unwrap();
     for (scratch, why) in [
         (database, "live"),
         (claimed, "in use"),

@@ -92,7 +92,7 @@ async fn no_first_writer_slips_past_a_database_that_begins_to_await_recovery() {
         })
     });
     let writers = writers.collect::<Vec<_>>();
-    store.await_recovery(None).await.unwrap();
+    store.await_recovery(None, None).await.unwrap();
     join_all(writers).await;
     for number in 0..12 {
         let tenant = tenant(&format!("t{number}"));

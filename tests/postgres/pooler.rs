@@ -116,7 +116,7 @@ async fn a_pooler_that_ignores_our_settings_is_noticed() {
         .await
         .unwrap();
     let bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(0xB0));
-    driftline::ports::RecoveryStore::claim(&store, bucket, driftline::domain::Epoch::FIRST)
+    driftline::ports::RecoveryStore::claim(&store, None, bucket, driftline::domain::Epoch::FIRST)
         .await
         .unwrap();
     committed(store.append(&tenant("acme"), &manifest("1")).await.unwrap());

@@ -197,7 +197,7 @@ async fn a_large_restore_comes_back_as_it_was() {
 async fn times_of_any_age_survive() {
     let (_database, store) = unclaimed().await;
     store
-        .claim(BucketId(uuid::Uuid::from_u128(9)), Epoch::new(3))
+        .claim(None, BucketId(uuid::Uuid::from_u128(9)), Epoch::new(3))
         .await
         .unwrap();
     for text in [

@@ -127,7 +127,7 @@ async fn functions_and_operators_of_others_damage_no_chain() {
     let identity = store.identity().await.unwrap();
     assert!(!identity.id.id.is_nil());
     let bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(0xB0));
-    store.claim(bucket, Epoch::FIRST).await.unwrap();
+    store.claim(None, bucket, Epoch::FIRST).await.unwrap();
     assert_sound(&store, "acme").await;
 }
 
@@ -266,7 +266,7 @@ async fn names_are_in_the_order_of_their_bytes_whatever_the_collation() {
         .unwrap();
     store.migrate().await.unwrap();
     let bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(0xB0));
-    store.claim(bucket, Epoch::FIRST).await.unwrap();
+    store.claim(None, bucket, Epoch::FIRST).await.unwrap();
     let names = ["A-b", "Aa", "B", "a", "a-b", "a.b", "aB", "a_b", "ab"];
     for name in names {
         committed(store.append(&tenant(name), &manifest("1")).await.unwrap());

@@ -51,7 +51,7 @@ async fn processes_open_a_fresh_file_and_write_to_it_at_once() {
     let acme = tenant("acme");
     if let Some(name) = part() {
         let db: Db = open(Path::new("new/db")).await.unwrap();
-        db.claim(BucketId(uuid::Uuid::from_u128(7)), Epoch::FIRST)
+        db.claim(None, BucketId(uuid::Uuid::from_u128(7)), Epoch::FIRST)
             .await
             .unwrap();
         for round in 0..EACH {

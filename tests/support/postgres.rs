@@ -237,7 +237,7 @@ pub async fn unclaimed() -> (Database, PostgresDatabase) {
 pub async fn claimed() -> (Database, PostgresDatabase) {
     let (database, adapter) = unclaimed().await;
     adapter
-        .claim(BucketId(uuid::Uuid::from_u128(0xB0)), Epoch::FIRST)
+        .claim(None, BucketId(uuid::Uuid::from_u128(0xB0)), Epoch::FIRST)
         .await
         .expect("the database can be claimed");
     (database, adapter)

@@ -67,17 +67,9 @@ impl RecoveryStore for PostgresDatabase {
     }
 
     #[tracing::instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
-    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        let action = Action::new("claim the database");
-        let mut session = self.begin(action, Scope::All).await?;
-        take(&mut session, action, bucket, generation).await?;
-        session.commit(action).await
-    }
-
-    #[tracing::instrument(name = "db.database.claim_if", skip_all, fields(%bucket, %generation), err(level = "debug"))]
-    async fn claim_if(
+    async fn claim(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         bucket: BucketId,
         generation: Epoch,
     ) -> StoreResult<bool> {
@@ -86,28 +78,17 @@ impl RecoveryStore for PostgresDatabase {
         if !is_as(&mut session, action, seen).await? {
             return Ok(false);
         }
-        take(&mut session, action, bucket, generation).await?;
+        take_bucket(&mut session, action, bucket, generation).await?;
+        let claim = query("UPDATE driftline.database SET ownership = 'claimed'");
+        session.execute(action, claim).await?;
         session.commit(action).await?;
         Ok(true)
     }
 
     #[tracing::instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
-        let action = Action {
-            verb: "await the recovery",
-            tenant,
-        };
-        let mut session = self
-            .begin(action, tenant.map_or(Scope::All, Scope::Tenant))
-            .await?;
-        stop(&mut session, action, tenant).await?;
-        session.commit(action).await
-    }
-
-    #[tracing::instrument(name = "db.database.await_recovery_if", skip_all, err(level = "debug"))]
-    async fn await_recovery_if(
+    async fn await_recovery(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         tenant: Option<&TenantId>,
     ) -> StoreResult<bool> {
         let action = Action {
@@ -208,30 +189,20 @@ impl RecoveryStore for PostgresDatabase {
     }
 }
 
-/// Whether the database is as it was `seen`. Its row is locked, so that it stays so until the end of the transaction; a
-/// statement after that one sees what whoever held the lock before has committed.
+/// Whether the database is as it was `seen`, if that matters. Its row is then locked, so that it stays so until the end of the
+/// transaction; a statement after that one sees what whoever held the lock before has committed.
 async fn is_as(
     session: &mut Session,
     action: Action<'_>,
-    seen: &DatabaseIdentity,
+    seen: Option<&DatabaseIdentity>,
 ) -> StoreResult<bool> {
+    let Some(seen) = seen else {
+        return Ok(true);
+    };
     let lock = query("SELECT d.id FROM driftline.database d FOR UPDATE");
     session.one(action, lock).await?;
     let now = identity(&session.one(action, query(IDENTITY)).await?)?;
     Ok(now == *seen)
-}
-
-/// Makes the database the owner of `bucket`.
-async fn take(
-    session: &mut Session,
-    action: Action<'_>,
-    bucket: BucketId,
-    generation: Epoch,
-) -> StoreResult<()> {
-    take_bucket(session, action, bucket, generation).await?;
-    let claim = query("UPDATE driftline.database SET ownership = 'claimed'");
-    session.execute(action, claim).await?;
-    Ok(())
 }
 
 /// Makes one tenant, or the database and all of them, await recovery.

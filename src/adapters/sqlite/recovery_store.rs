@@ -65,10 +65,29 @@ impl SqliteDatabase {
         commit(transaction, action).await?;
         Ok(true)
     }
+}
 
-    /// Makes one tenant, or all of them and the database, await recovery. `false`, and nothing changes, when the database is
-    /// not as it was `seen`.
-    async fn stop(
+#[async_trait]
+impl RecoveryStore for SqliteDatabase {
+    #[instrument(name = "db.database.identity", skip_all)]
+    async fn identity(&self) -> StoreResult<DatabaseIdentity> {
+        let action = || "read the database's identity".to_owned();
+        let mut transaction = self.snapshot(action).await?;
+        identity(&mut transaction, self.server, action).await
+    }
+
+    #[instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
+    async fn claim(
+        &self,
+        seen: Option<&DatabaseIdentity>,
+        bucket: BucketId,
+        generation: Epoch,
+    ) -> StoreResult<bool> {
+        self.take(seen, bucket, generation, true).await
+    }
+
+    #[instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
+    async fn await_recovery(
         &self,
         seen: Option<&DatabaseIdentity>,
         tenant: Option<&TenantId>,
@@ -95,47 +114,6 @@ impl SqliteDatabase {
         }
         commit(transaction, action).await?;
         Ok(true)
-    }
-}
-
-#[async_trait]
-impl RecoveryStore for SqliteDatabase {
-    #[instrument(name = "db.database.identity", skip_all)]
-    async fn identity(&self) -> StoreResult<DatabaseIdentity> {
-        let action = || "read the database's identity".to_owned();
-        let mut transaction = self.snapshot(action).await?;
-        identity(&mut transaction, self.server, action).await
-    }
-
-    #[instrument(name = "db.database.claim", skip_all, fields(%bucket, %generation), err(level = "debug"))]
-    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        self.take(None, bucket, generation, true).await?;
-        Ok(())
-    }
-
-    #[instrument(name = "db.database.claim_if", skip_all, fields(%bucket, %generation), err(level = "debug"))]
-    async fn claim_if(
-        &self,
-        seen: &DatabaseIdentity,
-        bucket: BucketId,
-        generation: Epoch,
-    ) -> StoreResult<bool> {
-        self.take(Some(seen), bucket, generation, true).await
-    }
-
-    #[instrument(name = "db.database.await_recovery", skip_all, err(level = "debug"))]
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
-        self.stop(None, tenant).await?;
-        Ok(())
-    }
-
-    #[instrument(name = "db.database.await_recovery_if", skip_all, err(level = "debug"))]
-    async fn await_recovery_if(
-        &self,
-        seen: &DatabaseIdentity,
-        tenant: Option<&TenantId>,
-    ) -> StoreResult<bool> {
-        self.stop(Some(seen), tenant).await
     }
 
     #[instrument(name = "db.database.settle", skip_all, err(level = "debug"))]

@@ -70,7 +70,7 @@ pub(crate) fn behind(database: &DatabaseIdentity, more: &[More]) -> Reason {
 /// Makes a copy the one that goes on: under an identifier of its own, and after a recovery. `false` when it moved meanwhile.
 pub(crate) async fn adopt(sides: &Sides, database: &DatabaseIdentity) -> Result<bool> {
     // In this order: whoever dies in between finds it undecided still.
-    if !sides.database.await_recovery_if(database, None).await? {
+    if !sides.database.await_recovery(Some(database), None).await? {
         return Ok(false);
     }
     crash::point("adopt-awaiting");
@@ -237,7 +237,7 @@ async fn await_recovery(
     tenants: &[TenantId],
 ) -> Result<bool> {
     for tenant in tenants {
-        let stopped = sides.database.await_recovery_if(database, Some(tenant));
+        let stopped = sides.database.await_recovery(Some(database), Some(tenant));
         if !stopped.await? {
             return Ok(false);
         }

@@ -61,11 +61,11 @@ impl<'a> Takeover<'a> {
     pub(super) async fn epoch(&self, tenant: Option<&TenantId>, above: Epoch) -> Result<Epoch> {
         let database = &self.sides.database;
         if !self.is_foreign() {
-            database.await_recovery(tenant).await?;
+            database.await_recovery(None, tenant).await?;
         }
         let mut taken = self.taken.lock().await;
         if self.is_foreign() && taken.is_none() {
-            database.await_recovery(None).await?;
+            database.await_recovery(None, None).await?;
             // Nothing is written before it is dealt with: that holds for this server and this timeline.
             if !database.settle(&self.database, None).await? {
                 return Err(moved_on());
@@ -133,7 +133,7 @@ impl<'a> Takeover<'a> {
             (Some(taken), Some(now)) if taken == now => {
                 self.sides
                     .database
-                    .claim(taken.bucket_id, taken.generation)
+                    .claim(None, taken.bucket_id, taken.generation)
                     .await?;
                 Ok(None)
             }

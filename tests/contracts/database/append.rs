@@ -250,7 +250,7 @@ pub async fn checks_happen_in_the_documented_order(db: Db) {
         Appended::Unchanged { meta: first }
     );
     // The refusal before all of them.
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     let answer = append(&db, &acme, doomed(keyed(manifest("a"), "key"))).await;
     assert!(matches!(answer, Appended::Refused(_)), "{answer:?}");
 }

@@ -125,7 +125,7 @@ pub fn expecting(entry: NewEntry, expectation: Expectation) -> NewEntry {
 /// Claims the database for a new bucket.
 pub async fn claimed(db: &Db) -> BucketId {
     let bucket = bucket();
-    db.claim(bucket, Epoch::FIRST).await.expect("claim");
+    db.claim(None, bucket, Epoch::FIRST).await.expect("claim");
     bucket
 }
 

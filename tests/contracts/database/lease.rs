@@ -271,7 +271,7 @@ pub async fn halted_and_awaiting_tenants_are_not_leased(db: Db) {
         "writes go on"
     );
     commit(&db, &tenant("waiting"), manifest("a")).await;
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     assert_eq!(leased(&db, worker()).await, [""; 0]);
 }
 
@@ -306,7 +306,7 @@ pub async fn backlog_counts_by_what_keeps_them(db: Db) {
         stopped: 1,
     };
     assert_eq!(db.backlog().await.unwrap(), backlog);
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     assert_eq!(
         db.backlog().await.unwrap(),
         Backlog {

@@ -43,7 +43,7 @@ pub async fn a_retired_tenant_takes_nothing_but_its_reinstatement(db: Db) {
 
 pub async fn a_restore_brings_a_retired_tenant_back_retired(db: Db) {
     let bucket = bucket();
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     db.take_generation(bucket, Epoch::new(2)).await.unwrap();
     let acme = tenant("acme");
     let entries = history_of(
@@ -199,7 +199,7 @@ pub async fn a_proof_is_kept_until_the_bucket_changes(db: Db) {
     assert_eq!(proven().await, None);
     db.record_proofs(bucket, &proofs).await.unwrap();
     assert_eq!(proven().await, Some(proof));
-    db.claim(other, Epoch::FIRST).await.unwrap();
+    db.claim(None, other, Epoch::FIRST).await.unwrap();
     assert_eq!(proven().await, None);
 }
 
@@ -256,7 +256,7 @@ pub async fn a_drill_that_refutes_takes_the_proof_away(db: Db) {
     prove().await;
     assert_eq!(known().await, (Some(proof), None));
     fail(bucket, &damaged).await;
-    db.claim(other, Epoch::FIRST).await.unwrap();
+    db.claim(None, other, Epoch::FIRST).await.unwrap();
     assert_eq!(known().await, (None, None));
 }
 

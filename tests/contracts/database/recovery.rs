@@ -28,7 +28,7 @@ pub async fn claiming_is_idempotent_and_keeps_the_newest_generation(db: Db) {
     let before = db.identity().await.unwrap();
     let bucket = bucket();
     for (given, kept) in [(1, 1), (1, 1), (5, 5), (3, 5)] {
-        db.claim(bucket, Epoch::new(given)).await.unwrap();
+        assert!(db.claim(None, bucket, Epoch::new(given)).await.unwrap());
         let identity = db.identity().await.unwrap();
         assert_eq!(
             (identity.ownership, identity.bucket_id),
@@ -44,7 +44,7 @@ pub async fn claiming_is_idempotent_and_keeps_the_newest_generation(db: Db) {
 pub async fn a_new_tenant_starts_at_the_generation(db: Db) {
     let bucket = claimed(&db).await;
     let old = commit(&db, &tenant("old"), manifest("a")).await;
-    db.claim(bucket, Epoch::new(4)).await.unwrap();
+    db.claim(None, bucket, Epoch::new(4)).await.unwrap();
     let new = commit(&db, &tenant("new"), manifest("a")).await;
     assert_eq!((old.epoch, new.epoch), (Epoch::FIRST, Epoch::new(4)));
     assert_eq!(
@@ -62,7 +62,7 @@ pub async fn an_awaiting_database_refuses_known_and_new_tenants(db: Db) {
     claimed(&db).await;
     let first = commit(&db, &tenant("known"), manifest("a")).await;
     for _ in 0..2 {
-        db.await_recovery(None).await.unwrap();
+        assert!(db.await_recovery(None, None).await.unwrap());
         assert_eq!(
             db.identity().await.unwrap().ownership,
             Ownership::AwaitingRecovery
@@ -83,13 +83,17 @@ pub async fn an_awaiting_database_refuses_known_and_new_tenants(db: Db) {
 
 pub async fn one_tenant_awaits_recovery_while_others_go_on(db: Db) {
     let bucket = claimed(&db).await;
-    db.claim(bucket, Epoch::new(3)).await.unwrap();
+    db.claim(None, bucket, Epoch::new(3)).await.unwrap();
     for name in ["known", "other"] {
         commit(&db, &tenant(name), manifest("a")).await;
     }
     for _ in 0..2 {
-        db.await_recovery(Some(&tenant("known"))).await.unwrap();
-        db.await_recovery(Some(&tenant("unknown"))).await.unwrap();
+        db.await_recovery(None, Some(&tenant("known")))
+            .await
+            .unwrap();
+        db.await_recovery(None, Some(&tenant("unknown")))
+            .await
+            .unwrap();
     }
     assert_eq!(db.identity().await.unwrap().ownership, Ownership::Claimed);
     for name in ["known", "unknown"] {
@@ -141,8 +145,8 @@ pub async fn one_tenant_awaits_recovery_while_others_go_on(db: Db) {
 pub async fn a_claim_leaves_awaiting_tenants_waiting(db: Db) {
     let bucket = claimed(&db).await;
     commit(&db, &tenant("known"), manifest("a")).await;
-    db.await_recovery(None).await.unwrap();
-    db.claim(bucket, Epoch::new(2)).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
+    db.claim(None, bucket, Epoch::new(2)).await.unwrap();
     let known = append(&db, &tenant("known"), manifest("b")).await;
     assert_eq!(known, Appended::Refused(Refusal::AwaitingRecovery));
     assert_eq!(
@@ -153,7 +157,7 @@ pub async fn a_claim_leaves_awaiting_tenants_waiting(db: Db) {
 
 pub async fn taking_a_generation_leaves_the_database_awaiting(db: Db) {
     let before = db.identity().await.unwrap();
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     let bucket = bucket();
     for (given, kept) in [(6, 6), (6, 6), (2, 6)] {
         db.take_generation(bucket, Epoch::new(given)).await.unwrap();
@@ -169,7 +173,7 @@ pub async fn taking_a_generation_leaves_the_database_awaiting(db: Db) {
     }
     let refused = append(&db, &tenant("new"), manifest("b")).await;
     assert_eq!(refused, Appended::Refused(Refusal::AwaitingRecovery));
-    db.claim(bucket, Epoch::FIRST).await.unwrap();
+    db.claim(None, bucket, Epoch::FIRST).await.unwrap();
     assert_eq!(db.identity().await.unwrap().ownership, Ownership::Claimed);
     assert_eq!(
         commit(&db, &tenant("new"), manifest("b")).await.epoch,
@@ -178,7 +182,7 @@ pub async fn taking_a_generation_leaves_the_database_awaiting(db: Db) {
 }
 
 pub async fn a_restored_tenant_accepts_while_the_database_awaits(db: Db) {
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     let bucket = bucket();
     db.take_generation(bucket, Epoch::new(2)).await.unwrap();
     let acme = tenant("acme");
@@ -204,9 +208,9 @@ pub async fn a_restored_tenant_accepts_while_the_database_awaits(db: Db) {
 async fn changes_nothing(db: &Db, seen: &DatabaseIdentity) {
     let acme = tenant("acme");
     let before = (db.identity().await.unwrap(), db.tenants(None, 9).await);
-    assert!(!db.claim_if(seen, bucket(), Epoch::new(9)).await.unwrap());
+    assert!(!db.claim(Some(seen), bucket(), Epoch::new(9)).await.unwrap());
     for whom in [None, Some(&acme), Some(&tenant("nobody"))] {
-        assert!(!db.await_recovery_if(seen, whom).await.unwrap());
+        assert!(!db.await_recovery(Some(seen), whom).await.unwrap());
     }
     let after = (db.identity().await.unwrap(), db.tenants(None, 9).await);
     assert_eq!((before.0, before.1.unwrap()), (after.0, after.1.unwrap()));
@@ -215,7 +219,7 @@ async fn changes_nothing(db: &Db, seen: &DatabaseIdentity) {
 pub async fn what_was_seen_of_another_state_changes_nothing(db: Db) {
     let (acme, mine) = (tenant("acme"), bucket());
     let fresh = db.identity().await.unwrap();
-    assert!(db.claim_if(&fresh, mine, Epoch::new(1)).await.unwrap());
+    assert!(db.claim(Some(&fresh), mine, Epoch::new(1)).await.unwrap());
     commit(&db, &acme, manifest("a")).await;
     changes_nothing(&db, &fresh).await;
     let claimed = db.identity().await.unwrap();
@@ -248,17 +252,21 @@ pub async fn what_was_seen_of_another_state_changes_nothing(db: Db) {
     ] {
         changes_nothing(&db, &other).await;
     }
-    assert!(db.await_recovery_if(&claimed, Some(&acme)).await.unwrap());
+    assert!(
+        db.await_recovery(Some(&claimed), Some(&acme))
+            .await
+            .unwrap()
+    );
     let waits = db.tenant(&acme).await.unwrap().unwrap();
     assert!(waits.awaiting_recovery);
     commit(&db, &tenant("beta"), manifest("a")).await;
-    assert!(db.await_recovery_if(&claimed, None).await.unwrap());
+    assert!(db.await_recovery(Some(&claimed), None).await.unwrap());
     changes_nothing(&db, &claimed).await;
     let stopped = db.identity().await.unwrap();
     assert_eq!(stopped.ownership, Ownership::AwaitingRecovery);
     let waits = db.tenant(&tenant("beta")).await.unwrap().unwrap();
     assert!(waits.awaiting_recovery);
-    assert!(db.claim_if(&stopped, mine, Epoch::new(3)).await.unwrap());
+    assert!(db.claim(Some(&stopped), mine, Epoch::new(3)).await.unwrap());
     let again = db.identity().await.unwrap();
     assert_eq!(
         (again.ownership, again.generation),
@@ -268,13 +276,13 @@ pub async fn what_was_seen_of_another_state_changes_nothing(db: Db) {
 
 pub async fn of_many_that_saw_the_same_one_decides(db: Db) {
     for _ in 0..4 {
-        db.claim(bucket(), Epoch::FIRST).await.unwrap();
+        db.claim(None, bucket(), Epoch::FIRST).await.unwrap();
         let seen = db.identity().await.unwrap();
         let mut deciding = tokio::task::JoinSet::new();
         for _ in 0..4 {
             let (one, other) = (db.clone(), db.clone());
-            deciding.spawn(async move { one.await_recovery_if(&seen, None).await.unwrap() });
-            let claim = async move { other.claim_if(&seen, bucket(), Epoch::FIRST).await };
+            deciding.spawn(async move { one.await_recovery(Some(&seen), None).await.unwrap() });
+            let claim = async move { other.claim(Some(&seen), bucket(), Epoch::FIRST).await };
             deciding.spawn(async move { claim.await.unwrap() });
         }
         let decided = deciding.join_all().await.into_iter().filter(|it| *it);

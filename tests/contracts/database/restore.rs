@@ -9,7 +9,7 @@ use super::lease::{fail, halt};
 /// A database that recovery has taken over with generation 2.
 async fn recovering(db: &Db) -> BucketId {
     let bucket = bucket();
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     db.take_generation(bucket, Epoch::new(2)).await.unwrap();
     bucket
 }
@@ -156,7 +156,7 @@ pub async fn a_commit_sets_state_and_watermarks_and_clears_the_halt(db: Db) {
     let second = commit(&db, &acme, manifest("b")).await;
     commit(&db, &acme, activate(&first, &second)).await;
     halt(&db, &acme, &second).await;
-    db.await_recovery(None).await.unwrap();
+    db.await_recovery(None, None).await.unwrap();
     let commit_with = async |state: &TenantState, watermarks| {
         let restore = db.begin_restore(&acme).await.unwrap();
         restore.commit(state, bucket, &watermarks).await.unwrap();

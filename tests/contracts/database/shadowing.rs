@@ -184,10 +184,10 @@ pub async fn another_bucket_starts_at_zero_and_so_does_coming_back(db: Db) {
             .unwrap()
     };
     assert!(advance(first_bucket).await);
-    db.claim(first_bucket, generation).await.unwrap();
+    db.claim(None, first_bucket, generation).await.unwrap();
     assert_eq!(db.watermarks(&acme).await.unwrap(), marks(1, 0, 0));
     let second_bucket = bucket();
-    db.claim(second_bucket, generation).await.unwrap();
+    db.claim(None, second_bucket, generation).await.unwrap();
     assert_eq!(db.watermarks(&acme).await.unwrap(), marks(0, 0, 0));
     assert!(!advance(first_bucket).await);
     assert!(advance(second_bucket).await);
@@ -396,6 +396,6 @@ pub async fn a_probe_is_remembered_per_bucket(db: Db) {
     db.record_probe(one).await.unwrap();
     assert!(db.probe_passed(one).await.unwrap());
     assert!(!db.probe_passed(other).await.unwrap());
-    db.claim(other, Epoch::FIRST).await.unwrap();
+    db.claim(None, other, Epoch::FIRST).await.unwrap();
     assert!(db.probe_passed(one).await.unwrap());
 }

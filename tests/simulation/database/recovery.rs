@@ -13,6 +13,10 @@ use super::{READS, SimDatabase, WRITES, call, error};
 use crate::process::Process;
 use crate::world::{Node, now};
 
+fn condition(seen: Option<&DatabaseIdentity>) -> &'static str {
+    seen.map_or("", |_| ", if nothing changed")
+}
+
 #[async_trait]
 impl RecoveryStore for SimDatabase {
     async fn identity(&self) -> StoreResult<DatabaseIdentity> {
@@ -22,47 +26,28 @@ impl RecoveryStore for SimDatabase {
         .await
     }
 
-    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        let what = format!("claim {bucket} {generation}");
-        call(&self.0, what, WRITES, |node| {
-            now(node.database.claim(bucket, generation))
-        })
-        .await
-    }
-
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
-        let what = format!(
-            "await recovery of {}",
-            tenant.map_or("all", TenantId::as_str)
-        );
-        call(&self.0, what, WRITES, |node| {
-            now(node.database.await_recovery(tenant))
-        })
-        .await
-    }
-
-    async fn claim_if(
+    async fn claim(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         bucket: BucketId,
         generation: Epoch,
     ) -> StoreResult<bool> {
-        let what = format!("claim {bucket} {generation}, if nothing changed");
+        let what = format!("claim {bucket} {generation}{}", condition(seen));
         call(&self.0, what, WRITES, |node| {
-            now(node.database.claim_if(seen, bucket, generation))
+            now(node.database.claim(seen, bucket, generation))
         })
         .await
     }
 
-    async fn await_recovery_if(
+    async fn await_recovery(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         tenant: Option<&TenantId>,
     ) -> StoreResult<bool> {
         let whose = tenant.map_or("all", TenantId::as_str);
-        let what = format!("await recovery of {whose}, if nothing changed");
+        let what = format!("await recovery of {whose}{}", condition(seen));
         call(&self.0, what, WRITES, |node| {
-            now(node.database.await_recovery_if(seen, tenant))
+            now(node.database.await_recovery(seen, tenant))
         })
         .await
     }

@@ -29,9 +29,9 @@ impl Tables {
         self.identity.generation = self.identity.generation.max(generation);
     }
 
-    fn claim(&mut self, bucket: BucketId, generation: Epoch) {
-        self.take(bucket, generation);
-        self.identity.ownership = Ownership::Claimed;
+    /// Whether the database is as it was `seen`, if that matters.
+    fn is_as(&self, seen: Option<&DatabaseIdentity>) -> bool {
+        seen.is_none_or(|seen| self.identity() == *seen)
     }
 
     fn await_recovery(&mut self, tenant: Option<&TenantId>) {
@@ -62,37 +62,28 @@ impl RecoveryStore for MemoryDatabase {
         Ok(self.tables().identity())
     }
 
-    async fn claim(&self, bucket: BucketId, generation: Epoch) -> StoreResult<()> {
-        self.tables().claim(bucket, generation);
-        Ok(())
-    }
-
-    async fn claim_if(
+    async fn claim(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         bucket: BucketId,
         generation: Epoch,
     ) -> StoreResult<bool> {
         let mut tables = self.tables();
-        let is_due = tables.identity() == *seen;
+        let is_due = tables.is_as(seen);
         if is_due {
-            tables.claim(bucket, generation);
+            tables.take(bucket, generation);
+            tables.identity.ownership = Ownership::Claimed;
         }
         Ok(is_due)
     }
 
-    async fn await_recovery(&self, tenant: Option<&TenantId>) -> StoreResult<()> {
-        self.tables().await_recovery(tenant);
-        Ok(())
-    }
-
-    async fn await_recovery_if(
+    async fn await_recovery(
         &self,
-        seen: &DatabaseIdentity,
+        seen: Option<&DatabaseIdentity>,
         tenant: Option<&TenantId>,
     ) -> StoreResult<bool> {
         let mut tables = self.tables();
-        let is_due = tables.identity() == *seen;
+        let is_due = tables.is_as(seen);
         if is_due {
             tables.await_recovery(tenant);
         }
