@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::checkup::{self, CheckUp};
-use super::drill::{self, DrillReport, DrillScope};
+use super::drill::{self, DrillProgress, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::copied::Adoption;
 use super::ownership::{self, Standing};
@@ -232,7 +232,7 @@ impl HybridManifestRepository {
         &self,
         scratch: Arc<dyn Database>,
         scope: &DrillScope,
-        progress: &Progress,
+        progress: &DrillProgress,
     ) -> Result<DrillReport> {
         drill::run(&self.sides, &self.settings, scratch, scope, progress).await
     }

@@ -1,8 +1,7 @@
 //! How many questions an answer costs, whatever there is; and what is asked once more.
 
 use driftline::domain::{Seq, Stream};
-use driftline::hybrid::Progress;
-use driftline::hybrid::drill::DrillScope;
+use driftline::hybrid::drill::{DrillProgress, DrillScope};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress};
 use driftline::ports::ShadowLedger as _;
 
@@ -76,7 +75,7 @@ async fn what_a_drill_found_is_put_on_record_at_its_end_if_not_before() {
     drain(&repository).await;
     let site = Site::new(world, database).await;
     let drill = async |calls: &Calls| {
-        let (scratch, progress) = (site.world.database(), Progress::default());
+        let (scratch, progress) = (site.world.database(), DrillProgress::default());
         let process = site.process(calls);
         let report = process.drill(scratch, &DrillScope::All, &progress).await;
         report.unwrap()

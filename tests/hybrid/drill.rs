@@ -6,8 +6,7 @@ use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::content::Content;
 use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::{Entry, Epoch, Seq, Stream, TenantId};
-use driftline::hybrid::Progress;
-use driftline::hybrid::drill::{Difference, DrillReport, DrillScope, Drilled};
+use driftline::hybrid::drill::{Difference, DrillProgress, DrillReport, DrillScope, Drilled};
 use driftline::ports::{
     Error, ErrorKind, ManifestStore as _, RecoveryStore as _, RestoreProof, ShadowLedger as _,
     SnapshotStore as _,
@@ -23,7 +22,7 @@ async fn try_drill(
     repository: &Repository,
     scope: DrillScope,
 ) -> Result<DrillReport, Error> {
-    let progress = Progress::default();
+    let progress = DrillProgress::default();
     repository.drill(world.database(), &scope, &progress).await
 }
 
@@ -410,7 +409,7 @@ async fn writers_and_replicators_at_work_are_no_difference() {
         let drilling = {
             let (repository, scratch) = (repository.clone(), world.database());
             tokio::spawn(async move {
-                let progress = Progress::default();
+                let progress = DrillProgress::default();
                 repository.drill(scratch, &DrillScope::All, &progress).await
             })
         };
@@ -446,7 +445,7 @@ async fn a_stream_that_begins_between_listing_and_fence_is_begun_anew() {
     let drilling = {
         let (repository, scratch) = (repository.clone(), world.database());
         tokio::spawn(async move {
-            let progress = Progress::default();
+            let progress = DrillProgress::default();
             repository.drill(scratch, &DrillScope::All, &progress).await
         })
     };
@@ -512,7 +511,7 @@ async fn one_tenant_is_drilled_alone() {
 async fn a_database_in_use_is_no_scratch() {
     let world = World::new();
     let (database, repository) = shadowed(&world).await;
-    let progress = Progress::default();
+    let progress = DrillProgress::default();
     let claimed = world.database();
     let other_bucket = driftline::domain::BucketId(uuid::Uuid::from_u128(7));
     claimed

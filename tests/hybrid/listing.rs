@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use driftline::adapters::memory::MemorySnapshotStore;
-use driftline::hybrid::drill::DrillScope;
+use driftline::hybrid::Standing;
+use driftline::hybrid::drill::{DrillProgress, DrillScope};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress};
-use driftline::hybrid::{Progress, Standing};
 use driftline::ports::{
     BackendInfo, ErrorKind, Inspection, Listing, Object, Precondition, PutOutcome, SnapshotStore,
     StoreResult,
@@ -96,7 +96,11 @@ async fn a_bucket_that_lists_folder_by_folder_loses_nothing() {
     let verified = repository.verify_all(ReadData::All, &progress).await;
     assert_eq!(verified.unwrap().findings, []);
     let drilled = repository
-        .drill(world.database(), &DrillScope::All, &Progress::default())
+        .drill(
+            world.database(),
+            &DrillScope::All,
+            &DrillProgress::default(),
+        )
         .await
         .unwrap();
     assert!(!drilled.has_differences(), "{drilled:?}");

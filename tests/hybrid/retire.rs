@@ -111,7 +111,7 @@ async fn a_retired_tenant_is_proven_restorable_as_retired() {
     create(&repository, &tenant("acme"), "a").await;
     retire(&repository, "acme").await;
     drain(&repository).await;
-    let progress = driftline::hybrid::Progress::default();
+    let progress = driftline::hybrid::drill::DrillProgress::default();
     let scope = driftline::hybrid::drill::DrillScope::All;
     let report = repository.drill(world.database(), &scope, &progress).await;
     let report = report.unwrap();
@@ -140,7 +140,7 @@ async fn a_recovery_that_forgets_the_end_of_a_tenant_is_a_difference() {
         ..restore.state().unwrap().clone()
     };
     restore.commit(&state, bucket, &watermarks).await.unwrap();
-    let progress = driftline::hybrid::Progress::default();
+    let progress = driftline::hybrid::drill::DrillProgress::default();
     let scope = driftline::hybrid::drill::DrillScope::All;
     let report = repository.drill(world.database(), &scope, &progress).await;
     assert!(report.unwrap().has_differences());

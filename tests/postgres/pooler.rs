@@ -6,8 +6,8 @@ use std::time::Duration;
 use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::adapters::postgres::{PostgresDatabase, PostgresOptions};
 use driftline::adapters::system::System;
-use driftline::hybrid::drill::{DrillScope, Drilled};
-use driftline::hybrid::{HybridManifestRepository, Progress, Settings, Sides};
+use driftline::hybrid::drill::{DrillProgress, DrillScope, Drilled};
+use driftline::hybrid::{HybridManifestRepository, Settings, Sides};
 use driftline::ports::{CreateManifest, Fault, ManifestProvider as _, ManifestStore as _};
 use futures::future::join_all;
 use sqlx::{Connection as _, Row as _};
@@ -75,7 +75,7 @@ async fn everything_works_without_prepared_statements() {
             .drill(
                 Arc::new(scratch.database()),
                 &DrillScope::All,
-                &Progress::default(),
+                &DrillProgress::default(),
             )
             .await
             .unwrap();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::adapters::postgres::PostgresDatabase;
 use driftline::adapters::system::System;
-use driftline::hybrid::drill::{DrillScope, Drilled};
-use driftline::hybrid::{HybridManifestRepository, Progress, Settings, Sides};
+use driftline::hybrid::drill::{DrillProgress, DrillScope, Drilled};
+use driftline::hybrid::{HybridManifestRepository, Settings, Sides};
 use driftline::ports::{
     CreateManifest, Fault, ManifestProvider as _, ManifestStore as _, RecoveryStore as _,
     ShadowLedger as _,
@@ -67,7 +67,7 @@ async fn a_tenant_may_be_called_like_the_schema() {
         .drill(
             Arc::new(scratch.database()),
             &DrillScope::All,
-            &Progress::default(),
+            &DrillProgress::default(),
         )
         .await
         .unwrap();
@@ -106,7 +106,11 @@ async fn a_drill_restores_into_a_schema_that_is_gone_afterwards() {
     assert_eq!(schemas(&place).await, ["driftline", scratch.schema()]);
     let database = Arc::new(scratch.database());
     let report = repository
-        .drill(database.clone(), &DrillScope::All, &Progress::default())
+        .drill(
+            database.clone(),
+            &DrillScope::All,
+            &DrillProgress::default(),
+        )
         .await
         .unwrap();
     assert!(
@@ -152,7 +156,7 @@ async fn a_changed_row_of_the_server_is_found() {
         .drill(
             Arc::new(scratch.database()),
             &DrillScope::All,
-            &Progress::default(),
+            &DrillProgress::default(),
         )
         .await
         .unwrap();

@@ -5,8 +5,7 @@ mod report;
 use std::time::Duration;
 
 use driftline::domain::TenantId;
-use driftline::hybrid::Progress;
-use driftline::hybrid::drill::{DrillReport, DrillScope};
+use driftline::hybrid::drill::{DrillProgress, DrillReport, DrillScope};
 use driftline::ports::Error;
 
 use super::open::{Opened, Scratch};
@@ -68,7 +67,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> anyhow::Result<Exi
         None => Scratch::beside(opened, &context.config).await?,
     };
     // The first signal ends the drill, and leaves time to remove what it made.
-    let progress = Progress::default();
+    let progress = DrillProgress::default();
     let outcome = tokio::select! {
         biased;
         () = context.signals.soft.cancelled() => None,
@@ -120,14 +119,15 @@ async fn drill(
     opened: &Opened,
     scratch: &Scratch,
     scope: &DrillScope,
-    progress: &Progress,
+    progress: &DrillProgress,
 ) -> Result<DrillReport, Error> {
     let bar = context.ui.progress("{spinner} {msg} ({elapsed})");
     let show = async {
         // Until the drill ends, which ends this.
         loop {
-            let (tenants, entries) = (progress.tenants(), progress.entries());
-            let read = ui::bytes(progress.bytes());
+            let restored = progress.recovery();
+            let (tenants, entries) = (restored.tenants(), restored.entries());
+            let read = ui::bytes(restored.bytes());
             bar.set_message(format!(
                 "{tenants} tenants restored, {entries} entries and {read} verified"
             ));

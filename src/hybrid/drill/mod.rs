@@ -6,11 +6,12 @@
 //!
 //! What has to come back is what the database said to be in the bucket *before* the bucket was read; writers go on
 //! meanwhile. A drill that is dropped half-way leaves the proofs that it has stored, what it could not store in
-//! [`Progress::unrecorded`], and the scratch database to whoever made it. A scratch database is left as one that awaits
+//! [`DrillProgress::unrecorded`], and the scratch database to whoever made it. A scratch database is left as one that awaits
 //! recovery: it takes no writes from anybody.
 
 mod compare;
 mod overlay;
+mod progress;
 mod record;
 mod report;
 mod scope;
@@ -23,7 +24,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use self::compare::{Comparison, Findings};
 use self::record::Record;
-use super::recovery::{self, Lister, Progress};
+use super::recovery::{self, Lister};
 use super::settings::{Settings, Sides};
 use crate::domain::{BucketId, PerStream, Seq, Stream, TenantId};
 use crate::ports::{
@@ -31,6 +32,7 @@ use crate::ports::{
 };
 
 pub use self::overlay::Overlay;
+pub use self::progress::DrillProgress;
 pub use self::report::{Compared, Difference, DrillReport, Drilled, Unrecorded};
 pub use self::scope::DrillScope;
 
@@ -56,7 +58,7 @@ pub(crate) async fn run(
     settings: &Settings,
     scratch: Arc<dyn Database>,
     scope: &DrillScope,
-    progress: &Progress,
+    progress: &DrillProgress,
 ) -> Result<DrillReport> {
     check_scratch(live, scratch.as_ref()).await?;
     // Before anything of the bucket is read: what is shadowed from now on need not come back.
@@ -93,7 +95,7 @@ async fn drill(
     scratch: Arc<dyn Database>,
     scope: &DrillScope,
     (shadowed, record): (&BTreeMap<TenantId, Shadowed>, &Record<'_>),
-    progress: &Progress,
+    progress: &DrillProgress,
 ) -> Result<DrillReport> {
     let bucket = check_live(live).await?;
     let overlay = Arc::new(Overlay::new(Arc::clone(&live.snapshots)));
@@ -107,7 +109,7 @@ async fn drill(
         live,
         scratch: scratch.as_ref(),
         overlay: &overlay,
-        recovery: recovery::Context::new(&sides, settings, &request, progress).await?,
+        recovery: recovery::Context::new(&sides, settings, &request, progress.recovery()).await?,
         bucket,
         record,
     };

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::progress::DrillProgress;
 use super::report::{Drilled, Unrecorded, is_damage};
 use crate::domain::{BucketId, TenantId};
-use crate::hybrid::recovery::Progress;
 use crate::hybrid::settings::Sides;
 use crate::ports::{Error, FailedDrill, Result, StoreResult};
 
@@ -22,7 +22,7 @@ const TOLD: usize = 100;
 pub(super) struct Record<'a> {
     live: &'a Sides,
     /// Told of what is not on record, for whoever interrupts the drill.
-    progress: &'a Progress,
+    progress: &'a DrillProgress,
     /// None, if the database has not seen one: then there is nothing that a drill could say of it.
     bucket: Option<BucketId>,
     /// The tenants of which the drill has said something.
@@ -32,7 +32,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) async fn of(live: &'a Sides, progress: &'a Progress) -> Result<Self> {
+    pub(super) async fn of(live: &'a Sides, progress: &'a DrillProgress) -> Result<Self> {
         let identity = live.database.identity().await?;
         let bucket = identity.bucket_id;
         Ok(Self {
@@ -137,6 +137,6 @@ pub(super) fn named<'a>(tenants: impl ExactSizeIterator<Item = &'a TenantId>) ->
     }
 }
 
-fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,8 +19,8 @@ mod takeover;
 mod target;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -50,13 +50,12 @@ pub(crate) use self::planned::{
 };
 pub use self::report::RecoveryDocument;
 
-/// How far a recovery, or a drill, is.
+/// How far a recovery is.
 #[derive(Debug, Default)]
 pub struct Progress {
     tenants: AtomicU64,
     entries: AtomicU64,
     bytes: AtomicU64,
-    unrecorded: Mutex<BTreeSet<TenantId>>,
 }
 
 impl Progress {
@@ -73,30 +72,6 @@ impl Progress {
     /// Their content in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Tenants of which a drill found something that is not on record, or was not yet when it ended: what an earlier one
-    /// proved may still stand there.
-    pub fn unrecorded(&self) -> BTreeSet<TenantId> {
-        self.lock_unrecorded().clone()
-    }
-
-    /// Says of tenants whether what a drill found of them is on record.
-    pub(super) fn record<'a>(&self, tenants: impl Iterator<Item = &'a TenantId>, is_there: bool) {
-        let mut unrecorded = self.lock_unrecorded();
-        for tenant in tenants {
-            if is_there {
-                unrecorded.remove(tenant);
-            } else {
-                unrecorded.insert(tenant.clone());
-            }
-        }
-    }
-
-    fn lock_unrecorded(&self) -> MutexGuard<'_, BTreeSet<TenantId>> {
-        self.unrecorded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entry(&self, bytes: u64) {
