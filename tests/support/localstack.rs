@@ -1,7 +1,7 @@
 //! LocalStack's S3: one a test process, started when the first test asks, gone with the process; a bucket a test.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -83,6 +83,18 @@ impl LocalStack {
         bucket
     }
 
+    /// Puts an object as no client would: the connection ends before so many bytes if the body does. The status of the answer,
+    /// or 0 without one.
+    pub fn put(&self, path: &str, headers: &str, body: &str, length: usize) -> u16 {
+        let headers = format!("{headers}\r\nContent-Length: {length}");
+        let mut stream = begin(self.port, "PUT", path, &headers).expect("LocalStack takes it");
+        stream.write_all(body.as_bytes()).expect("it reads on");
+        if body.len() < length {
+            stream.shutdown(Shutdown::Write).expect("it is open");
+        }
+        status(&mut stream).unwrap_or(0)
+    }
+
     /// The bucket at `s3://BUCKET/PREFIX`.
     pub async fn store(&self, bucket: &str, prefix: &str) -> S3SnapshotStore {
         S3SnapshotStore::connect(&format!("s3://{bucket}/{prefix}"), &self.options())
@@ -116,15 +128,26 @@ fn installed() -> PathBuf {
 
 /// Sends a request without a body, and returns the status of the answer.
 fn request(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
+    let mut stream = begin(port, method, path, "Content-Length: 0")?;
+    status(&mut stream)
+}
+
+/// Sends everything of a request but its body.
+fn begin(port: u16, method: &str, path: &str, headers: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     // Neither date nor signature is looked at; the scope is what sends the request to S3.
     let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {scope}\r\nContent-Length: 0\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {scope}\r\n{headers}\r\n\
          Connection: close\r\n\r\n"
     )?;
+    Ok(stream)
+}
+
+/// The status of the answer, or 0 if there is none.
+fn status(stream: &mut TcpStream) -> std::io::Result<u16> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let status = String::from_utf8_lossy(&answer)

@@ -1,17 +1,17 @@
 //! What only S3 has: requests on the wire, and answers that do not come.
 
+mod localstack;
 mod server;
 
 use std::time::Duration;
 
 use driftline::adapters::s3::{Encryption, S3Options, S3SnapshotStore};
 use driftline::domain::Digest;
-use driftline::ports::{ETag, Fault, Precondition, PutOutcome, SnapshotStore, StoreError, Verdict};
+use driftline::ports::{ETag, Fault, Precondition, PutOutcome, SnapshotStore, StoreError};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use self::server::{Reply, Server, answer, error};
-use crate::support::localstack::localstack;
 use crate::support::service::free_port;
 
 fn options() -> S3Options {
@@ -426,66 +426,4 @@ async fn no_secret_is_shown() {
         .await
         .unwrap_err();
     assert!(!error.report().contains("a-secret"), "{}", error.report());
-}
-
-#[tokio::test]
-async fn a_bucket_that_is_not_there_is_refused_with_a_way_out() {
-    let store = localstack().store("no-such-bucket", "").await;
-    let condition = Precondition::Matches(ETag("tag".to_owned()));
-    for error in [
-        store.ping().await.unwrap_err(),
-        store.get("a/x", u64::MAX).await.unwrap_err(),
-        put(&store).await.unwrap_err(),
-        store.put("a/x", "{}".into(), condition).await.unwrap_err(),
-        store.list("", None, 1).await.unwrap_err(),
-        store.delete("a/x").await.unwrap_err(),
-    ] {
-        assert_eq!(error.fault(), Fault::Refused);
-        assert!(
-            error.to_string().contains("aws s3 mb s3://no-such-bucket"),
-            "{error}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn localstack_says_what_it_enforces() {
-    let localstack = localstack();
-    let store = localstack.store(&localstack.fresh_bucket(), "").await;
-    assert!(store.ping().await.unwrap().now.is_some());
-    let found = store.inspect("scratch").await.unwrap();
-    let verdicts: Vec<_> = found
-        .iter()
-        .map(|check| (check.name, check.verdict))
-        .collect();
-    assert_eq!(
-        verdicts,
-        [
-            ("checksums-enforced", Verdict::Pass),
-            ("versioning", Verdict::Warn),
-            ("object-lock", Verdict::Info),
-            ("encryption", Verdict::Info),
-        ],
-        "{found:?}"
-    );
-    assert_eq!(store.get("scratch", u64::MAX).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn quotes_around_an_etag_make_no_difference_to_localstack() {
-    let localstack = localstack();
-    let store = localstack.store(&localstack.fresh_bucket(), "").await;
-    let PutOutcome::Written(etag) = put(&store).await.unwrap() else {
-        panic!("it is new")
-    };
-    let quoted = Precondition::Matches(ETag(format!("\"{}\"", etag.0)));
-    let outcome = store.put("a/x", "{\"a\":1}".into(), quoted).await.unwrap();
-    let PutOutcome::Written(etag) = outcome else {
-        panic!("{outcome:?}")
-    };
-    let outcome = store
-        .put("a/x", "{\"a\":2}".into(), Precondition::Matches(etag))
-        .await
-        .unwrap();
-    assert!(matches!(outcome, PutOutcome::Written(_)), "{outcome:?}");
 }
