@@ -405,6 +405,9 @@ mod tests {
         );
         let slow = "[tenants.a]\nsource = \"x:\"\nsource-timeout-seconds = 120";
         assert_eq!(times(slow), (125, 500));
+        // Nobody believes in a longer claim, so that none is given.
+        let slowest = "source = \"x:\"\nsource-timeout-seconds = 50000";
+        assert_eq!(times(slowest), (50_005, LONGEST_CLAIM.as_secs()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ macro_rules! audit_log_contract {
         audit_log_contract! { @groups $open
             claims: [
                 a_claim_keeps_other_workers_out,
+                a_claim_for_longer_than_is_believed_keeps_other_workers_out,
                 every_claim_raises_the_fence,
                 an_expired_claim_is_taken_over_and_its_result_refused,
                 an_expired_claim_that_nobody_took_still_ends,
@@ -59,6 +60,7 @@ macro_rules! audit_log_contract {
             ]
             events: [
                 an_event_is_claimed_once_until_its_time_is_over,
+                an_event_that_is_held_for_longer_than_is_believed_is_held,
                 the_oldest_events_come_first,
                 a_delivered_event_is_settled_for_good,
                 a_failed_event_waits_and_is_tried_again,

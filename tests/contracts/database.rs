@@ -69,6 +69,7 @@ macro_rules! database_contract {
             lease: [
                 only_pending_tenants_are_leased,
                 a_leased_tenant_is_kept_from_other_workers,
+                a_hold_for_longer_than_is_believed_keeps_other_workers_out,
                 a_lease_is_renewed_by_whoever_has_it,
                 what_is_handed_back_is_as_it_was,
                 an_expired_lease_lets_another_worker_in,

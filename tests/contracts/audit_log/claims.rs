@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use driftline::ports::{AuditOutcome, AuditScope};
+use driftline::ports::{AuditOutcome, AuditScope, LONGEST_CLAIM};
 use tokio::time::sleep;
 
 use super::fixture::*;
@@ -18,6 +18,19 @@ pub async fn a_claim_keeps_other_workers_out(log: Log) {
     assert_eq!(names(&named), [""; 0]);
     assert!(finish(&log, success(&claims[0], 3)).await);
     assert_eq!(names(&claim_due(&log, worker(), 5, 10).await), ["acme"]);
+}
+
+pub async fn a_claim_for_longer_than_is_believed_keeps_other_workers_out(log: Log) {
+    enroll(&log, &[("acme", 1)]).await;
+    let acme = [tenant("acme")];
+    for scope in [AuditScope::Due(at(1)), AuditScope::These(&acme)] {
+        let claims = log.claim(worker(), scope, 1, LONGEST_CLAIM * 3).await;
+        let claim = claims.unwrap().remove(0);
+        assert_eq!(names(&claim_due(&log, worker(), 1, 1).await), [""; 0]);
+        let named = claim_these(&log, worker(), &["acme"]).await;
+        assert_eq!(names(&named), [""; 0]);
+        assert!(finish(&log, success(&claim, 0)).await);
+    }
 }
 
 pub async fn every_claim_raises_the_fence(log: Log) {

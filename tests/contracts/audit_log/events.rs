@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use driftline::domain::EventId;
-use driftline::ports::{Delivery, DeliveryOutcome, EventStatus};
+use driftline::ports::{Delivery, DeliveryOutcome, EventStatus, LONGEST_CLAIM};
 use tokio::time::sleep;
 
 use super::fixture::*;
@@ -51,6 +51,16 @@ pub async fn an_event_is_claimed_once_until_its_time_is_over(log: Log) {
     assert_eq!(claim(&log, 10, LONG).await, []);
     let status = status(&log, told.id).await;
     assert_eq!((status.attempts, status.delivered_at), (2, None));
+}
+
+pub async fn an_event_that_is_held_for_longer_than_is_believed_is_held(log: Log) {
+    let told = event("acme", 1);
+    tell(&log, "acme", std::slice::from_ref(&told)).await;
+    let longer = LONGEST_CLAIM * 3;
+    assert_eq!(claim(&log, 1, longer).await, [(told.id, 1)]);
+    assert_eq!(claim(&log, 1, LONG).await, []);
+    log.settle_event(told.id, &failed(longer)).await.unwrap();
+    assert_eq!(claim(&log, 1, LONG).await, []);
 }
 
 pub async fn the_oldest_events_come_first(log: Log) {

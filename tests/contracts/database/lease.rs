@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use driftline::domain::{EntryMeta, Halt, Seq, TenantId, Timestamp};
 use driftline::ports::{
-    Backlog, HaltGuard, Hint, Lease, LeaseRequest, Mark, ShadowFailure, ShadowFault, WorkerId,
+    Backlog, HaltGuard, Hint, LONGEST_HOLD, Lease, LeaseRequest, Mark, ShadowFailure, ShadowFault,
+    WorkerId,
 };
 
 use super::fixture::*;
@@ -135,6 +136,19 @@ pub async fn a_leased_tenant_is_kept_from_other_workers(db: Db) {
     db.release(&tenant("acme"), mine, None).await.unwrap();
     db.release(&tenant("nobody"), mine, None).await.unwrap();
     assert!(leased(&db, theirs).await.contains(&"acme".to_owned()));
+}
+
+pub async fn a_hold_for_longer_than_is_believed_keeps_other_workers_out(db: Db) {
+    claimed(&db).await;
+    let (mine, acme, longer) = (worker(), tenant("acme"), LONGEST_HOLD * 3);
+    commit(&db, &acme, manifest("a")).await;
+    assert_eq!(names(&lease(&db, mine, 1, longer).await), ["acme"]);
+    assert_eq!(leased(&db, worker()).await, [""; 0]);
+    assert!(db.renew(&acme, mine, longer).await.unwrap());
+    assert_eq!(leased(&db, worker()).await, [""; 0]);
+    let failed = db.release(&acme, mine, Some(&failure(longer))).await;
+    failed.unwrap();
+    assert_eq!(leased(&db, worker()).await, [""; 0]);
 }
 
 pub async fn an_expired_lease_lets_another_worker_in(db: Db) {
