@@ -119,7 +119,9 @@ fn nobody_waits_for_a_tenant_that_is_halted() {
     session.must("manifest create --tenant acme --file m.json --wait-shadowed");
     halt(&session);
     session.manifest(2);
-    let run = session.must("manifest create --tenant acme --file m.json --wait-shadowed=60");
+    let line = "manifest create --tenant acme --file m.json --wait-shadowed=600";
+    let run = session.promptly(line, 60);
+    assert_eq!(run.code, 0, "{}", run.stderr);
     for told in [
         "committed, but not shadowed",
         "two histories",
