@@ -141,3 +141,21 @@ fn what_waits_for_a_decision_does_not_come_by_itself() {
     assert!(items.iter().any(waits), "{items:#?}");
     assert!(items.iter().all(|item| item["repair"] != "shadowing"));
 }
+
+#[test]
+fn what_waits_for_a_decision_is_looked_for_once_and_not_waited_for() {
+    let session = copied();
+    let copy = |line: &str| {
+        let line = format!("--database sqlite://copy.db manifest {line} --wait-shadowed=600");
+        let run = session.promptly(&line, 60);
+        assert_eq!(run.code, 0, "{line}: {}", run.stderr);
+        run.stderr
+    };
+    let said = copy("create --tenant beta --file m.json");
+    let never = "does not get there before that is decided";
+    assert!(said.contains(never), "{said}");
+    // What got there before the database was copied.
+    session.write("nothing-new.ndjson", "");
+    let said = copy("import --tenant acme --append --file nothing-new.ndjson");
+    assert!(said.contains("version 1 is in the bucket"), "{said}");
+}

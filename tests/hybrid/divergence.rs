@@ -109,6 +109,18 @@ impl Scene {
 }
 
 #[tokio::test(start_paused = true)]
+async fn catching_up_with_another_history_says_that_there_are_two() {
+    let scene = Scene::new(async |lost, acme| create_many(lost, acme, 3).await).await;
+    create(&scene.promoted, &scene.acme, "another third").await;
+    let before = scene.state().await;
+    let error = scene.promoted.catch_up(&scene.acme).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DivergentHistory);
+    let tenant = scene.acme.clone();
+    assert_eq!(error.hinted(), Some(&Hint::ResolveDivergence { tenant }));
+    assert_eq!(scene.state().await, before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_database_that_is_behind_catches_up_by_itself_before_it_goes_on() {
     let scene = Scene::new(async |lost, acme| {
         create_many(lost, acme, 3).await;

@@ -1,20 +1,26 @@
 //! A database that is not where it was: promoted, copied, or moved.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::BUCKET_KEY;
-use driftline::domain::{Epoch, Seq};
-use driftline::hybrid::{Adoption, OnClone, OnFailover, Progress, Standing};
-use driftline::ports::{
-    ErrorKind, Fault, Hint, ManifestProvider as _, ManifestStore as _, Ownership, Reason,
-    RecoveryRequest, RecoveryStore as _, Side, Whereabouts,
+use driftline::domain::{Epoch, Seq, TenantId};
+use driftline::hybrid::{
+    Adoption, HybridManifestRepository, OnClone, OnFailover, Progress, Sides, Standing,
 };
+use driftline::ports::{
+    Entropy, Error, ErrorKind, Fault, Hint, ManifestStore as _, Ownership, Reason, RecoveryRequest,
+    RecoveryStore as _, Side, Whereabouts,
+};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::support::faults::{Moment, On};
+use crate::support::faults::{Gate, Moment, On};
 use crate::support::world::{
-    Repository, World, create, create_many, drain, recover_all, tenant, try_create,
+    Repository, TestEntropy, World, create, create_many, drain, recover, recover_all, tenant,
+    try_create,
 };
 
 /// A world whose `acme` has three versions, all of them in the bucket.
@@ -32,6 +38,92 @@ async fn undecided(repository: &Repository) -> Reason {
         other => panic!("it settled by itself: {other:?}"),
     }
 }
+
+/// A replica that was promoted and is trusted, and lacks the newest version of `acme`; it has all of `beta`.
+struct Failover {
+    world: World,
+    replica: Arc<MemoryDatabase>,
+    acme: TenantId,
+    beta: TenantId,
+}
+
+impl Failover {
+    async fn new() -> Self {
+        let mut world = World::new();
+        world.settings.on_failover = OnFailover::Trust;
+        let (acme, beta) = (tenant("acme"), tenant("beta"));
+        let (primary, repository) = world.claimed().await;
+        create_many(&repository, &acme, 3).await;
+        create(&repository, &beta, "b").await;
+        let replica = Arc::new(primary.fork());
+        create(&repository, &acme, "lost").await;
+        drain(&repository).await;
+        Self {
+            world,
+            replica,
+            acme,
+            beta,
+        }
+    }
+
+    /// A process on the replica; the world's gates hold it.
+    fn repository(&self) -> Repository {
+        self.world.repository(&self.replica)
+    }
+
+    /// One that nothing holds.
+    fn quick(&self) -> Repository {
+        let memory = Arc::new(self.world.memory.clone());
+        self.world.repository_on(&self.replica, memory)
+    }
+
+    /// A decision that got so far.
+    async fn decides_until(&self, on: On, moment: Moment) -> (Decides, Gate) {
+        let gate = self.world.bucket.hold(on.times(1), moment);
+        let repository = self.repository();
+        let deciding = tokio::spawn(async move { repository.adopt(true).await });
+        gate.reached().await;
+        (deciding, gate)
+    }
+
+    /// A decision that was killed when it got so far.
+    async fn is_killed_at(&self, on: On, moment: Moment) {
+        let (deciding, _gate) = self.decides_until(on, moment).await;
+        deciding.abort();
+        assert!(deciding.await.unwrap_err().is_cancelled());
+    }
+
+    /// The answer of whoever decides: only `acme` waits.
+    fn trusted(&self) -> Adoption {
+        Adoption::Trusted(vec![self.acme.clone()])
+    }
+
+    /// The database is allowed where it is, and no number is given twice: what is missing comes back first.
+    async fn is_decided(&self) {
+        let whereabouts = self.replica.identity().await.unwrap().whereabouts;
+        assert_eq!(whereabouts, Whereabouts::Here);
+        let repository = self.quick();
+        assert_eq!(repository.adopt(true).await.unwrap(), Adoption::Settled);
+        let refused = try_create(&repository, &self.acme, "twice").await;
+        assert_eq!(refused.unwrap_err().code(), "refused");
+        let created = create(&repository, &self.beta, "on").await;
+        assert_eq!(created.manifest.entry.meta.epoch, Epoch::FIRST);
+        assert_eq!(recover(&repository, &self.acme).await.restored, 1);
+        self.goes_on().await;
+    }
+
+    async fn goes_on(&self) {
+        let repository = self.quick();
+        let created = create(&repository, &self.acme, "on").await;
+        assert_eq!(created.manifest.version(), Seq::new(5));
+        drain(&repository).await;
+        for tenant in [&self.acme, &self.beta] {
+            self.world.assert_settled(&self.replica, tenant).await;
+        }
+    }
+}
+
+type Decides = JoinHandle<Result<Adoption, Error>>;
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_meets_a_promoted_server_takes_no_number_that_the_bucket_has() {
@@ -180,16 +272,8 @@ async fn a_copy_adopts_itself_where_the_settings_say_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trusted_failover_that_lacks_something_says_so_and_asks() {
-    let mut world = World::new();
-    world.settings.on_failover = OnFailover::Trust;
-    let (acme, beta) = (tenant("acme"), tenant("beta"));
-    let (primary, repository) = world.claimed().await;
-    create_many(&repository, &acme, 3).await;
-    create(&repository, &beta, "b").await;
-    let replica = Arc::new(primary.fork());
-    create(&repository, &acme, "lost").await;
-    drain(&repository).await;
-    let promoted = world.repository(&replica);
+    let scene = Failover::new().await;
+    let promoted = scene.repository();
     let reason = undecided(&promoted).await;
     assert!(
         reason
@@ -198,24 +282,14 @@ async fn a_trusted_failover_that_lacks_something_says_so_and_asks() {
         "{reason}"
     );
     assert!(!reason.message.contains("beta"), "{reason}");
-    let refused = try_create(&promoted, &acme, "twice").await.unwrap_err();
-    assert_eq!(refused.code(), "refused");
+    let refused = try_create(&promoted, &scene.acme, "twice").await;
+    assert_eq!(refused.unwrap_err().code(), "refused");
     assert!(matches!(
         promoted.adopt(false).await.unwrap(),
         Adoption::Unconfirmed(_)
     ));
-    let trusted = Adoption::Trusted(vec![acme.clone()]);
-    assert_eq!(promoted.adopt(true).await.unwrap(), trusted);
-    // Its number is not given twice: it comes back first.
-    let refused = try_create(&promoted, &acme, "twice").await.unwrap_err();
-    assert_eq!(refused.code(), "refused");
-    let created = create(&promoted, &beta, "on").await;
-    assert_eq!(created.manifest.entry.meta.epoch, Epoch::FIRST);
-    let request = RecoveryRequest::default();
-    let recovery = promoted.recover_from_s3(&acme, &request).await.unwrap();
-    assert_eq!(recovery.restored, 1);
-    let created = create(&promoted, &acme, "on").await;
-    assert_eq!(created.manifest.version(), Seq::new(5));
+    assert_eq!(promoted.adopt(true).await.unwrap(), scene.trusted());
+    scene.is_decided().await;
 }
 
 /// A decision to trust a failover that is killed as soon as a request is answered, or before it is sent, is made by the next.
@@ -226,68 +300,105 @@ async fn a_decision_that_was_killed_is_completed_by_the_next() {
         (On::put(BUCKET_KEY), Moment::Before),
         (On::put(BUCKET_KEY), Moment::After),
     ] {
-        let mut world = World::new();
-        world.settings.on_failover = OnFailover::Trust;
-        let (acme, beta) = (tenant("acme"), tenant("beta"));
-        let (primary, repository) = world.claimed().await;
-        create_many(&repository, &acme, 3).await;
-        create(&repository, &beta, "b").await;
-        let replica = Arc::new(primary.fork());
-        create(&repository, &acme, "lost").await;
-        drain(&repository).await;
-        let killed = world.repository(&replica);
-        let gate = world.bucket.hold(on.clone().times(1), moment);
-        let deciding = tokio::spawn(async move { killed.adopt(true).await });
-        gate.reached().await;
-        deciding.abort();
-        assert!(deciding.await.unwrap_err().is_cancelled());
-        let next = world.repository_on(&replica, Arc::new(world.memory.clone()));
-        let trusted = Adoption::Trusted(vec![acme.clone()]);
-        assert_eq!(
-            next.adopt(true).await.unwrap(),
-            trusted,
-            "{on:?} {moment:?}"
-        );
-        let whereabouts = replica.identity().await.unwrap().whereabouts;
-        assert_eq!(whereabouts, Whereabouts::Here);
-        assert_eq!(next.adopt(true).await.unwrap(), Adoption::Settled);
-        let refused = try_create(&next, &acme, "twice").await.unwrap_err();
-        assert_eq!(refused.code(), "refused");
-        create(&next, &beta, "on").await;
-        let request = RecoveryRequest::default();
-        next.recover_from_s3(&acme, &request).await.unwrap();
-        let created = create(&next, &acme, "on").await;
-        assert_eq!(created.manifest.version(), Seq::new(5));
-        drain(&next).await;
-        world.assert_settled(&replica, &acme).await;
-        world.assert_settled(&replica, &beta).await;
+        let scene = Failover::new().await;
+        scene.is_killed_at(on.clone(), moment).await;
+        let decided = scene.quick().adopt(true).await.unwrap();
+        assert_eq!(decided, scene.trusted(), "{on:?} {moment:?}");
+        scene.is_decided().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_two_that_decide_the_late_one_stops_nobody() {
-    let mut world = World::new();
-    world.settings.on_failover = OnFailover::Trust;
-    let acme = tenant("acme");
-    let (primary, repository) = world.claimed().await;
-    create_many(&repository, &acme, 3).await;
-    let replica = Arc::new(primary.fork());
-    create(&repository, &acme, "lost").await;
+    // It knows what the replica lacks, and stalls before it acts on it, or before it takes the bucket.
+    for (on, moment) in [
+        (On::get("acme/index.json"), Moment::After),
+        (On::put(BUCKET_KEY), Moment::Before),
+    ] {
+        let scene = Failover::new().await;
+        let (late, gate) = scene.decides_until(on.clone(), moment).await;
+        let quick = scene.quick();
+        assert_eq!(quick.adopt(true).await.unwrap(), scene.trusted());
+        assert_eq!(recover(&quick, &scene.acme).await.restored, 1);
+        gate.release();
+        let decided = late.await.unwrap().unwrap();
+        assert_eq!(decided, Adoption::Settled, "{on:?} {moment:?}");
+        scene.goes_on().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_a_failover_overtakes_is_made_anew_for_the_server_that_is_there_then() {
+    for (is_unfinished, on, moment, swaps) in [
+        (false, On::get("acme/index.json"), Moment::After, 1),
+        (false, On::put(BUCKET_KEY), Moment::Before, 2),
+        (false, On::put(BUCKET_KEY), Moment::After, 2),
+        // An earlier one took the bucket, and was not put on record.
+        (true, On::get(BUCKET_KEY), Moment::After, 1),
+    ] {
+        let scene = Failover::new().await;
+        if is_unfinished {
+            scene.is_killed_at(On::put(BUCKET_KEY), Moment::After).await;
+        }
+        scene.world.bucket.take_calls();
+        let (deciding, gate) = scene.decides_until(on.clone(), moment).await;
+        scene.replica.promote();
+        gate.release();
+        let decided = deciding.await.unwrap().unwrap();
+        assert_eq!(decided, scene.trusted(), "{on:?} {moment:?}");
+        // None is for a server that it knows to be gone.
+        assert_eq!(scene.world.bucket.counts().puts, swaps, "{on:?} {moment:?}");
+        scene.is_decided().await;
+    }
+}
+
+/// Names that are taken while something else happens to a database.
+#[derive(Debug)]
+struct Overtaken {
+    database: Arc<MemoryDatabase>,
+    entropy: Arc<TestEntropy>,
+    times: AtomicUsize,
+}
+
+impl Entropy for Overtaken {
+    fn uuid(&self) -> Uuid {
+        if self.times.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.database.promote();
+        }
+        self.entropy.uuid()
+    }
+
+    fn fraction(&self) -> f64 {
+        self.entropy.fraction()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_fails_over_while_it_is_adopted_is_adopted_where_it_is_then() {
+    let (world, database, repository) = three().await;
+    let (acme, before) = (tenant("acme"), database.identity().await.unwrap().id);
+    let copy = Arc::new(database.copy());
+    create(&repository, &acme, "went on").await;
     drain(&repository).await;
-    // It knows what the replica lacks, and stalls before it acts on it.
-    let late = world.repository(&replica);
-    let gate = (world.bucket).hold(On::get("acme/index.json").times(1), Moment::After);
-    let deciding = tokio::spawn(async move { late.adopt(true).await });
-    gate.reached().await;
-    let quick = world.repository_on(&replica, Arc::new(world.memory.clone()));
-    let trusted = Adoption::Trusted(vec![acme.clone()]);
-    assert_eq!(quick.adopt(true).await.unwrap(), trusted);
-    let request = RecoveryRequest::default();
-    let recovery = quick.recover_from_s3(&acme, &request).await.unwrap();
-    assert_eq!(recovery.restored, 1);
-    gate.release();
-    assert_eq!(deciding.await.unwrap().unwrap(), Adoption::Settled);
-    let created = create(&quick, &acme, "on").await;
+    let entropy = Overtaken {
+        database: Arc::clone(&copy),
+        entropy: Arc::clone(&world.entropy),
+        times: AtomicUsize::new(0),
+    };
+    let sides = Sides {
+        database: copy.clone(),
+        snapshots: Arc::new(world.bucket.clone()),
+        clock: world.clock.clone(),
+        entropy: Arc::new(entropy),
+    };
+    let successor = HybridManifestRepository::new(sides, world.settings.clone());
+    assert_eq!(successor.adopt(false).await.unwrap(), Adoption::Adopted);
+    let identity = copy.identity().await.unwrap();
+    assert_eq!(identity.whereabouts, Whereabouts::Here);
+    assert_ne!(identity.id.id, before.id);
+    let successor = Arc::new(successor);
+    assert_eq!(recover_all(&successor).await[0].restored, 1);
+    let created = create(&successor, &acme, "on").await;
     assert_eq!(created.manifest.version(), Seq::new(5));
 }
 
