@@ -23,7 +23,7 @@ setup: ## Install what tests need: PostgreSQL, PgBouncer and LocalStack
 
 test: setup ## Run all tests, against a real PostgreSQL and LocalStack
 	$(STACK) $(TEST)
-	DRIFTLINE_SEEDS=6600 $(SEEDS)
+	DRIFTLINE_SEEDS=10000 $(SEEDS)
 
 soak: setup ## Run the tests optimised, and those that repeat for much longer
 	DRIFTLINE_SOAK=1 $(STACK) $(TEST) --release

@@ -4,9 +4,8 @@
 //! replaced. An object of a newer build's format is not damaged, and is left alone.
 
 use super::bucket::{Bucket, BucketError, BucketResult, Swapped};
-use super::integrity::to_quarantine;
-use super::ownership;
 use super::settings::Sides;
+use super::{ownership, quarantine};
 use crate::domain::Digest;
 use crate::domain::format::{BUCKET_KEY, BucketIdentity, Damage};
 use crate::hybrid::crash;
@@ -137,7 +136,7 @@ impl DamagedMarker {
 
     /// Copies what is there to the quarantine.
     pub(crate) async fn set_aside(&self, bucket: &Bucket) -> Result<()> {
-        to_quarantine(bucket, BUCKET_KEY, &self.object.bytes, self.sha256()).await?;
+        quarantine::copy(bucket, BUCKET_KEY, &self.object.bytes, self.sha256()).await?;
         crash::point("marker-copied");
         Ok(())
     }

@@ -17,6 +17,7 @@ mod ownership;
 pub mod probe;
 mod proven;
 mod provider;
+mod quarantine;
 mod recovery;
 mod referring;
 mod replicator;

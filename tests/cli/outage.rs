@@ -68,6 +68,8 @@ fn a_bucket_of_another_database_is_told_and_not_written_to() {
 #[test]
 fn a_tenant_that_cannot_move_does_not_hold_up_the_others() {
     let mut session = Session::new();
+    // A slow machine has time for a second try of what fails, which is a line in the log.
+    session.set("RUST_LOG", "error");
     session.manifest(1);
     session.must("manifest create --tenant acme --file m.json");
     session.write(".driftline/snapshots/acme/index.json", "{");

@@ -13,6 +13,7 @@ mod invariants;
 mod legacy;
 mod listing;
 mod losses;
+mod moved_away;
 mod order;
 mod overlay;
 mod reads;

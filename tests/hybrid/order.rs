@@ -410,3 +410,25 @@ async fn a_listing_from_before_an_index_was_lost_gives_nothing_up() {
     assert_eq!(named.unwrap().latest(), Seq::new(4));
     scene.world.assert_settled(&backup, &scene.acme).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_comes_back_where_a_lost_version_keeps_the_indexes_from_being_made_up() {
+    let scene = Scene::with_each_applied(3).await;
+    for stream in [Stream::Manifests, Stream::Applies] {
+        scene.lose_index(stream);
+    }
+    scene.world.memory.remove(A1).unwrap();
+    // The third is lost on both sides.
+    let v3 = scene.world.memory.remove("acme/versions/v000003.json");
+    assert!(v3.is_some());
+    let (acme, rotten) = (&scene.acme, r#"{"schemaVersion":"0"}"#);
+    (scene.database).damage_row(acme, Stream::Manifests, Seq::new(3), rotten);
+    let plan = scene.repository.plan_repair(None).await.unwrap();
+    for (_, done) in scene.repository.apply_repair(&plan).await.unwrap().tenants {
+        done.unwrap();
+    }
+    assert!(!scene.world.keys(A1).await.is_empty(), "{plan:#?}");
+    recover_all(&scene.world.repository(&scene.world.database())).await;
+    assert_eq!(scene.named(Stream::Manifests).await, 2);
+    assert_eq!(scene.named(Stream::Applies).await, 3);
+}

@@ -24,6 +24,11 @@ const fn snapshots(stream: Stream) -> &'static str {
 /// More entries, and more epochs, than any history can have.
 const MAX_NUMBER: u64 = 1 << 56;
 
+/// What the keys of a stream's objects start with.
+pub fn stream_prefix(tenant: &TenantId, stream: Stream) -> String {
+    format!("{tenant}/{}", directory(stream))
+}
+
 /// The key of a stream's index.
 pub fn index_key(tenant: &TenantId, stream: Stream) -> String {
     format!("{tenant}/{}index.json", directory(stream))

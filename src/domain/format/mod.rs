@@ -17,7 +17,8 @@ mod tests;
 pub use bucket::BucketIdentity;
 pub use index::{Index, IndexEntry, PAGE_SIZE, Page};
 pub use keys::{
-    BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, tenant_of,
+    BUCKET_KEY, index_key, page_key, parse_snapshot_key, snapshot_key, stream_of, stream_prefix,
+    tenant_of,
 };
 pub use limits::{MAX_CONTENT_BYTES, most_bytes};
 pub(crate) use limits::{most_bytes_of, most_bytes_to_move};

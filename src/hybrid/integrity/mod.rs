@@ -39,7 +39,7 @@ use crate::ports::{Error, ErrorKind, Hint, Listed, Reason, Result};
 
 pub(crate) use self::loss::accept as accept_loss;
 pub use self::repair::{Action, REPAIR_PLAN_SCHEMA, RepairPlan, RepairReport, TenantRepair};
-pub(crate) use self::repair::{apply as apply_repair, make as plan_repair, to_quarantine};
+pub(crate) use self::repair::{apply as apply_repair, make as plan_repair};
 
 /// Which objects are read and verified, apart from those whose presence is in doubt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,15 +1,18 @@
 //! Carrying a plan out: fence the bucket, then commit the database.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
 use super::Context;
 use super::legacy;
 use super::plan::{Plan, place, read};
-use crate::domain::format::{Damage, Index, Page, Problem, index_key, page_key};
+use crate::domain::format::{Damage, Index, IndexEntry, Page, Problem, index_key, page_key};
 use crate::domain::{Entry, Epoch, PerStream, Seq, Stream, TenantId, TenantState};
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
+use crate::hybrid::quarantine;
 use crate::hybrid::referring::waits_for;
 use crate::ports::{Error, ErrorKind, Hint, Restore, Result};
 
@@ -98,7 +101,15 @@ pub(super) async fn fence(
     plan: &mut Plan,
     epoch: Epoch,
 ) -> Result<PerStream<Seq>> {
-    let streams = Stream::ALL.map(|stream| fence_stream(context, plan, stream, epoch));
+    let manifests = in_turn(context, plan, Stream::Manifests, Seq::default()).await?;
+    let versions = Seq::new(manifests as u64);
+    let streams = Stream::ALL.map(async |stream| {
+        let end = match stream {
+            Stream::Manifests => manifests,
+            _ => in_turn(context, plan, stream, versions).await?,
+        };
+        fence_stream(context, plan, stream, end, epoch).await
+    });
     let mut named = PerStream::from_fn(|_| Seq::default());
     for (stream, fenced) in Stream::ALL.into_iter().zip(join_all(streams).await) {
         let (latest, damage) = fenced?;
@@ -108,11 +119,12 @@ pub(super) async fn fence(
     Ok(named)
 }
 
-/// The same for one stream; what its index names, and the damage of a page that could not be sealed.
+/// The same for one stream, up to the `end`th entry; what its index names, and the damage of a page that could not be sealed.
 async fn fence_stream(
     context: &Context<'_>,
     plan: &Plan,
     stream: Stream,
+    end: usize,
     epoch: Epoch,
 ) -> Result<(Seq, Option<Damage>)> {
     let inventory = &plan.streams[stream];
@@ -121,7 +133,6 @@ async fn fence_stream(
         None => Index::empty(&plan.tenant, stream, epoch, context.sides.now()),
     };
     let known = usize::try_from(index.latest().get()).unwrap_or(usize::MAX);
-    let end = in_turn(context, plan, stream, index.latest()).await?;
     // What comes from the older layout is not there in today's format yet: the replicator brings it.
     for entry in inventory.entries[..end].iter().skip(known) {
         index.push(entry.named.clone());
@@ -144,17 +155,26 @@ async fn fence_stream(
     Ok((index.latest(), damage))
 }
 
-/// How many of the stream's entries its index may name. What refers to a version follows the index that names that version:
-/// where the database has all that lies there from such an entry on, shadowing brings it in its turn. What only the bucket has
-/// is named all the same, and all before it: left out, it would be given up.
-async fn in_turn(context: &Context<'_>, plan: &Plan, stream: Stream, known: Seq) -> Result<usize> {
-    let entries = &plan.streams[stream].entries[..plan.streams[stream].shadowed()];
+/// How many of the stream's entries its index may name, where that of manifests will name so many `versions`. What refers to a
+/// version follows the index that names that version, and what a repair is about to remove does not get a place: where the
+/// database has all that lies there from such an entry on, shadowing brings it in its turn. What only the bucket has is named all
+/// the same, and all before it: left out, it would be given up.
+async fn in_turn(
+    context: &Context<'_>,
+    plan: &Plan,
+    stream: Stream,
+    versions: Seq,
+) -> Result<usize> {
+    let inventory = &plan.streams[stream];
+    let entries = &inventory.entries[..inventory.shadowed()];
+    let known = inventory.index.as_ref();
+    let known = known.map_or(Seq::default(), Index::latest);
     let seen = plan.seen.as_ref();
     let head = seen.map_or(Seq::default(), |state| state.heads[stream].seq);
-    if stream == Stream::Manifests {
+    let leaving = leaving(context, plan, stream, known).await?;
+    if stream == Stream::Manifests && leaving.is_empty() {
         return Ok(entries.len());
     }
-    let manifests = Seq::new(plan.streams[Stream::Manifests].shadowed() as u64);
     let comes_back = plan.restore[stream].iter().copied();
     let comes_back = comes_back.filter(|seq| place(*seq) < entries.len()).max();
     let (mut after, mut early) = (known.max(comes_back.unwrap_or_default()), None);
@@ -177,13 +197,41 @@ async fn in_turn(context: &Context<'_>, plan: &Plan, stream: Stream, known: Seq)
             if entry.chain() != Some(row.meta.chain) {
                 return Ok(entries.len());
             }
-            after = row.meta.seq;
-            if early.is_none() && waits_for(database.as_ref(), &row, manifests).await? {
-                early = Some(place(row.meta.seq));
+            let seq = row.meta.seq;
+            after = seq;
+            if early.is_none()
+                && (leaving.contains(&seq) || waits_for(database.as_ref(), &row, versions).await?)
+            {
+                early = Some(place(seq));
             }
         }
     }
     Ok(early.unwrap_or(entries.len()))
+}
+
+/// The entries beyond the end of the index of which a copy lies in the quarantine. Without an index a copy proves nothing: what
+/// was moved away once may have come back, and have been named.
+async fn leaving(
+    context: &Context<'_>,
+    plan: &Plan,
+    stream: Stream,
+    known: Seq,
+) -> Result<BTreeSet<Seq>> {
+    let inventory = &plan.streams[stream];
+    let beyond = inventory.entries[..inventory.shadowed()].get(place(known.next())..);
+    let beyond = beyond.filter(|beyond| !beyond.is_empty() && inventory.index.is_some());
+    let Some(beyond) = beyond else {
+        return Ok(BTreeSet::new());
+    };
+    let copies = quarantine::copies(&context.sides.bucket(), &plan.tenant, stream).await?;
+    let named = beyond.iter().map(|entry| &entry.named);
+    let is_leaving = |named: &&IndexEntry| {
+        copies.contains(&quarantine::place(&named.key(), named.object_sha256))
+    };
+    Ok(named
+        .filter(is_leaving)
+        .map(|named| named.meta.seq)
+        .collect())
 }
 
 /// Seals the pages of an index that was rebuilt. A page that is there and holds something else stays, and its entries stay

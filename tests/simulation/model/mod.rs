@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use driftline::adapters::memory::MemorySnapshotStore;
+use driftline::domain::format::Snapshot;
 use driftline::domain::{
     Digest, Entry, EntryId, EntryMeta, Epoch, Halt, PerStream, Seq, Stream, TenantId,
 };
@@ -214,13 +215,19 @@ impl Model {
         is_rotten && self.once_named.iter().any(is_it)
     }
 
-    /// What rotted where the entry's object belongs was what the halt says of the bucket, and lies in the quarantine.
+    /// What the halt says of the bucket lies in the quarantine: what rotted where the entry's object belongs, or another history's
+    /// entry of that number.
     fn was_moved_away(&self, bucket: &MemorySnapshotStore, halt: &Halt, tenant: &TenantId) -> bool {
-        let place = (tenant.clone(), halt.stream, halt.seq);
-        self.rotten_objects.contains(&place)
-            && bucket::quarantined(bucket, tenant, halt.stream, halt.seq)
-                .iter()
-                .any(|bytes| Digest::of(bytes) == halt.bucket)
+        let (stream, seq) = (halt.stream, halt.seq);
+        let rotted = (self.rotten_objects).contains(&(tenant.clone(), stream, seq));
+        let is_it = |bytes: &Bytes| {
+            let other = (self.entries.values()).find(|it| it.meta.chain == halt.bucket);
+            let other = other.filter(|it| (it.meta.stream, it.meta.seq) == (stream, seq));
+            (rotted && Digest::of(bytes) == halt.bucket)
+                || other.is_some_and(|it| Snapshot::write(it) == *bytes)
+        };
+        let copies = bucket::quarantined(bucket, tenant, stream, seq);
+        copies.iter().any(is_it)
     }
 
     /// A reader was served: these very bytes were written under this number.

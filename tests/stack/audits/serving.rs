@@ -109,7 +109,7 @@ async fn audits_go_on_without_a_process_that_is_killed_and_never_twice_at_once()
     site.write("observe.sh", OBSERVE);
     site.write(
         "driftline.toml",
-        "[audit]\nsource = \"exec:sh observe.sh {tenant}\"\nevery-seconds = 1\njitter-seconds = 0\n",
+        "[audit]\nsource = \"exec:sh observe.sh {tenant}\"\nevery-seconds = 3\njitter-seconds = 0\n",
     );
     let database = &mut site.pair.server().unwrap().connect("postgres").await;
     site.run(0, "audit run").await;

@@ -1,9 +1,11 @@
 //! From actions to deeds, each with a last look at what it is about to change.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
-use super::{Action, QUARANTINE, RepairPlan, TenantRepair, plan};
+use super::{Action, RepairPlan, TenantRepair, plan};
 use crate::domain::format::{
     BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, index_key, parse_snapshot_key,
     snapshot_key,
@@ -11,10 +13,11 @@ use crate::domain::format::{
 use crate::domain::integrity::Verdict;
 use crate::domain::{Digest, Entry, Seq, Stream, TenantId};
 use crate::hybrid::blocking::{bytes_digest, snapshot_of};
-use crate::hybrid::bucket::{Bucket, BucketError, Created, Swapped};
+use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::{Look, ReadData, rows};
 use crate::hybrid::marker::{self, Marker};
+use crate::hybrid::quarantine;
 use crate::hybrid::referring::waits_for;
 use crate::hybrid::settings::{Settings, Sides};
 use crate::ports::{Error, ErrorKind, Hint, Result, TenantStatus};
@@ -114,7 +117,7 @@ async fn carry_out(look: &Look<'_>, planned: &TenantRepair) -> Result<usize> {
         }
         match action {
             Action::Quarantine { object, sha256 } => {
-                quarantine(look, planned, object, *sha256).await?;
+                move_away(look, planned, object, *sha256).await?;
             }
             Action::Reshadow {
                 stream,
@@ -186,7 +189,7 @@ async fn named(look: &Look<'_>, tenant: &TenantId, stream: Stream) -> Result<Seq
 }
 
 /// Copies the object, reads the copy back, and only then removes it.
-async fn quarantine(
+async fn move_away(
     look: &Look<'_>,
     planned: &TenantRepair,
     key: &str,
@@ -198,21 +201,50 @@ async fn quarantine(
     if bytes_digest(&found.bytes).await != sha256 {
         return Err(moved(key));
     }
-    to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
+    quarantine::copy(&look.bucket, key, &found.bytes, sha256).await?;
     crash::point("repair-copied");
-    // It may have got its place in the index since the plan was made: such an object is no orphan any more.
-    if let Some((stream, ..)) = parse_snapshot_key(key)
+    if let Some((stream, seq, _)) = parse_snapshot_key(key)
         && !makes_anew(planned, stream)
     {
-        let is_it = |named: &IndexEntry| named.key() == key && named.object_sha256 == sha256;
-        match look.bucket.index(&planned.tenant, stream).await {
-            Ok(Some((index, _))) if index.entries.iter().any(is_it) => return Err(moved(key)),
-            Ok(_) | Err(BucketError::Damage(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        announce(look, planned, (stream, seq), key, sha256).await?;
     }
     look.bucket.store().delete(key).await?;
     Ok(())
+}
+
+/// An object may have got its place in the index since the plan was made: it is no orphan any more. One beyond its end may get it
+/// at any moment, by whoever read the index before the copy was there: the index is written once more, so that they come too
+/// late. Who reads it from now on finds the copy.
+async fn announce(
+    look: &Look<'_>,
+    planned: &TenantRepair,
+    (stream, seq): (Stream, Seq),
+    key: &str,
+    sha256: Digest,
+) -> Result<()> {
+    let (mut index, etag) = match look.bucket.index(&planned.tenant, stream).await {
+        Ok(Some(found)) => found,
+        Ok(None) | Err(BucketError::Damage(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let is_it = |named: &IndexEntry| named.key() == key && named.object_sha256 == sha256;
+    if index.entries.iter().any(is_it) {
+        return Err(moved(key));
+    }
+    if seq <= index.latest() {
+        return Ok(());
+    }
+    let index_key = index_key(&planned.tenant, stream);
+    if index.epoch > planned.epoch {
+        return Err(moved(&index_key));
+    }
+    // A version that differs in its bytes: some stores name versions by them.
+    let later = index.updated_at.saturating_add(Duration::from_micros(1));
+    index.updated_at = look.sides.now().max(later);
+    match (look.bucket.swap(&index_key, &index.to_bytes(), Some(&etag))).await? {
+        Swapped::Written(_) => Ok(()),
+        Swapped::Moved => Err(moved(&index_key)),
+    }
 }
 
 /// Writes `bucket.json` anew if it still is what the plan saw.
@@ -222,27 +254,6 @@ async fn write_bucket(look: &Look<'_>, identity: BucketIdentity, sha256: Digest)
             damaged.replace(&look.bucket, identity).await
         }
         _ => Err(moved(BUCKET_KEY)),
-    }
-}
-
-/// Copies an object to the quarantine, and reads the copy back.
-pub(crate) async fn to_quarantine(
-    bucket: &Bucket,
-    key: &str,
-    bytes: &bytes::Bytes,
-    sha256: Digest,
-) -> Result<()> {
-    let short = &sha256.to_string()[..12];
-    let place = format!("{QUARANTINE}{key}.{short}");
-    let created = bucket.create(&place, bytes).await?;
-    let there = bucket.store().get(&place, bytes.len() as u64).await?;
-    match (created, there) {
-        (Created::Written | Created::Exists(_), Some(there)) if there.bytes == *bytes => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Damaged,
-            format!("repair: the copy {place} is not what was written"),
-        )
-        .hint(Hint::TestStore)),
     }
 }
 
@@ -402,7 +413,7 @@ async fn rebuild_index(
         .await?;
     crash::point("repair-lowered");
     if let (Some(found), Some(sha256)) = (&found, sha256) {
-        to_quarantine(&look.bucket, key, &found.bytes, sha256).await?;
+        quarantine::copy(&look.bucket, key, &found.bytes, sha256).await?;
     }
     let etag = found.as_ref().map(|found| &found.etag);
     match look.bucket.swap(key, &index.to_bytes(), etag).await? {

@@ -14,14 +14,11 @@ use crate::domain::integrity::{BucketFinding, Finding};
 use crate::domain::{BucketId, DatabaseId, Digest, Epoch, Seq, Stream, TenantId};
 
 pub use self::apply::RepairReport;
-pub(crate) use self::apply::{apply, to_quarantine};
+pub(crate) use self::apply::apply;
 pub(crate) use self::plan::make;
 
 /// The tag of a [`RepairPlan`].
 pub const REPAIR_PLAN_SCHEMA: &str = "driftline.repair-plan.v1";
-
-/// Where copies of what is removed lie.
-const QUARANTINE: &str = "_driftline/quarantine/";
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -57,13 +57,13 @@ impl Planner<'_> {
     }
 
     /// How far the index of manifests will go. One that is made up anew names all from the first on that is there with its row,
-    /// or comes back by this plan.
+    /// or comes back by this plan; and so does a recovery where there is none, and none can be made up.
     fn will_be_named(&self) -> Seq {
         let named = self.named(Stream::Manifests);
         let Some((rows, stock)) = &self.examined.streams[Stream::Manifests] else {
             return named;
         };
-        if !self.makes_anew(Stream::Manifests) {
+        if stock.index.is_some() && !self.makes_anew(Stream::Manifests) {
             return named;
         }
         let mut mended = BTreeSet::new();
