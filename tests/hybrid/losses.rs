@@ -7,56 +7,26 @@ use driftline::domain::format::{
     Index, Snapshot, index_key, page_key, parse_snapshot_key, snapshot_key,
 };
 use driftline::domain::integrity::{Finding, Mend, Verdict};
-use driftline::domain::{Digest, EntryId, Epoch, Seq, Stream, TenantId};
-use driftline::hybrid::integrity::{ReadData, VerifyReport};
+use driftline::domain::{Digest, EntryId, Epoch, Seq, Stream};
+use driftline::hybrid::integrity::ReadData;
 use driftline::ports::{
     Entropy as _, ErrorKind, ManifestProvider as _, ManifestStore as _, RecoverTarget,
     RecoveryRequest, ShadowLedger as _,
 };
 
+use crate::scene::Scene;
 use crate::support::world::*;
 
 const V1: &str = "acme/versions/v000001.json";
 const V2: &str = "acme/versions/v000002.json";
 
-struct Scene {
-    world: World,
-    database: Arc<MemoryDatabase>,
-    repository: Repository,
-    acme: TenantId,
-}
-
 impl Scene {
-    async fn with(versions: usize) -> Self {
-        let world = World::new();
-        let (database, repository) = world.claimed().await;
-        let acme = tenant("acme");
-        create_many(&repository, &acme, versions).await;
-        drain(&repository).await;
-        Self {
-            world,
-            database,
-            repository,
-            acme,
-        }
-    }
-
     /// With all pages sealed that are due.
     async fn with_pages(versions: usize) -> Self {
-        let scene = Self::with(versions - 2).await;
+        let scene = Self::shadowed(versions - 2).await;
         create_many(&scene.repository, &scene.acme, 2).await;
         drain(&scene.repository).await;
         scene
-    }
-
-    async fn verify(&self) -> VerifyReport {
-        let report = self.repository.verify(&self.acme, ReadData::All).await;
-        report.unwrap()
-    }
-
-    async fn damage(&self) -> Vec<Finding> {
-        let findings = self.verify().await.findings;
-        findings.into_iter().filter(Finding::is_damage).collect()
     }
 
     async fn accept(&self, seq: u64) {
@@ -70,22 +40,6 @@ impl Scene {
         drain(&self.repository).await;
     }
 
-    fn lose_row(&self, seq: u64) {
-        let seq = Seq::new(seq);
-        self.database.lose_row(&self.acme, Stream::Manifests, seq);
-    }
-
-    fn damage_row(&self, seq: u64) {
-        let (seq, content) = (Seq::new(seq), r#"{"schemaVersion":"rotten"}"#);
-        let (acme, stream) = (&self.acme, Stream::Manifests);
-        self.database.damage_row(acme, stream, seq, content);
-    }
-
-    fn lose_index(&self) {
-        let key = index_key(&self.acme, Stream::Manifests);
-        self.world.memory.remove(&key).unwrap();
-    }
-
     /// The snapshot with a member changed: the first `from` becomes `to`.
     fn change(&self, key: &str, from: &str, to: &str) {
         let bytes = self.world.memory.remove(key).unwrap();
@@ -95,11 +49,8 @@ impl Scene {
         self.world.memory.insert(key, changed);
     }
 
-    async fn mend(&self) {
-        let plan = self.repository.plan_repair(None).await.unwrap();
-        for (_, outcome) in self.repository.apply_repair(&plan).await.unwrap().tenants {
-            outcome.unwrap();
-        }
+    async fn mend_and_shadow(&self) {
+        self.mend().await;
         drain(&self.repository).await;
     }
 }
@@ -107,7 +58,7 @@ impl Scene {
 #[tokio::test(start_paused = true)]
 async fn a_damaged_row_whose_object_is_lost_can_be_accepted() {
     for gone in [true, false] {
-        let scene = Scene::with(3).await;
+        let scene = Scene::shadowed(3).await;
         scene.damage_row(2);
         let bytes = scene.world.memory.remove(V2).unwrap();
         if !gone {
@@ -131,9 +82,9 @@ async fn what_is_left_of_a_lost_row_is_told_once_and_can_be_accepted() {
         },
     ];
     for stump in stumps {
-        let scene = Scene::with(3).await;
+        let scene = Scene::shadowed(3).await;
         scene.lose_row(1);
-        scene.lose_index();
+        scene.lose_index(Stream::Manifests);
         stump(&scene);
         let found = scene.damage().await;
         let of_it: Vec<_> = (found.iter().filter(|it| it.seq == Some(Seq::new(1))))
@@ -142,21 +93,14 @@ async fn what_is_left_of_a_lost_row_is_told_once_and_can_be_accepted() {
         assert_eq!(of_it, [Mend::Lost], "{found:#?}");
         scene.accept(1).await;
         let left = scene.damage().await;
-        let is_index = |it: &Finding| it.repair == Mend::RebuildIndex;
         assert!(left.iter().all(is_index), "{left:#?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
-    let scene = Scene::with(3).await;
-    let mut entry = (scene
-        .database
-        .entry(&scene.acme, Stream::Manifests, Seq::new(3))
-        .await)
-        .unwrap()
-        .unwrap()
-        .entry;
+    let scene = Scene::shadowed(3).await;
+    let mut entry = scene.row(Stream::Manifests, 3).await;
     entry.meta.epoch = Epoch::FIRST.next();
     entry.meta.id = EntryId(scene.world.entropy.uuid());
     let key = "acme/versions/v000003.e2.json";
@@ -166,7 +110,7 @@ async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
     let found = scene.damage().await;
     let mends: Vec<_> = found.iter().map(|it| it.repair).collect();
     assert_eq!(mends, [Mend::Quarantine, Mend::Lost], "{found:#?}");
-    scene.mend().await;
+    scene.mend_and_shadow().await;
     scene.accept(3).await;
     assert_eq!(scene.damage().await, []);
 }
@@ -174,26 +118,22 @@ async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
 #[tokio::test(start_paused = true)]
 async fn an_object_that_is_no_histories_at_the_number_of_a_lost_row_is_moved_away() {
     for (seq, key) in [(1, V1), (2, V2)] {
-        let scene = Scene::with(3).await;
-        let stored = (scene.database)
-            .entry(&scene.acme, Stream::Manifests, Seq::new(seq))
-            .await;
-        let mut entry = stored.unwrap().unwrap().entry;
+        let scene = Scene::shadowed(3).await;
+        let mut entry = scene.row(Stream::Manifests, seq).await;
         // Another history's, and its chain is damaged.
         entry.meta.id = EntryId(scene.world.entropy.uuid());
         entry.meta.chain = Digest::of(b"damaged");
         scene.world.memory.remove(key).unwrap();
         scene.world.memory.insert(key, Snapshot::write(&entry));
         scene.lose_row(seq);
-        scene.lose_index();
+        scene.lose_index(Stream::Manifests);
         let found = scene.damage().await;
         let of_it = found.iter().filter(|it| it.seq == Some(Seq::new(seq)));
         let mends: Vec<_> = of_it.map(|it| it.repair).collect();
         assert_eq!(mends, [Mend::Lost, Mend::Quarantine], "{found:#?}");
-        scene.mend().await;
+        scene.mend_and_shadow().await;
         scene.accept(seq).await;
         let left = scene.damage().await;
-        let is_index = |it: &Finding| it.repair == Mend::RebuildIndex;
         assert!(left.iter().all(is_index), "{left:#?}");
     }
 }
@@ -201,15 +141,13 @@ async fn an_object_that_is_no_histories_at_the_number_of_a_lost_row_is_moved_awa
 #[tokio::test(start_paused = true)]
 async fn a_damaged_chain_in_a_snapshot_is_no_other_history() {
     for shadowed in [true, false] {
-        let scene = Scene::with(3).await;
-        let row = scene
-            .database
-            .entry(&scene.acme, Stream::Manifests, Seq::new(2));
-        let chain = row.await.unwrap().unwrap().entry.meta.chain.to_string();
+        let scene = Scene::shadowed(3).await;
+        let row = scene.row(Stream::Manifests, 2).await;
+        let chain = row.meta.chain.to_string();
         let other = if chain.ends_with('0') { "1" } else { "0" };
         let changed = format!("{}{other}", &chain[..63]);
         scene.change(V2, &chain, &changed);
-        scene.lose_index();
+        scene.lose_index(Stream::Manifests);
         if !shadowed {
             // Nothing of it is known to be shadowed: the replicator comes upon it first.
             let bucket = scene.world.identity().await.unwrap().bucket_id;
@@ -228,18 +166,17 @@ async fn a_damaged_chain_in_a_snapshot_is_no_other_history() {
         let found = scene.damage().await;
         let is_divergent = |it: &Finding| it.verdict == Verdict::Divergent;
         assert!(!found.iter().any(is_divergent), "{found:#?}");
-        scene.mend().await;
+        scene.mend_and_shadow().await;
         tokio::time::sleep(std::time::Duration::from_mins(10)).await;
-        scene.mend().await;
+        scene.mend_and_shadow().await;
         assert_eq!(scene.damage().await, []);
-        let (database, acme) = (&scene.database, &scene.acme);
-        scene.world.assert_settled(database, acme).await;
+        scene.assert_settled().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_recovery_would_adopt_without_an_index_is_another_history_in_any_epoch() {
-    let scene = Scene::with(2).await;
+    let scene = Scene::shadowed(2).await;
     let backup = Arc::new(scene.database.backup());
     // Another database recovers, goes on in the next epoch, and is lost; an older backup of the first takes its place.
     let second = scene.world.database();
@@ -249,7 +186,7 @@ async fn what_a_recovery_would_adopt_without_an_index_is_another_history_in_any_
     drain(&recovered).await;
     let third = scene.world.repository(&backup);
     create(&third, &scene.acme, "of the first epoch").await;
-    scene.lose_index();
+    scene.lose_index(Stream::Manifests);
     for read in [ReadData::Nothing, ReadData::All] {
         let report = third.verify(&scene.acme, read).await.unwrap();
         let divergent = (report.findings.iter()).find(|it| it.verdict == Verdict::Divergent);
@@ -267,15 +204,13 @@ async fn a_damaged_row_is_not_copied_into_a_new_version() {
         as_new_version: true,
         ..RecoveryRequest::default()
     };
-    let scene = Scene::with(2).await;
+    let scene = Scene::shadowed(2).await;
     let acme = &scene.acme;
-    let first = scene.database.entry(acme, Stream::Manifests, Seq::new(1));
-    let first = first.await.unwrap().unwrap().entry;
+    let first = scene.row(Stream::Manifests, 1).await;
     scene.damage_row(1);
     let copied = scene.repository.recover_from_s3(acme, &as_new(1)).await;
     assert_eq!(copied.unwrap().new_version, Some(Seq::new(3)));
-    let copy = scene.database.entry(acme, Stream::Manifests, Seq::new(3));
-    let copy = copy.await.unwrap().unwrap().entry;
+    let copy = scene.row(Stream::Manifests, 3).await;
     assert_eq!(copy.content, first.content);
     // Nothing proves what the bucket does not have: it is refused before anything is written.
     create(&scene.repository, acme, "not shadowed").await;
@@ -288,7 +223,7 @@ async fn a_damaged_row_is_not_copied_into_a_new_version() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_of_a_later_epoch_is_not_made_up_by_who_is_fenced_off() {
-    let scene = Scene::with(3).await;
+    let scene = Scene::shadowed(3).await;
     let key = index_key(&scene.acme, Stream::Manifests);
     let bytes = scene.world.memory.remove(&key).unwrap();
     let mut index = Index::parse(&scene.acme, Stream::Manifests, &bytes).unwrap();
@@ -304,19 +239,16 @@ async fn an_index_of_a_later_epoch_is_not_made_up_by_who_is_fenced_off() {
 
 #[tokio::test(start_paused = true)]
 async fn damage_where_the_next_page_belongs_is_moved_away() {
-    let scene = Scene::with(128).await;
+    let scene = Scene::shadowed(128).await;
     let key = page_key(&scene.acme, Stream::Manifests, 1);
     scene.world.memory.insert(&key, "{");
     let found = scene.damage().await;
     let told: Vec<_> = found.iter().map(|it| (&it.object, it.repair)).collect();
     assert_eq!(told, [(&Some(key), Mend::Quarantine)]);
-    scene.mend().await;
+    scene.mend_and_shadow().await;
     create_many(&scene.repository, &scene.acme, 2).await;
     drain(&scene.repository).await;
-    scene
-        .world
-        .assert_settled(&scene.database, &scene.acme)
-        .await;
+    scene.assert_settled().await;
     assert_eq!(scene.damage().await, []);
 }
 
@@ -342,6 +274,10 @@ async fn an_entry_lost_on_a_damaged_page_keeps_no_other_from_coming_back() {
         lost,
         [(None, Mend::RebuildPage), (Some(Seq::new(128)), Mend::Lost)]
     );
+}
+
+fn is_index(found: &Finding) -> bool {
+    found.repair == Mend::RebuildIndex
 }
 
 /// Recovers what the bucket has into an empty database, and returns it with what did not come back.
@@ -419,7 +355,7 @@ async fn an_entry_lost_with_its_page_keeps_no_other_from_coming_back() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_entry_of_all_lost_with_its_page_is_named_and_history_goes_on() {
-    let scene = Scene::with(128).await;
+    let scene = Scene::shadowed(128).await;
     let (key, page) = (
         index_key(&scene.acme, Stream::Manifests),
         page_key(&scene.acme, Stream::Manifests, 1),
@@ -467,9 +403,8 @@ async fn what_another_history_left_is_not_taken_for_an_entry_lost_with_its_page(
         scene.world.memory.remove(&page).unwrap();
         let key = format!("acme/versions/v{seq:06}.json");
         scene.world.memory.remove(&key).unwrap();
-        let row = |seq| scene.database.entry(acme, Stream::Manifests, Seq::new(seq));
-        let before = row(seq - 1).await.unwrap().unwrap().entry.meta;
-        let mut other = row(seq).await.unwrap().unwrap().entry;
+        let before = scene.row(Stream::Manifests, seq - 1).await.meta;
+        let mut other = scene.row(Stream::Manifests, seq).await;
         other.meta.id = EntryId(scene.world.entropy.uuid());
         other.meta.epoch = epoch;
         other.meta.chain = other.meta.expected_chain(before.chain);

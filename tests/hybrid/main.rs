@@ -18,6 +18,7 @@ mod order;
 mod overlay;
 mod reads;
 mod retire;
+mod scene;
 mod slow;
 mod split;
 mod whereabouts;

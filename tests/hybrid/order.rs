@@ -3,50 +3,26 @@
 
 use std::sync::Arc;
 
-use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::drift::Policy;
 use driftline::domain::format::{Index, Snapshot, index_key};
-use driftline::domain::integrity::{Finding, Mend};
+use driftline::domain::integrity::Mend;
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::Progress;
-use driftline::hybrid::integrity::ReadData;
 use driftline::ports::{
     DecideDrift, DriftDecision, Durability, ErrorKind, ManifestProvider as _, ManifestStore as _,
     RecoveryRequest, RecoveryStore as _, ShadowLedger as _,
 };
 
+use crate::scene::Scene;
 use crate::support::faults::{Flaw, Moment, On};
 use crate::support::world::*;
 
 const A1: &str = "acme/applies/a000001.json";
 
-struct Scene {
-    world: World,
-    database: Arc<MemoryDatabase>,
-    repository: Repository,
-    acme: TenantId,
-}
-
 impl Scene {
-    /// So many versions, the last of which was applied; all of it is shadowed.
-    async fn with(versions: usize) -> Self {
-        let world = World::new();
-        let (database, repository) = world.claimed().await;
-        let acme = tenant("acme");
-        create_many(&repository, &acme, versions).await;
-        apply(&repository, &acme, versions as u64).await;
-        drain(&repository).await;
-        Self {
-            world,
-            database,
-            repository,
-            acme,
-        }
-    }
-
     /// So many versions, each of which was applied; all of it is shadowed.
     async fn with_each_applied(versions: u64) -> Self {
-        let scene = Self::with(1).await;
+        let scene = Self::applied(1, 1).await;
         for version in 2..=versions {
             create(&scene.repository, &scene.acme, &format!("v{version}")).await;
             apply(&scene.repository, &scene.acme, version).await;
@@ -80,17 +56,24 @@ impl Scene {
         self.world.memory.insert(&key, index.to_bytes());
     }
 
-    fn lose_index(&self, stream: Stream) {
-        let lost = self.world.memory.remove(&index_key(&self.acme, stream));
-        assert!(lost.is_some());
+    /// A repair has moved something away when this is lost: it does nothing more.
+    async fn is_stale_after_losing(&self, key: &str) {
+        self.world.memory.insert("acme/stray.txt", "x");
+        let plan = self.repository.plan_repair(None).await.unwrap();
+        let copied = On::put("_driftline/quarantine/").times(1);
+        let gate = self.world.bucket.hold(copied, Moment::After);
+        let repository = self.repository.clone();
+        let repair = tokio::spawn(async move { repository.apply_repair(&plan).await });
+        gate.reached().await;
+        assert!(self.world.memory.remove(key).is_some());
+        gate.release();
+        let report = repair.await.unwrap().unwrap();
+        let error = report.tenants[0].1.as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Stale);
     }
 
-    async fn mend(&self) {
-        let plan = self.repository.plan_repair(None).await.unwrap();
-        assert_eq!(plan.tenants[0].left, []);
-        for (_, done) in self.repository.apply_repair(&plan).await.unwrap().tenants {
-            done.unwrap();
-        }
+    async fn mends_all(&self) {
+        assert_eq!(self.mend().await.tenants[0].left, []);
     }
 
     async fn named(&self, stream: Stream) -> u64 {
@@ -98,15 +81,9 @@ impl Scene {
         index.map_or(0, |index| index.latest().get())
     }
 
-    async fn damage(&self) -> Vec<Finding> {
-        let report = self.repository.verify(&self.acme, ReadData::All).await;
-        let findings = report.unwrap().findings;
-        findings.into_iter().filter(Finding::is_damage).collect()
-    }
-
     async fn settles(&self) {
         drain(&self.repository).await;
-        self.world.assert_settled(&self.database, &self.acme).await;
+        self.assert_settled().await;
         assert_eq!(self.damage().await, []);
     }
 }
@@ -114,17 +91,14 @@ impl Scene {
 #[tokio::test(start_paused = true)]
 async fn a_repair_puts_no_apply_there_before_its_version_is_named() {
     for is_damaged in [false, true] {
-        let scene = Scene::with(3).await;
+        let scene = Scene::applied(3, 3).await;
         scene.put_back(Stream::Manifests, 1).await;
-        let key = index_key(&scene.acme, Stream::Applies);
-        scene.world.memory.remove(&key).unwrap();
+        scene.lose_index(Stream::Applies);
         scene.world.memory.remove(A1).unwrap();
         if is_damaged {
             scene.world.memory.insert(A1, "{}");
         }
-        let plan = scene.repository.plan_repair(None).await.unwrap();
-        let report = scene.repository.apply_repair(&plan).await.unwrap();
-        assert!(report.tenants.iter().all(|(_, done)| done.is_ok()));
+        let plan = scene.mend().await;
         assert_eq!(scene.named(Stream::Manifests).await, 1);
         assert_eq!(scene.world.keys("acme/applies/a").await, [""; 0]);
         assert_eq!(plan.tenants[0].left, [], "shadowing brings it");
@@ -135,12 +109,10 @@ async fn a_repair_puts_no_apply_there_before_its_version_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repair_puts_an_apply_back_whose_version_is_named() {
-    let scene = Scene::with(3).await;
-    let key = index_key(&scene.acme, Stream::Applies);
-    scene.world.memory.remove(&key).unwrap();
+    let scene = Scene::applied(3, 3).await;
+    scene.lose_index(Stream::Applies);
     scene.world.memory.remove(A1).unwrap();
-    let plan = scene.repository.plan_repair(None).await.unwrap();
-    scene.repository.apply_repair(&plan).await.unwrap();
+    scene.mend().await;
     assert_eq!(scene.world.keys("acme/applies/a").await, [A1]);
     assert_eq!(scene.named(Stream::Applies).await, 1);
     scene.settles().await;
@@ -148,7 +120,7 @@ async fn a_repair_puts_an_apply_back_whose_version_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_that_is_made_up_anew_names_what_it_named() {
-    let scene = Scene::with(1).await;
+    let scene = Scene::applied(1, 1).await;
     create(&scene.repository, &scene.acme, "two").await;
     apply(&scene.repository, &scene.acme, 2).await;
     let early = scene.world.index(&scene.acme, Stream::Applies).await;
@@ -159,39 +131,27 @@ async fn an_index_that_is_made_up_anew_names_what_it_named() {
     let found = scene.damage().await;
     assert_eq!(found[0].repair, Mend::RebuildIndex, "{found:?}");
     assert_eq!(found[0].stream, Some(Stream::Applies));
-    let plan = scene.repository.plan_repair(None).await.unwrap();
-    let report = scene.repository.apply_repair(&plan).await.unwrap();
-    assert!(report.tenants.iter().all(|(_, done)| done.is_ok()));
+    scene.mend().await;
     assert_eq!(scene.named(Stream::Applies).await, 1);
     scene.settles().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_index_is_not_made_up_anew_where_something_that_it_names_was_lost_meanwhile() {
-    let scene = Scene::with(1).await;
+    let scene = Scene::applied(1, 1).await;
     create(&scene.repository, &scene.acme, "two").await;
     let early = scene.world.index(&scene.acme, Stream::Manifests).await;
     drain(&scene.repository).await;
     scene.put(Stream::Manifests, &early.unwrap());
-    scene.world.memory.insert("acme/stray.txt", "x");
-    let plan = scene.repository.plan_repair(None).await.unwrap();
-    let copied = On::put("_driftline/quarantine/").times(1);
-    let gate = scene.world.bucket.hold(copied, Moment::After);
-    let repository = scene.repository.clone();
-    let repair = tokio::spawn(async move { repository.apply_repair(&plan).await });
-    gate.reached().await;
-    let lost = scene.world.memory.remove("acme/versions/v000001.json");
-    assert!(lost.is_some());
-    gate.release();
-    let report = repair.await.unwrap().unwrap();
-    let error = report.tenants[0].1.as_ref().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Stale);
+    scene
+        .is_stale_after_losing("acme/versions/v000001.json")
+        .await;
     assert_eq!(scene.named(Stream::Manifests).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_an_index_a_resolution_names_no_apply_before_its_version() {
-    let scene = Scene::with(1).await;
+    let scene = Scene::applied(1, 1).await;
     let replica = Arc::new(scene.database.backup());
     decide(&scene.repository, &scene.acme).await;
     drain(&scene.repository).await;
@@ -207,8 +167,7 @@ async fn without_an_index_a_resolution_names_no_apply_before_its_version() {
         .world
         .memory
         .insert("acme/applies/a000002.json", Snapshot::write(&row));
-    let key = index_key(&scene.acme, Stream::Applies);
-    scene.world.memory.remove(&key).unwrap();
+    scene.lose_index(Stream::Applies);
     let request = RecoveryRequest {
         resolve_divergence: true,
         ..RecoveryRequest::default()
@@ -230,7 +189,7 @@ async fn two_indexes_that_are_made_up_anew_name_all_that_a_repair_puts_back() {
     scene.lose_index(Stream::Manifests);
     scene.lose_index(Stream::Applies);
     scene.world.memory.remove("acme/applies/a000003.json");
-    scene.mend().await;
+    scene.mends_all().await;
     assert_eq!(scene.named(Stream::Manifests).await, 5);
     assert_eq!(scene.named(Stream::Applies).await, 5);
     scene.settles().await;
@@ -242,21 +201,12 @@ async fn a_repair_puts_no_apply_back_whose_version_was_lost_meanwhile() {
     scene.lose_index(Stream::Manifests);
     scene.lose_index(Stream::Applies);
     scene.world.memory.remove("acme/applies/a000003.json");
-    scene.world.memory.insert("acme/stray.txt", "x");
-    let plan = scene.repository.plan_repair(None).await.unwrap();
-    let copied = On::put("_driftline/quarantine/").times(1);
-    let gate = scene.world.bucket.hold(copied, Moment::After);
-    let repository = scene.repository.clone();
-    let repair = tokio::spawn(async move { repository.apply_repair(&plan).await });
-    gate.reached().await;
-    scene.world.memory.remove("acme/versions/v000003.json");
-    gate.release();
-    let report = repair.await.unwrap().unwrap();
-    let error = report.tenants[0].1.as_ref().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Stale);
+    scene
+        .is_stale_after_losing("acme/versions/v000003.json")
+        .await;
     assert_eq!(scene.named(Stream::Manifests).await, 2);
     assert_eq!(scene.world.keys("acme/applies/a000003").await, [""; 0]);
-    scene.mend().await;
+    scene.mends_all().await;
     scene.settles().await;
 }
 
@@ -273,7 +223,7 @@ async fn what_lies_in_an_early_applys_way_is_moved_away_where_its_index_is_made_
         }
         let key = "acme/applies/a000005.json";
         scene.world.memory.insert(key, "{}");
-        scene.mend().await;
+        scene.mends_all().await;
         let (manifests, applies) = if is_behind { (3, 4) } else { (6, 6) };
         assert_eq!(scene.named(Stream::Manifests).await, manifests);
         assert_eq!(scene.named(Stream::Applies).await, applies);
@@ -285,7 +235,7 @@ async fn what_lies_in_an_early_applys_way_is_moved_away_where_its_index_is_made_
 
 #[tokio::test(start_paused = true)]
 async fn what_keeps_an_index_from_being_made_up_anew_is_named() {
-    let scene = Scene::with(5).await;
+    let scene = Scene::applied(5, 5).await;
     scene.cut(Stream::Manifests, 3).await;
     let (key, most) = ("acme/versions/v000002.json", 128 * 1024 * 1024);
     scene.world.memory.insert(key, vec![0; most + 1]);
@@ -301,14 +251,14 @@ async fn what_keeps_an_index_from_being_made_up_anew_is_named() {
     assert_eq!(scene.named(Stream::Manifests).await, 3);
     // Moved away by hand, as it says.
     scene.world.memory.remove(key);
-    scene.mend().await;
+    scene.mends_all().await;
     assert_eq!(scene.named(Stream::Manifests).await, 5);
     scene.settles().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_an_index_a_recovery_that_brings_a_row_back_names_no_apply_before_its_version() {
-    let scene = Scene::with(1).await;
+    let scene = Scene::applied(1, 1).await;
     for _ in 0..2 {
         apply(&scene.repository, &scene.acme, 1).await;
     }
@@ -316,14 +266,9 @@ async fn without_an_index_a_recovery_that_brings_a_row_back_names_no_apply_befor
     create(&scene.repository, &scene.acme, "two").await;
     apply(&scene.repository, &scene.acme, 2).await;
     // Its object is there, and neither its index nor anything of its version is.
-    let seq = Seq::new(4);
-    let row = scene.database.entry(&scene.acme, Stream::Applies, seq);
-    let row = row.await.unwrap().unwrap().entry;
-    let snapshot = Snapshot::write(&row);
-    scene
-        .world
-        .memory
-        .insert("acme/applies/a000004.json", snapshot);
+    let snapshot = Snapshot::write(&scene.row(Stream::Applies, 4).await);
+    let key = "acme/applies/a000004.json";
+    scene.world.memory.insert(key, snapshot);
     scene.lose_index(Stream::Applies);
     let lost = Seq::new(2);
     scene.database.lose_row(&scene.acme, Stream::Applies, lost);
@@ -340,7 +285,7 @@ async fn without_an_index_a_recovery_that_brings_a_row_back_names_no_apply_befor
 #[tokio::test(start_paused = true)]
 async fn a_damaged_index_is_not_replaced_once_somebody_else_made_it_up() {
     for is_torn in [false, true] {
-        let scene = Scene::with(2).await;
+        let scene = Scene::applied(2, 2).await;
         let key = index_key(&scene.acme, Stream::Manifests);
         let bytes = scene.world.memory.remove(&key).unwrap();
         let half = bytes.slice(..bytes.len() / 2);
@@ -387,7 +332,7 @@ async fn decide(repository: &Repository, tenant: &TenantId) {
 
 #[tokio::test(start_paused = true)]
 async fn a_listing_from_before_an_index_was_lost_gives_nothing_up() {
-    let scene = Scene::with(2).await;
+    let scene = Scene::applied(2, 2).await;
     let backup = Arc::new(scene.database.backup());
     create(&scene.repository, &scene.acme, "three").await;
     drain(&scene.repository).await;

@@ -1,45 +1,28 @@
 //! A row that is not what was committed is never served, whoever reads it: the bucket's proven copy takes its place, or nothing.
 
-use std::sync::Arc;
-
-use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::drift::ActualState;
 use driftline::domain::integrity::RowDamage;
-use driftline::domain::{Apply, Digest, Resources, Seq, Stream, TenantId};
+use driftline::domain::{Apply, Digest, Resources, Seq, Stream};
 use driftline::ports::{
     Clock, ErrorKind, Hint, Manifest, ManifestProvider as _, RecoverTarget, RecoveryRequest, Source,
 };
 
+use crate::scene::Scene;
 use crate::support::world::*;
 
 const FORGED: &str = r#"{"schemaVersion":"1","roles":[]}"#;
 
-struct Scene {
-    world: World,
-    database: Arc<MemoryDatabase>,
-    repository: Repository,
-    acme: TenantId,
+/// Three versions and an apply of the second.
+async fn three(is_shadowed: bool) -> Scene {
+    if is_shadowed {
+        return Scene::applied(3, 2).await;
+    }
+    let scene = Scene::pending(3).await;
+    apply(&scene.repository, &scene.acme, 2).await;
+    scene
 }
 
 impl Scene {
-    /// Three versions and an apply of the second.
-    async fn new(shadowed: bool) -> Self {
-        let world = World::new();
-        let (database, repository) = world.claimed().await;
-        let acme = tenant("acme");
-        create_many(&repository, &acme, 3).await;
-        apply(&repository, &acme, 2).await;
-        if shadowed {
-            drain(&repository).await;
-        }
-        Self {
-            world,
-            database,
-            repository,
-            acme,
-        }
-    }
-
     fn rot(&self, stream: Stream, seq: u64) {
         let content = FORGED;
         self.database
@@ -70,7 +53,7 @@ fn damage(stream: Stream, seq: u64, recorded: Digest) -> RowDamage {
 
 #[tokio::test(start_paused = true)]
 async fn i11_a_damaged_version_is_served_from_the_bucket_said_and_counted() {
-    let scene = Scene::new(true).await;
+    let scene = three(true).await;
     let before = scene.get(3).await.unwrap().unwrap();
     assert_eq!(
         (before.source, before.damaged_row),
@@ -99,7 +82,7 @@ async fn i11_a_damaged_version_is_served_from_the_bucket_said_and_counted() {
 async fn i11_where_neither_side_is_good_nothing_is_served() {
     // Not shadowed; the snapshot is damaged too; the bucket does not answer.
     for case in 0..3 {
-        let scene = Scene::new(case > 0).await;
+        let scene = three(case > 0).await;
         let recorded = scene.get(2).await.unwrap().unwrap().entry.meta.checksum;
         scene.rot(Stream::Manifests, 2);
         match case {
@@ -129,7 +112,7 @@ async fn i11_where_neither_side_is_good_nothing_is_served() {
 
 #[tokio::test(start_paused = true)]
 async fn i11_a_copy_with_another_chain_is_another_history_and_not_served() {
-    let scene = Scene::new(true).await;
+    let scene = three(true).await;
     scene.rot(Stream::Manifests, 2);
     // The bucket of another database, with as many versions.
     let world = World::new();
@@ -145,7 +128,7 @@ async fn i11_a_copy_with_another_chain_is_another_history_and_not_served() {
 
 #[tokio::test(start_paused = true)]
 async fn i11_what_was_applied_is_read_around_a_damaged_row() {
-    let scene = Scene::new(true).await;
+    let scene = three(true).await;
     let (repository, acme) = (&scene.repository, &scene.acme);
     let before = repository.current_shadow_state(acme).await.unwrap();
     let state = before.clone().unwrap();
@@ -172,7 +155,7 @@ async fn i11_what_was_applied_is_read_around_a_damaged_row() {
 
 #[tokio::test(start_paused = true)]
 async fn i11_drift_is_found_against_what_was_committed() {
-    let scene = Scene::new(true).await;
+    let scene = three(true).await;
     let (repository, acme) = (&scene.repository, &scene.acme);
     let actual = ActualState::default();
     let before = repository.detect_drift(acme, Some(&actual)).await.unwrap();
@@ -188,7 +171,7 @@ async fn i11_drift_is_found_against_what_was_committed() {
 
 #[tokio::test(start_paused = true)]
 async fn i11_a_damaged_row_is_not_shadowed_and_not_made_a_new_version() {
-    let scene = Scene::new(true).await;
+    let scene = three(true).await;
     create_many(&scene.repository, &scene.acme, 1).await;
     scene.rot(Stream::Manifests, 4);
     let left = drain(&scene.repository).await.left;

@@ -32,6 +32,15 @@ async fn three() -> (World, Arc<MemoryDatabase>, Repository) {
     (world, database, repository)
 }
 
+/// A copy of such a world's database, and the original, which went on and has a fourth version there.
+async fn copied() -> (World, Arc<MemoryDatabase>, Repository) {
+    let (world, database, repository) = three().await;
+    let copy = Arc::new(database.copy());
+    create(&repository, &tenant("acme"), "went on").await;
+    drain(&repository).await;
+    (world, copy, repository)
+}
+
 async fn undecided(repository: &Repository) -> Reason {
     match repository.check_ownership().await.unwrap() {
         Standing::Undecided(reason) => reason,
@@ -232,11 +241,8 @@ async fn an_empty_dump_does_not_begin_a_tenant_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_is_adopted_recovers_and_fences_the_original_off() {
-    let (world, database, repository) = three().await;
-    let (acme, before) = (tenant("acme"), database.identity().await.unwrap().id);
-    let copy = Arc::new(database.copy());
-    create(&repository, &acme, "went on").await;
-    drain(&repository).await;
+    let (world, copy, repository) = copied().await;
+    let (acme, before) = (tenant("acme"), copy.identity().await.unwrap().id);
     let successor = world.repository(&copy);
     assert_eq!(successor.adopt(false).await.unwrap(), Adoption::Adopted);
     let identity = copy.identity().await.unwrap();
@@ -257,11 +263,8 @@ async fn a_copy_that_is_adopted_recovers_and_fences_the_original_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_adopts_itself_where_the_settings_say_so() {
-    let (mut world, database, repository) = three().await;
+    let (mut world, copy, _original) = copied().await;
     let acme = tenant("acme");
-    let copy = Arc::new(database.copy());
-    create(&repository, &acme, "went on").await;
-    drain(&repository).await;
     world.settings.on_clone = OnClone::Adopt;
     let successor = world.repository(&copy);
     let created = create(&successor, &acme, "on").await;
@@ -375,11 +378,8 @@ impl Entropy for Overtaken {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_fails_over_while_it_is_adopted_is_adopted_where_it_is_then() {
-    let (world, database, repository) = three().await;
-    let (acme, before) = (tenant("acme"), database.identity().await.unwrap().id);
-    let copy = Arc::new(database.copy());
-    create(&repository, &acme, "went on").await;
-    drain(&repository).await;
+    let (world, copy, _original) = copied().await;
+    let (acme, before) = (tenant("acme"), copy.identity().await.unwrap().id);
     let entropy = Overtaken {
         database: Arc::clone(&copy),
         entropy: Arc::clone(&world.entropy),

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use driftline::domain::content::Content;
-use driftline::domain::{BucketId, Decision, Epoch, PerStream, Seq, Stream};
-use driftline::ports::{Appended, FailedDrill, NewEntry, Refusal, RestoreProof};
+use driftline::domain::{
+    BucketId, Decision, Entry, EntryMeta, Epoch, PerStream, Seq, Stream, TenantState,
+};
+use driftline::ports::{Appended, FailedDrill, Mark, NewEntry, Refusal, RestoreProof};
 
 use super::fixture::*;
 
@@ -14,6 +16,45 @@ fn decision(decision: &Decision) -> NewEntry {
         content,
         ..with_content(Stream::Decisions, "{}".into())
     }
+}
+
+/// `acme` with one version, which is shadowed.
+async fn shadowed(db: &Db) -> (BucketId, EntryMeta) {
+    let (bucket, acme) = (claimed(db).await, tenant("acme"));
+    let meta = commit(db, &acme, manifest("a")).await;
+    let mark = Mark {
+        stream: meta.stream,
+        seq: meta.seq,
+        chain: meta.chain,
+    };
+    assert!(db.advance_watermark(&acme, bucket, &mark).await.unwrap());
+    (bucket, meta)
+}
+
+/// What drills of `acme` left on record.
+async fn known(db: &Db) -> (Option<RestoreProof>, Option<FailedDrill>) {
+    let acme = tenant("acme");
+    let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
+    (status.proof, status.failed_drill)
+}
+
+/// Puts these entries in the place of the versions with these numbers.
+async fn replace(
+    db: &Db,
+    bucket: BucketId,
+    removed: &[u64],
+    entries: &[Entry],
+    state: &TenantState,
+) {
+    let removed: Vec<_> = removed.iter().copied().map(Seq::new).collect();
+    let mut restore = db.begin_restore(&state.tenant).await.unwrap();
+    restore.remove(Stream::Manifests, &removed).await.unwrap();
+    // One by one, so that numbers of the removed are taken again in between.
+    for entry in entries {
+        restore.insert(std::slice::from_ref(entry)).await.unwrap();
+    }
+    let watermarks = PerStream::default();
+    restore.commit(state, bucket, &watermarks).await.unwrap();
 }
 
 pub async fn a_retired_tenant_takes_nothing_but_its_reinstatement(db: Db) {
@@ -75,16 +116,7 @@ pub async fn removed_entries_give_their_numbers_and_keys_free(db: Db) {
         &[manifest("x"), manifest("y"), manifest("z")],
     );
     let state = state_of(&acme, Epoch::FIRST, &entries);
-    let mut restore = db.begin_restore(&acme).await.unwrap();
-    restore
-        .remove(Stream::Manifests, &[Seq::new(1), Seq::new(2), Seq::new(9)])
-        .await
-        .unwrap();
-    restore.insert(&entries).await.unwrap();
-    restore
-        .commit(&state, bucket, &PerStream::default())
-        .await
-        .unwrap();
+    replace(&db, bucket, &[1, 2, 9], &entries, &state).await;
     for entry in &entries {
         let stored = db
             .entry(&acme, Stream::Manifests, entry.meta.seq)
@@ -133,16 +165,7 @@ pub async fn keys_follow_entries_that_come_back_under_other_numbers(db: Db) {
         entry.meta.id = own.id;
     }
     let state = state_of(&acme, Epoch::FIRST, &entries);
-    let mut restore = db.begin_restore(&acme).await.unwrap();
-    let numbers = [1, 2, 3, 4].map(Seq::new);
-    restore.remove(Stream::Manifests, &numbers).await.unwrap();
-    for entry in &entries {
-        restore.insert(std::slice::from_ref(entry)).await.unwrap();
-    }
-    restore
-        .commit(&state, bucket, &PerStream::default())
-        .await
-        .unwrap();
+    replace(&db, bucket, &[1, 2, 3, 4], &entries, &state).await;
     for (name, seq) in [("b", 3), ("c", 4), ("d", 5)] {
         match append(&db, &acme, keyed(manifest(name), name)).await {
             Appended::Replayed { meta, .. } => assert_eq!(meta.seq, Seq::new(seq), "{name}"),
@@ -162,14 +185,7 @@ pub async fn keys_of_entries_that_are_put_right_are_kept(db: Db) {
     let stored = db.entry(&acme, Stream::Manifests, Seq::new(1)).await;
     let entry = stored.unwrap().unwrap().entry;
     let state = db.tenant(&acme).await.unwrap().unwrap();
-    let mut restore = db.begin_restore(&acme).await.unwrap();
-    restore
-        .remove(Stream::Manifests, &[Seq::new(1)])
-        .await
-        .unwrap();
-    restore.insert(&[entry]).await.unwrap();
-    let watermarks = PerStream::default();
-    restore.commit(&state, bucket, &watermarks).await.unwrap();
+    replace(&db, bucket, &[1], &[entry], &state).await;
     let replayed = append(&db, &acme, keyed(manifest("a"), "key")).await;
     assert!(
         matches!(replayed, Appended::Replayed { .. }),
@@ -178,20 +194,13 @@ pub async fn keys_of_entries_that_are_put_right_are_kept(db: Db) {
 }
 
 pub async fn a_proof_is_kept_until_the_bucket_changes(db: Db) {
-    let bucket = claimed(&db).await;
+    let (bucket, meta) = shadowed(&db).await;
     let (acme, unknown) = (tenant("acme"), tenant("unknown"));
-    let meta = commit(&db, &acme, manifest("a")).await;
-    let mark = driftline::ports::Mark {
-        stream: Stream::Manifests,
-        seq: meta.seq,
-        chain: meta.chain,
-    };
-    assert!(db.advance_watermark(&acme, bucket, &mark).await.unwrap());
     let proof = RestoreProof {
         version: meta.seq,
         at: meta.committed_at,
     };
-    let proven = async || db.status(Some(&acme), None, 1).await.unwrap()[0].proof;
+    let proven = async || known(&db).await.0;
     assert_eq!(proven().await, None);
     let proofs = [(unknown, proof), (acme.clone(), proof)];
     let other = BucketId(fresh());
@@ -204,15 +213,8 @@ pub async fn a_proof_is_kept_until_the_bucket_changes(db: Db) {
 }
 
 pub async fn a_drill_that_refutes_takes_the_proof_away(db: Db) {
-    let bucket = claimed(&db).await;
+    let (bucket, meta) = shadowed(&db).await;
     let (acme, unknown) = (tenant("acme"), tenant("unknown"));
-    let meta = commit(&db, &acme, manifest("a")).await;
-    let mark = driftline::ports::Mark {
-        stream: Stream::Manifests,
-        seq: meta.seq,
-        chain: meta.chain,
-    };
-    assert!(db.advance_watermark(&acme, bucket, &mark).await.unwrap());
     let at = meta.committed_at;
     let proof = RestoreProof {
         version: meta.seq,
@@ -230,10 +232,7 @@ pub async fn a_drill_that_refutes_takes_the_proof_away(db: Db) {
         ];
         db.record_failed_drills(bucket, &failed).await.unwrap();
     };
-    let known = async || {
-        let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
-        (status.proof, status.failed_drill)
-    };
+    let known = async || known(&db).await;
     let prove = async || {
         let proofs = [(acme.clone(), proof)];
         db.record_proofs(bucket, &proofs).await.unwrap();
@@ -261,15 +260,8 @@ pub async fn a_drill_that_refutes_takes_the_proof_away(db: Db) {
 }
 
 pub async fn what_a_newer_drill_said_stands(db: Db) {
-    let bucket = claimed(&db).await;
+    let (bucket, meta) = shadowed(&db).await;
     let acme = tenant("acme");
-    let meta = commit(&db, &acme, manifest("a")).await;
-    let mark = driftline::ports::Mark {
-        stream: Stream::Manifests,
-        seq: meta.seq,
-        chain: meta.chain,
-    };
-    assert!(db.advance_watermark(&acme, bucket, &mark).await.unwrap());
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let ago = |ago: u64| meta.committed_at.saturating_sub(minutes(ago));
     let proof = |at| RestoreProof {
@@ -289,10 +281,7 @@ pub async fn what_a_newer_drill_said_stands(db: Db) {
         let failed = [(acme.clone(), failed(at, refutes))];
         db.record_failed_drills(bucket, &failed).await.unwrap();
     };
-    let known = async || {
-        let status = db.status(Some(&acme), None, 1).await.unwrap().remove(0);
-        (status.proof, status.failed_drill)
-    };
+    let known = async || known(&db).await;
     prove(ago(50)).await;
     fail(ago(55), true).await;
     fail(ago(55), false).await;
