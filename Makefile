@@ -7,9 +7,9 @@
 # when these are not set.
 STACK = DRIFTLINE_TEST_PG_BIN="$$(tests/setup/postgres.sh)" \
 	DRIFTLINE_TEST_LOCALSTACK="$(CURDIR)/localstack/start.sh"
-# Library, program, integration and documentation tests. Benchmarks are not
-# among them.
-TEST = cargo test --locked --no-fail-fast --features failpoints
+# Library, program, integration and documentation tests of all crates.
+# Benchmarks are not among them.
+TEST = cargo test --locked --no-fail-fast --workspace --features failpoints
 # Seeds of the simulation, optimised: it needs no driver.
 SEEDS = cargo test --locked --no-fail-fast --release --no-default-features --test simulation seeds_
 
@@ -33,8 +33,8 @@ bench: setup ## Measure the hybrid repository, drift and audits
 
 lint: ## Check format, lints and documentation
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
 
 core: ## Build without default features, and without any driver
 	cargo build --locked --no-default-features

@@ -46,7 +46,7 @@ const FORMAT: &str = "DRIFTLINE_LOG_FORMAT";
 /// Sends logs to stderr, for as long as the process runs.
 pub fn start(logging: Logging) {
     let default = match (logging.verbose, logging.brief) {
-        (0, true) => "warn,driftline::hybrid::replicator=off",
+        (0, true) => "warn,driftline_core::hybrid::replicator=off",
         (0, false) => "warn",
         (1, _) => "info",
         (2, _) => "debug",

@@ -131,7 +131,7 @@ async fn the_bucket_of_format_1_comes_back_entry_by_entry_and_goes_on() {
 fn the_script_recovers_the_bucket_of_format_1() {
     let directory = tempfile::tempdir().unwrap();
     let into = directory.path().join("acme");
-    let script = root().join("src/hybrid/handbook/recover.sh");
+    let script = root().join("crates/core/src/hybrid/handbook/recover.sh");
     let base = golden("v1").display().to_string();
     let ended = run(&script, &base, &into, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.told);

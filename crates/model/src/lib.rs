@@ -1,0 +1,31 @@
+//! Pure rules: no async, no I/O, no clock. Everything here is a function of its arguments.
+
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod content;
+mod digest;
+pub mod drift;
+mod entry;
+pub mod format;
+mod ids;
+pub mod integrity;
+pub mod json;
+mod losses;
+mod records;
+pub mod recovery;
+mod time;
+#[cfg(test)]
+mod vectors;
+
+pub use digest::{Digest, InvalidDigest};
+pub use entry::{Entry, EntryMeta, genesis, identity, link};
+pub use ids::{
+    BucketId, DatabaseId, EntryId, Epoch, EventId, InvalidName, PerStream, ReportId, Seq,
+    ShortText, Stream, TenantId,
+};
+pub use losses::AcceptedLosses;
+pub use records::{
+    Activation, Apply, Decision, Halt, Head, Moved, Renumbering, Resources, TenantState,
+    VersionRef, references, retires,
+};
+pub use time::{InvalidTime, Timestamp};
