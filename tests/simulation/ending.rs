@@ -87,6 +87,7 @@ async fn look_after(
     repository: &HybridManifestRepository,
     ends: &mut Ends,
 ) -> Losses {
+    let mut has_acted = false;
     for round in 0.. {
         let Some(report) = verify(process, repository, ReadData::All).await else {
             world.watch(|_| broken::<()>("nothing goes wrong, and it cannot be verified"));
@@ -112,7 +113,8 @@ async fn look_after(
                 || (matches!(finding.repair, Mend::RebuildIndex | Mend::RebuildPage)
                     && losses.any(|it| place(it) == place(finding)))
         };
-        if damage().all(is_left) && report.unseen.is_empty() {
+        let is_mended = damage().all(is_left) && report.unseen.is_empty();
+        if is_mended && (has_acted || !act(process, repository).await) {
             world.watch(|model| {
                 let mut losses = losses();
                 losses.try_for_each(|it| {
@@ -133,7 +135,9 @@ async fn look_after(
             }
             return lost;
         }
-        if round == 6 {
+        // What was mended may have kept a recovery from being asked for.
+        has_acted |= is_mended;
+        if round >= 6 && !is_mended {
             let what = format!(
                 "what was found is not mended: {:#?}, {:?}",
                 damage().collect::<Vec<_>>(),
