@@ -195,7 +195,9 @@ impl Model {
         match self.divergence(bucket, node, tenant) {
             Some(_) => Ok(()),
             // They did when it was found, and what told rotted or was moved away before it was put on record.
-            None if self.was_told(tenant, halt) || self.was_moved_away(bucket, halt, tenant) => {
+            None if self.was_told(tenant, halt)
+                || self.was_moved_away(bucket, node, tenant, halt) =>
+            {
                 Ok(())
             }
             None => broken(format!(
@@ -215,10 +217,20 @@ impl Model {
         is_rotten && self.once_named.iter().any(is_it)
     }
 
-    /// What the halt says of the bucket lies in the quarantine: what rotted where the entry's object belongs, or another history's
-    /// entry of that number.
-    fn was_moved_away(&self, bucket: &MemorySnapshotStore, halt: &Halt, tenant: &TenantId) -> bool {
+    /// The database still has what was compared, and what the halt says of the bucket lies in the quarantine: what rotted where
+    /// the entry's object belongs, or another history's entry of that number.
+    fn was_moved_away(
+        &self,
+        bucket: &MemorySnapshotStore,
+        node: &Node,
+        tenant: &TenantId,
+        halt: &Halt,
+    ) -> bool {
         let (stream, seq) = (halt.stream, halt.seq);
+        let row = rows::row(node, tenant, stream, seq);
+        if row.is_none_or(|row| row.meta.chain != halt.database) {
+            return false;
+        }
         let rotted = (self.rotten_objects).contains(&(tenant.clone(), stream, seq));
         let is_it = |bytes: &Bytes| {
             let other = (self.entries.values()).find(|it| it.meta.chain == halt.bucket);
