@@ -1,7 +1,9 @@
 //! The driving port on the two sides.
 
+mod append;
+mod serve;
+
 use std::future::Future;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -9,242 +11,23 @@ use tokio::time::Instant;
 use super::blocking::off_thread;
 use super::checkup::PATIENCE;
 use super::fallback::Found;
-use super::inspection::{Inspector, Question};
-use super::ownership::{self, Standing};
-use super::proven::{self, Guard, Proven};
+use super::inspection::Question;
 use super::repository::HybridManifestRepository;
-use super::{drift, fallback, history, recovery, retire};
+use super::{drift, fallback, history, ownership, proven, recovery};
 use driftline_model::content::Content;
 use driftline_model::drift::{ActualState, DriftReport, DriftRules};
 use driftline_model::format::MAX_CONTENT_BYTES;
-use driftline_model::integrity::RowDamage;
 use driftline_model::{
-    Apply, Entry, EntryId, EntryMeta, Seq, ShortText, Stream, TenantId, TenantState, Timestamp,
-    VersionRef, json,
+    Apply, Entry, EntryId, EntryMeta, Seq, Stream, TenantId, TenantState, Timestamp, VersionRef,
 };
 use driftline_ports::{
-    Appended, BackendInfo, CreateManifest, Created, DecideDrift, Durability, Error, ErrorKind,
-    Fault, Health, Hint, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply,
-    Recovery, RecoveryRequest, Result, ShadowState, Side, SideHealth, Source, Stats, StoreError,
-    StoreResult, Stored, Whereabouts,
+    Appended, BackendInfo, CreateManifest, Created, DecideDrift, Error, ErrorKind, Fault, Health,
+    Hint, HistoryPage, Manifest, ManifestProvider, NewEntry, Ownership, RecordApply, Recovery,
+    RecoveryRequest, Result, ShadowState, SideHealth, Source, Stats, StoreResult, Stored,
 };
-
-/// How often a write is tried on a database that moves.
-const MOVES: usize = 3;
 
 /// The largest page of a history.
 const MAX_PAGE: u32 = 1000;
-
-impl HybridManifestRepository {
-    async fn append(&self, tenant: &TenantId, entry: &NewEntry) -> Result<Appended> {
-        let appended = self.append_where_allowed(tenant, entry).await?;
-        if matches!(appended, Appended::Committed { .. }) {
-            self.replicator.wake();
-        }
-        Ok(appended)
-    }
-
-    /// Appends. What a check allowed holds for the server and the timeline that it saw: on another one it is made anew before
-    /// the write is tried again.
-    async fn append_where_allowed(&self, tenant: &TenantId, entry: &NewEntry) -> Result<Appended> {
-        let database = &self.sides.database;
-        for _ in 0..MOVES {
-            match database.append(tenant, entry).await {
-                Err(error) if error.fault() == Fault::Elsewhere => {}
-                outcome => return Ok(outcome?),
-            }
-            let Standing::Undecided(reason) = self.check_ownership().await? else {
-                continue;
-            };
-            let at = database.identity().await?;
-            match at.whereabouts {
-                Whereabouts::Here => continue,
-                Whereabouts::Promoted => return Err(Error::refused(reason)),
-                Whereabouts::Elsewhere => ownership::copied::may_write(&self.sides, tenant).await?,
-            }
-            match database.append_at(tenant, entry, &at).await {
-                Err(error) if error.fault() == Fault::Elsewhere => {}
-                outcome => return Ok(outcome?),
-            }
-        }
-        let message = format!("write {tenant}: the database moved at every try");
-        Err(Error::new(ErrorKind::Unavailable(Side::Database), message).hint(Hint::TryAgain))
-    }
-
-    /// Ends a tenant by decision, or takes that back. Its writes are refused from then on, its history stays and can be read.
-    /// `NotFound` for an unknown tenant; `Refused` when it is as it should become already, or awaits recovery.
-    pub async fn set_retired(
-        &self,
-        tenant: &TenantId,
-        retired: bool,
-        by: Option<ShortText>,
-        reason: ShortText,
-    ) -> Result<EntryMeta> {
-        let entry = retire::entry(&self.sides, tenant, retired, by, reason).await?;
-        match self.append(tenant, &entry).await? {
-            Appended::Committed { meta, .. } => Ok(meta),
-            other => Err(history::refused(tenant, &other)),
-        }
-    }
-
-    /// Waits for what the durability asks for; whether the entry is known to be in the bucket.
-    async fn wait_for(&self, meta: &EntryMeta, durability: Durability) -> bool {
-        match durability {
-            Durability::Shadowed(longest) => {
-                self.wait_until_shadowed(&meta.tenant, meta.stream, meta.seq, longest)
-                    .await
-            }
-            Durability::Committed => false,
-        }
-    }
-
-    /// Stands before every row that is served.
-    pub(super) fn guard(&self) -> Guard {
-        Guard::new(self.sides.bucket(), Arc::clone(&self.damaged_reads))
-    }
-
-    fn inspector(&self) -> Inspector {
-        let counts = Arc::clone(&self.damaged_reads);
-        self.sides.inspector().counting(counts)
-    }
-
-    async fn manifest_of(&self, stored: Stored) -> Result<Manifest> {
-        let Stored {
-            entry,
-            active,
-            watermark,
-            retired,
-        } = stored;
-        let Proven { entry, damage } = self.guard().entry(entry).await?;
-        Ok(Manifest {
-            active: Some(entry.meta.seq == active),
-            shadowed: entry.meta.seq <= watermark,
-            source: source(damage.as_ref()),
-            retired: Some(retired),
-            damaged_row: damage,
-            entry,
-        })
-    }
-
-    async fn shadow_state(&self, row: Option<Entry>) -> Result<Option<ShadowState>> {
-        let Some(Proven { entry, damage }) = self.guard().optional(row).await? else {
-            return Ok(None);
-        };
-        let Entry { meta, content } = entry;
-        let apply: Apply = serde_json::from_slice(content.as_bytes()).map_err(|error| {
-            Error::new(
-                ErrorKind::Damaged,
-                format!(
-                    "read applies/{} of {}: {}",
-                    meta.seq,
-                    meta.tenant,
-                    json::explain(content.as_bytes(), &error)
-                ),
-            )
-        })?;
-        let mut named = VersionRef {
-            version: apply.manifest_version,
-            chain: apply.manifest_chain,
-        };
-        let mut resolves = history::holds(&self.sides, &meta.tenant, named).await?;
-        if !resolves {
-            // The version may have got another number when two histories became one.
-            let moved = history::renumbering(&self.sides, &self.guard(), &meta.tenant).await?;
-            let now = moved.follow(named);
-            if now != named && history::holds(&self.sides, &meta.tenant, now).await? {
-                (named, resolves) = (now, true);
-            }
-        }
-        Ok(Some(ShadowState {
-            meta,
-            version: named.version,
-            chain: named.chain,
-            resolves,
-            resources: apply.resources,
-            damaged_row: damage,
-        }))
-    }
-
-    /// The bucket's copy of a version whose row cannot be read at all.
-    async fn instead_of(
-        &self,
-        tenant: &TenantId,
-        version: Seq,
-        error: StoreError,
-    ) -> Result<Manifest> {
-        let database = self.sides.database.as_ref();
-        let place = (Stream::Manifests, version);
-        let guard = self.guard();
-        let found = guard.unreadable(database, tenant, place, error);
-        let Found { entry, .. } = found.await?;
-        let state = database.tenant(tenant).await?;
-        let state = state.as_ref();
-        Ok(Manifest {
-            active: state.map(|state| state.active_version() == version),
-            retired: state.map(|state| state.retired.is_some()),
-            shadowed: true,
-            source: Source::Bucket,
-            damaged_row: None,
-            entry,
-        })
-    }
-
-    /// The newest apply of a version that had another number when it was applied.
-    async fn apply_before_it_moved(
-        &self,
-        tenant: &TenantId,
-        version: Seq,
-    ) -> Result<Option<Entry>> {
-        let database = &self.sides.database;
-        let guard = self.guard();
-        let moved = history::renumbering(&self.sides, &guard, tenant).await?;
-        if moved.is_empty() {
-            return Ok(None);
-        }
-        let rows = database
-            .history(tenant, Stream::Manifests, Some(version.next()), 1)
-            .await?;
-        let Some(row) = rows.first().filter(|row| row.seq == version) else {
-            return Ok(None);
-        };
-        let now = VersionRef {
-            version,
-            chain: row.chain,
-        };
-        let mut newest: Option<Entry> = None;
-        for before in moved.before(now) {
-            let found = database.latest_apply_of(tenant, before.version).await?;
-            let found = guard.optional(found).await?.map(|found| found.entry);
-            let of_it = |entry: &Entry| {
-                let apply = serde_json::from_slice::<Apply>(entry.content.as_bytes());
-                apply.is_ok_and(|apply| apply.manifest_chain == before.chain)
-            };
-            if let Some(found) = found.filter(of_it)
-                && newest
-                    .as_ref()
-                    .is_none_or(|it| it.meta.seq < found.meta.seq)
-            {
-                newest = Some(found);
-            }
-        }
-        Ok(newest)
-    }
-}
-
-/// Which side an entry came from whose row is damaged, or is not.
-fn source(damage: Option<&RowDamage>) -> Source {
-    damage.map_or(Source::Database, |_| Source::Bucket)
-}
-
-fn check_limit(limit: u32) -> Result<()> {
-    if limit <= MAX_PAGE {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::InvalidInput,
-        format!("read a history: a limit of 0 to {MAX_PAGE} is expected, not {limit}"),
-    ))
-}
 
 #[async_trait]
 impl ManifestProvider for HybridManifestRepository {
@@ -631,6 +414,16 @@ impl ManifestProvider for HybridManifestRepository {
                 .map(|index| index.map_or(0, |(index, _)| index.total_size_bytes)),
         })
     }
+}
+
+fn check_limit(limit: u32) -> Result<()> {
+    if limit <= MAX_PAGE {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("read a history: a limit of 0 to {MAX_PAGE} is expected, not {limit}"),
+    ))
 }
 
 /// One side's answer and how long it took.
