@@ -2,9 +2,11 @@
 
 mod bind;
 mod documents;
+mod items;
 mod renames;
 mod resource;
 mod settings;
+mod steps;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -12,12 +14,11 @@ use serde_json::value::RawValue;
 use self::bind::{Live, Seen};
 use self::documents::{Collections, Resource};
 use self::resource::{Found, Resolved};
-use super::fields::{Form, operations};
+use super::fields::Form;
 use super::plan::{Action, Step};
-use super::policy::Scope;
 use super::{
-    Acknowledgement, ActualState, DriftReport, Item, Kind, Policy, REPORT_SCHEMA, Status, Summary,
-    Unmanaged, UnusedRule, Verdict, Withheld, shown,
+    Acknowledgement, ActualState, DriftReport, Item, Policy, REPORT_SCHEMA, Status, Summary,
+    UnusedRule, Verdict, shown,
 };
 use crate::content::Content;
 use crate::{Resources, Seq, TenantId, Timestamp, json};
@@ -297,185 +298,6 @@ impl<'a> Findings<'a, '_> {
         Ok(())
     }
 
-    fn add(&mut self, resolved: &Resolved<'_>, resource: &Resource<'_>) {
-        // Settings have none.
-        let there = |id: &&str| !id.is_empty() || resource.id != settings::ID;
-        let Resolved { verdict, kind, .. } = *resolved;
-        let (resource_type, id) = (resource.of_type, resource.id);
-        for unused in &resolved.unused {
-            let known = &mut self.report.unused_rules;
-            let is_same = |other: &&mut UnusedRule| {
-                unused.rule.is_some()
-                    && (&other.rule, &other.reason) == (&unused.rule, &unused.reason)
-            };
-            match known.iter_mut().find(is_same) {
-                Some(known) => known.resources += 1,
-                None => known.push(unused.clone()),
-            }
-        }
-        let item = Item {
-            verdict,
-            kind,
-            resource_type: resource_type.to_owned(),
-            manifest_id: Some(id.to_owned()),
-            external_id: resolved
-                .external_id
-                .or(resource.external_id)
-                .filter(there)
-                .map(str::to_owned),
-            recorded_external_id: resource
-                .external_id
-                .filter(|_| kind == Some(Kind::Mismatch))
-                .map(str::to_owned),
-            severity: self
-                .comparison
-                .policy
-                .severity(resource_type, id, verdict, kind),
-            changes: resolved.changes.clone(),
-            actual_digest: resolved.actual_digest,
-            acknowledgement: resolved.acknowledgement.clone(),
-            accepted: resolved.accepted_fields.clone(),
-            onset: None,
-            reason: resolved.reason.clone(),
-        };
-        self.count(item);
-    }
-
-    fn unmanaged(&mut self, resource_type: &str, external_id: &str, may_delete: bool) {
-        let policy = self.comparison.policy;
-        if policy.unmanaged == Unmanaged::Ignore
-            || policy.scope(resource_type, external_id).ignores_all
-        {
-            self.report.summary.ignored += 1;
-            return;
-        }
-        let (verdict, kind) = (Verdict::Unmanaged, Some(Kind::Extra));
-        if policy.unmanaged == Unmanaged::Delete && may_delete && self.comparison.plan {
-            self.steps.push(Step {
-                action: Action::Delete,
-                resource_type: resource_type.to_owned(),
-                manifest_id: None,
-                external_id: Some(external_id.to_owned()),
-                renamed_from: None,
-                reason: None,
-                withheld: Vec::new(),
-            });
-        }
-        self.count(Item {
-            verdict,
-            kind,
-            resource_type: resource_type.to_owned(),
-            manifest_id: None,
-            external_id: Some(external_id.to_owned()),
-            recorded_external_id: None,
-            severity: policy.severity(resource_type, external_id, verdict, kind),
-            changes: Vec::new(),
-            actual_digest: None,
-            acknowledgement: None,
-            accepted: Vec::new(),
-            onset: None,
-            reason: None,
-        });
-    }
-
-    fn count(&mut self, item: Item) {
-        let summary = &mut self.report.summary;
-        *summary.by_verdict.entry(item.verdict).or_default() += 1;
-        summary.acknowledged += u64::from(item.acknowledgement.is_some());
-        if item.verdict == Verdict::InSync {
-            if self.comparison.all {
-                self.report.items.push(item);
-            }
-            return;
-        }
-        if let Some(kind) = item.kind {
-            *summary.by_kind.entry(kind).or_default() += 1;
-        }
-        *summary
-            .by_type
-            .entry(item.resource_type.clone())
-            .or_default() += 1;
-        self.report.items.push(item);
-    }
-
-    fn plan(
-        &mut self,
-        resource: &Resource<'_>,
-        scope: &Scope<'_>,
-        found: &Found<'_>,
-        resolved: &Resolved<'_>,
-    ) {
-        let verdict = resolved.verdict;
-        // What is accepted is not undone. A change that was not applied yet is still to come, if the resource is there.
-        let is_accepted = resolved.acknowledgement.is_some();
-        let is_done = verdict != Verdict::Conflict || resolved.kind != Some(Kind::Modified);
-        if !self.comparison.plan || (is_accepted && is_done) {
-            return;
-        }
-        if !verdict.is_difference() {
-            return;
-        }
-        let mut add_step = |action: Action, external_id: Option<&str>, withheld: Vec<Withheld>| {
-            self.steps.push(Step {
-                action,
-                resource_type: resource.of_type.to_owned(),
-                manifest_id: Some(resource.id.to_owned()),
-                external_id: external_id
-                    .filter(|id| !id.is_empty() || resource.id != settings::ID)
-                    .map(str::to_owned),
-                renamed_from: None,
-                reason: None,
-                withheld,
-            });
-        };
-        let live_id = found.live_id(resource);
-        if verdict == Verdict::Adopted {
-            return add_step(Action::Record, live_id, Vec::new());
-        }
-        match (found.desired(), found.live()) {
-            (Some(desired), None) => {
-                let (attributes, withheld) = shown::attributes(scope, without_id(desired));
-                add_step(Action::Create { attributes }, None, withheld);
-            }
-            (None, Some(_)) => {
-                add_step(Action::Delete, live_id, Vec::new());
-                if resource.applied.is_none() {
-                    let reason = self.only_recorded();
-                    if let Some(step) = self.steps.last_mut() {
-                        step.reason = Some(reason);
-                    }
-                }
-            }
-            (Some(_), Some(_)) => {
-                let (strict, triple) = (self.comparison.is_strict(), found.triple_for_target());
-                let operations = operations(scope, strict, &resolved.accepted, triple);
-                let is_done = operations.is_empty();
-                if !is_done {
-                    let (patch, withheld) = shown::patch(scope, operations);
-                    add_step(Action::Update { patch }, live_id, withheld);
-                }
-                if (is_done && !is_accepted) || resolved.kind == Some(Kind::Mismatch) {
-                    add_step(Action::Record, live_id, Vec::new());
-                }
-            }
-            (None, None) => add_step(Action::Record, None, Vec::new()),
-        }
-    }
-
-    /// Why something is to be deleted that no manifest has.
-    fn only_recorded(&self) -> String {
-        let versions = match self.comparison.recorded {
-            Some(recorded) if recorded.version != self.report.desired_version => {
-                format!(
-                    "neither version {}, which was applied, nor version {} has it",
-                    recorded.version, self.report.desired_version
-                )
-            }
-            _ => format!("version {} does not have it", self.report.desired_version),
-        };
-        format!("only the record of the last apply names it: {versions}")
-    }
-
     /// The worst first; steps in an order that is safe to run.
     fn finish(self) -> Vec<Step> {
         let report = self.report;
@@ -539,14 +361,6 @@ fn live(seen: Option<Seen<'_>>) -> Result<Option<(&str, &RawValue)>, String> {
 fn rank(verdict: Verdict) -> usize {
     let place = Verdict::ALL.iter().position(|other| *other == verdict);
     place.unwrap_or(Verdict::ALL.len())
-}
-
-fn without_id(desired: &Value) -> Value {
-    let mut desired = desired.clone();
-    if let Some(object) = desired.as_object_mut() {
-        object.remove("id");
-    }
-    desired
 }
 
 /// The digest that an acknowledgement of one field names: that of its live value as reports show it.

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::Findings;
 use super::documents::Collections;
-use super::{Findings, without_id};
+use super::steps::without_id;
 use crate::Resources;
 use crate::drift::fields::{Triple, operations, read as read_live};
 use crate::drift::plan::{Action, Named, Step};
