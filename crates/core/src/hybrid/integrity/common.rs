@@ -1,6 +1,6 @@
 //! What belongs to no tenant: `bucket.json`, on which all the rest hangs.
 
-use super::Look;
+use super::look::Look;
 use crate::hybrid::bucket::BucketError;
 use crate::hybrid::marker::{self, Marker};
 use driftline_model::format::{BUCKET_KEY, Damage, Problem};

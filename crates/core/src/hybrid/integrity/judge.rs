@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
-use super::Look;
+use super::look::Look;
 use super::rows::Rows;
 use super::stock::Stock;
 use crate::hybrid::bucket::{BucketError, BucketResult};

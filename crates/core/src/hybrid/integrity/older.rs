@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Look;
+use super::look::Look;
 use super::rows::Rows;
 use super::stock::Stock;
 use crate::hybrid::bucket::BucketResult;
