@@ -7,6 +7,7 @@
 //! one that fails is reported and the others go on.
 
 mod diverge;
+mod epochs;
 mod inventory;
 pub(crate) mod legacy;
 mod listing;
@@ -17,6 +18,7 @@ mod restore;
 mod sealed;
 mod takeover;
 mod target;
+mod tenant;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,21 +29,19 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
-use self::plan::Plan;
+use self::epochs::newest_epoch;
 use self::planned::Plans;
 use self::takeover::Takeover;
-use self::target::Target;
-use super::bucket::BucketError;
 use super::settings::{Settings, Sides};
 use super::{marker, ownership};
 use driftline_model::format::Damage;
-use driftline_model::recovery::TenantPlan;
-use driftline_model::{Stream, TenantId, Timestamp};
+use driftline_model::{TenantId, Timestamp};
 use driftline_ports::{
-    DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, RecoveryState,
-    Result, Whereabouts,
+    DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Recovery, RecoveryRequest, Result,
+    Whereabouts,
 };
 
+pub(crate) use self::epochs::highest_epoch;
 pub(crate) use self::inventory_of::recoverable;
 pub(crate) use self::listing::{Lister, keys as keys_of};
 pub use self::planned::PlanSink;
@@ -49,6 +49,8 @@ pub(crate) use self::planned::{
     apply as apply_plan, make as make_plan, make_whole as make_whole_plan,
 };
 pub use self::report::RecoveryDocument;
+pub(crate) use self::tenant::behind;
+pub(super) use self::tenant::one;
 
 /// How far a recovery is.
 #[derive(Debug, Default)]
@@ -337,183 +339,6 @@ pub(crate) async fn after_failover(sides: &Sides, settings: &Settings) -> Result
         .hint(Hint::RecoverToSee)),
         None => Ok(()),
     }
-}
-
-pub(super) async fn one(
-    context: &Context<'_>,
-    tenant: &TenantId,
-    keys: &[String],
-) -> Result<Recovery> {
-    let outcome = recover(context, tenant, keys).await;
-    context.progress.tenants.fetch_add(1, Ordering::Relaxed);
-    outcome
-}
-
-async fn recover(context: &Context<'_>, tenant: &TenantId, keys: &[String]) -> Result<Recovery> {
-    let mut plan = Plan::make(context, tenant, keys).await?;
-    let awaiting = plan
-        .seen
-        .as_ref()
-        .map_or(context.everyone(), |state| state.awaiting_recovery);
-    if plan.state == RecoveryState::Nothing
-        && !(awaiting && context.database.ownership == Ownership::AwaitingRecovery)
-    {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!("recover {tenant}: neither the database nor the bucket knows it"),
-        )
-        .hint(Hint::ListTenantsOrCheckBucketUrl));
-    }
-    let diverged = plan.state == RecoveryState::Diverged;
-    // A history that is not agreed upon has no version of some time.
-    let target = if diverged {
-        Target::Keep
-    } else {
-        target::find(context, &plan).await?
-    };
-    let is_known = matches!(plan.state, RecoveryState::Ahead | RecoveryState::Equal);
-    if context.request.resolve_divergence && is_known {
-        diverge::refuse_to_give_up(context, &plan).await?;
-    }
-    let mut planned = None;
-    match context.plans {
-        Plans::Unread => {}
-        Plans::Told(sink) => planned = Some((sink, planned::of(context, &plan, target).await?)),
-        Plans::Expected(expected) => {
-            planned::check(expected, &planned::of(context, &plan, target).await?)?;
-        }
-    }
-    if diverged && context.request.resolve_divergence {
-        let resolved = diverge::resolve(context, &mut plan).await?;
-        tell(planned);
-        return Ok(Recovery {
-            restored: resolved.restored(),
-            renumbered: resolved.moved,
-            ..describe(&plan, &resolved.state)
-        });
-    }
-    if diverged && !context.request.dry_run {
-        return Err(two_histories(tenant, &plan));
-    }
-    let renew = context.everyone()
-        || plan.is_cut_off()
-        || plan.state == RecoveryState::Empty
-        || (plan.state == RecoveryState::Behind && plan.brings_back());
-    let mut recovery = if context.request.dry_run {
-        let epoch = if renew {
-            plan.epoch().next()
-        } else {
-            plan.epoch()
-        };
-        describe(&plan, &plan.outcome(epoch))
-    } else {
-        let outcome = restore::run(context, &mut plan, renew, awaiting).await?;
-        describe(&plan, &outcome)
-    };
-    target::reach(context, tenant, target, &mut recovery).await?;
-    tell(planned);
-    Ok(recovery)
-}
-
-/// A tenant that fails has no plan.
-fn tell(planned: Option<(&PlanSink<'_>, TenantPlan)>) {
-    if let Some((sink, plan)) = planned {
-        sink(plan);
-    }
-}
-
-fn describe(plan: &Plan, outcome: &driftline_model::TenantState) -> Recovery {
-    Recovery {
-        tenant: plan.tenant.clone(),
-        state: plan.state,
-        restored: plan.restored(),
-        head: outcome.heads[Stream::Manifests].seq,
-        active_version: outcome.active_version(),
-        new_version: None,
-        epoch: outcome.epoch,
-        failures: plan.failures.clone(),
-        held: plan.legacy.as_ref().map_or(0, legacy::Legacy::held),
-        worked_around: plan
-            .streams
-            .iter()
-            .flat_map(|(_, inventory)| inventory.worked_around.clone())
-            .collect(),
-        orphans: plan
-            .streams
-            .iter()
-            .flat_map(|(_, inventory)| inventory.orphans.clone())
-            .collect(),
-        void_references: plan.void_references.clone(),
-        renumbered: Vec::new(),
-        inactive_then: false,
-        legacy: plan
-            .legacy
-            .as_ref()
-            .map_or_else(Vec::new, |legacy| legacy.mapping().to_vec()),
-    }
-}
-
-/// Both sides went on: somebody has to decide.
-fn two_histories(tenant: &TenantId, plan: &Plan) -> Error {
-    let at = plan.failures.last();
-    let at = at.map(ToString::to_string).unwrap_or_default();
-    let message = format!("recover {tenant}: {at}");
-    Error::new(ErrorKind::DivergentHistory, message).hint(Hint::ResolveDivergence {
-        tenant: tenant.clone(),
-    })
-}
-
-/// Brings back what the database lacks, on nobody's behalf, if it wrote nothing of its own since: a replica that lagged was
-/// promoted. One transaction under the tenant's lock, in the epoch that it has; the bucket is only read. An object that is
-/// lost or damaged is left to an operator.
-pub(crate) async fn behind(sides: &Sides, settings: &Settings, tenant: &TenantId) -> Result<u64> {
-    let (request, progress) = (RecoveryRequest::default(), Progress::default());
-    let context = Context::new(sides, settings, &request, &progress).await?;
-    let keys = Lister::of(sides.snapshots.as_ref(), tenant).await?;
-    let mut plan = Plan::make(&context, tenant, &keys).await?;
-    if plan.state == RecoveryState::Diverged {
-        return Err(two_histories(tenant, &plan));
-    }
-    if let Some(damage) = plan.failures.first() {
-        return Err(damage.clone().into());
-    }
-    if plan.state == RecoveryState::Behind {
-        restore::run(&context, &mut plan, false, false).await?;
-    }
-    Ok(plan.restored())
-}
-
-/// The newest epoch in the bucket, where `bucket.json` does not tell it.
-async fn newest_epoch(context: &Context<'_>) -> Result<driftline_model::Epoch> {
-    if context.takeover.knows_generation() {
-        return Ok(driftline_model::Epoch::default());
-    }
-    highest_epoch(context.sides).await
-}
-
-/// The newest epoch that any index or snapshot names: the whole bucket is searched.
-pub(crate) async fn highest_epoch(sides: &Sides) -> Result<driftline_model::Epoch> {
-    let mut highest = driftline_model::Epoch::default();
-    let bucket = sides.bucket();
-    let mut lister = Lister::all(sides.snapshots.as_ref());
-    while let Some((tenant, objects)) = lister.next().await? {
-        let keys = listing::keys(&objects?);
-        for stream in Stream::ALL {
-            match bucket.index(&tenant, stream).await {
-                Ok(Some((index, _))) => highest = highest.max(index.epoch),
-                // Its snapshots tell below.
-                Ok(None) | Err(BucketError::Damage(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let named = keys
-            .iter()
-            .filter_map(|key| driftline_model::format::parse_snapshot_key(key));
-        highest = named
-            .map(|(_, _, epoch)| epoch)
-            .fold(highest, std::cmp::max);
-    }
-    Ok(highest)
 }
 
 mod inventory_of {
