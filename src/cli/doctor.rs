@@ -1,26 +1,26 @@
 //! `doctor`
 
+mod owner;
+mod promises;
 mod proofs;
 mod shadowing;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use driftline::adapters::system::System;
 use driftline::domain::TenantId;
-use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::hybrid::CheckUp;
-use driftline::hybrid::probe::{PROMISES, ProbeLevel, ProbeProgress, ProbeReport};
+use driftline::hybrid::probe::ProbeReport;
 use driftline::ports::{
-    Clock as _, DatabaseIdentity, Error, Fault, Health, Hint, Inspection, ManifestProvider as _,
-    Ownership, SideHealth, Verdict,
+    Clock as _, DatabaseIdentity, Error, Health, Hint, ManifestProvider as _, Ownership, SideHealth,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::owner::{Owner, describe, owner};
+use self::promises::{check_document, race, show};
 use self::proofs::Proofs;
 use self::shadowing::Shadowing;
-use super::open::Opened;
 use super::status::DatabaseDocument;
 use super::{Context, Exit, Ui, args, hints, status, ui};
 
@@ -88,37 +88,6 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     halted: &'a [TenantId],
     checks: Option<Vec<Value>>,
-}
-
-/// Whose bucket it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Owner {
-    /// This database's.
-    This,
-    /// Another's.
-    Another,
-    /// This database's, before it failed over.
-    Former,
-    /// Nobody's yet.
-    Nobody,
-    /// Nobody's, although the database shadows already: it is another bucket, or an emptied one.
-    Gone,
-    /// What says so is damaged, and how.
-    Damaged(String),
-    /// A side could not be asked.
-    Unknown,
-}
-
-impl Serialize for Owner {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::This => "this",
-            Self::Another | Self::Former => "another",
-            Self::Nobody | Self::Gone => "nobody",
-            Self::Damaged(_) => "damaged",
-            Self::Unknown => "unknown",
-        })
-    }
 }
 
 /// The answer to one of the doctor's questions; one that there is none to is noted.
@@ -378,73 +347,6 @@ impl Findings {
     }
 }
 
-/// Races writers on the bucket.
-async fn race(opened: &Opened, ui: &Ui, arguments: &Arguments) -> anyhow::Result<ProbeReport> {
-    let (writers, rounds) = (arguments.writers.into(), arguments.rounds.into());
-    let progress = ProbeProgress::default();
-    let bar = ui.progress("{spinner} racing writers on the bucket: {msg} ({elapsed})");
-    let show = async {
-        loop {
-            let (check, round) = progress.now();
-            bar.set_message(match round {
-                0 | 1 => check.to_owned(),
-                _ => format!("{check}, round {round} of {rounds}"),
-            });
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let level = ProbeLevel::Race { writers, rounds };
-    let report = tokio::select! {
-        report = opened.repository.probe(level, &progress) => report?,
-        () = show => anyhow::bail!("the progress ended before the race"),
-    };
-    bar.finish_and_clear();
-    Ok(report)
-}
-
-async fn owner(opened: &Opened, identity: Option<&DatabaseIdentity>) -> anyhow::Result<Owner> {
-    let bound = most_bytes(BUCKET_KEY);
-    let found = match opened.sides.snapshots.get(BUCKET_KEY, bound).await {
-        Ok(found) => found,
-        Err(error) if error.fault() == Fault::Corrupt => return Ok(Owner::Damaged(error.report())),
-        Err(error) => return Err(Error::from(error).into()),
-    };
-    Ok(match (found, identity) {
-        (None, Some(identity)) if identity.ownership == Ownership::Claimed => Owner::Gone,
-        (None, _) => Owner::Nobody,
-        (Some(object), Some(identity)) => match BucketIdentity::parse_exactly(&object.bytes) {
-            Ok(found) if found.database_id == identity.id => Owner::This,
-            Ok(found)
-                if found.database_id.id == identity.id.id
-                    && found.database_id.timeline < identity.id.timeline =>
-            {
-                Owner::Former
-            }
-            Ok(_) => Owner::Another,
-            Err(damage) => Owner::Damaged(damage.to_string()),
-        },
-        (Some(_), None) => Owner::Unknown,
-    })
-}
-
-fn describe(owner: &Owner) -> Cow<'static, str> {
-    Cow::Borrowed(match owner {
-        Owner::Damaged(problem) => {
-            return Cow::Owned(format!(
-                "cannot be read: {problem}; `driftline repair --plan FILE` writes it anew, or `driftline recover --all-tenants` where the database is lost"
-            ));
-        }
-        Owner::This => "the bucket belongs to this database",
-        Owner::Another => "the bucket belongs to another database",
-        Owner::Former => "the bucket belongs to this database, before it failed over",
-        Owner::Nobody => "the bucket belongs to nobody yet",
-        Owner::Gone => {
-            "the bucket belongs to nobody, and this database shadowed to one: is it the right one? `driftline replicate --new-bucket` fills a new one"
-        }
-        Owner::Unknown => "unknown",
-    })
-}
-
 fn side(ui: &Ui, name: &str, health: &SideHealth) -> anyhow::Result<()> {
     let latency = milliseconds(health.latency);
     let (green, red) = (ui::GREEN, ui::RED);
@@ -473,45 +375,4 @@ fn side_document(health: &SideHealth) -> Value {
 
 fn milliseconds(latency: Duration) -> f64 {
     (latency.as_secs_f64() * 10_000.0).round() / 10.0
-}
-
-const fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Info => "info",
-        Verdict::Unknown => "unknown",
-        Verdict::Warn => "warn",
-        Verdict::Fail => "fail",
-    }
-}
-
-fn check_document(check: &Inspection) -> Value {
-    json!({ "name": check.name, "verdict": word(check.verdict), "detail": check.detail })
-}
-
-fn show(ui: &Ui, probe: &ProbeReport) -> anyhow::Result<()> {
-    ui.line("")?;
-    let row = |check: &Inspection| {
-        vec![
-            word(check.verdict).to_owned(),
-            check.name.to_owned(),
-            check.detail.clone(),
-        ]
-    };
-    ui.table(
-        &["VERDICT", "CHECK", "SEEN"],
-        &[],
-        probe.checks.iter().map(row).collect(),
-    )?;
-    let url = &probe.url;
-    let verdict = match (probe.failures().count(), probe.open().count()) {
-        (0, 0) => format!("{url} keeps what driftline relies on"),
-        (0, open) => format!(
-            "whether {url} keeps what driftline relies on is not known: {open} of {} promises could not be tried; once more may tell",
-            PROMISES.len()
-        ),
-        (1, _) => format!("{url} breaks a promise that driftline relies on"),
-        (failed, _) => format!("{url} breaks {failed} promises that driftline relies on"),
-    };
-    Ok(ui.line(verdict)?)
 }
