@@ -98,6 +98,29 @@ async fn what_is_left_of_a_lost_row_is_told_once_and_can_be_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_row_comes_back_by_the_chain_that_a_damaged_object_before_it_states() {
+    let scene = Scene::shadowed(3).await;
+    let memory = &scene.world.memory;
+    for seq in [2, 3] {
+        scene.lose_row(seq);
+    }
+    let key = "acme/versions/v000002.json";
+    let bytes = memory.remove(key).unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    memory.insert(key, text.replace("\"content\":", "\"kontent\":"));
+    overwrite(memory, "acme/index.json", b"{".to_vec()).await;
+    let damage = scene.damage().await;
+    let third = damage.iter().find(|it| it.seq == Some(Seq::new(3)));
+    assert_eq!(third.unwrap().repair, Mend::RestoreRow, "{damage:#?}");
+    scene.mend().await;
+    assert_eq!(scene.row(Stream::Manifests, 3).await.meta.seq, Seq::new(3));
+    let left = scene.damage().await;
+    let lost = left.iter().filter(|it| it.repair == Mend::Lost);
+    let lost: Vec<_> = lost.map(|it| it.seq.unwrap().get()).collect();
+    assert_eq!(lost, [2], "{left:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
     let scene = Scene::shadowed(3).await;
     let mut entry = scene.row(Stream::Manifests, 3).await;

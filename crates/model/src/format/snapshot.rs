@@ -92,6 +92,14 @@ impl Snapshot {
         head
     }
 
+    /// The chain that an object states, however damaged the rest of it is. It proves nothing by itself.
+    pub fn stated_chain(bytes: &[u8]) -> Option<Digest> {
+        const MEMBER: &[u8] = b"\"chain\":\"";
+        let start = bytes.windows(MEMBER.len()).position(|it| it == MEMBER)? + MEMBER.len();
+        let stated = bytes.get(start..start + 64)?;
+        std::str::from_utf8(stated).ok()?.parse().ok()
+    }
+
     /// Reads the object at `key`, and verifies that its content has its checksum, that it is the entry that the key names,
     /// and that it is the very bytes that the entry makes. The chain is the caller's to check: it takes the entry before.
     pub fn parse(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Judge, words};
 use crate::hybrid::bucket::{BucketError, BucketResult};
+use driftline_model::format::Snapshot;
 use driftline_model::integrity::{Mend, Verdict};
 use driftline_model::{Digest, EntryMeta, Epoch, Seq};
 
@@ -25,9 +26,11 @@ impl Judge<'_> {
             let before = Seq::new(seq.get() - 1);
             let chain = found.get(&before).map(|(_, chain)| *chain);
             let chain = chain.or_else(|| self.rows.chain_at(self.tenant, self.stream, before));
-            if let Some(chain) = chain
-                && let Some(object) = self.between(*seq, chain).await?
-            {
+            let object = match chain {
+                Some(chain) => self.between(*seq, chain).await?,
+                None => self.proven_by_stated(*seq).await?,
+            };
+            if let Some(object) = object {
                 found.insert(*seq, object);
             }
         }
@@ -55,6 +58,36 @@ impl Judge<'_> {
                     return Ok(Some((key.clone(), found.entry.meta.chain)));
                 }
                 Ok(_) | Err(BucketError::Damage(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The object of a lost row before which all is lost that proves a chain. Its own chain is the one that what follows it tells:
+    /// then whatever makes its members up to it is the chain before, also one that only a damaged object states.
+    async fn proven_by_stated(&self, seq: Seq) -> BucketResult<Option<(String, Digest)>> {
+        let mut stated = Vec::new();
+        for key in self.keys_at(Seq::new(seq.get() - 1)) {
+            match self.look.bucket.get(key).await {
+                Ok(found) => stated.extend(found.and_then(|it| Snapshot::stated_chain(&it.bytes))),
+                Err(BucketError::Damage(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if stated.is_empty() {
+            return Ok(None);
+        }
+        for key in self.keys_at(seq) {
+            match self.look.unnamed(self.tenant, self.stream, key).await {
+                Ok(Some(found)) => {
+                    let meta = found.entry.meta;
+                    let is_it = |before: &Digest| meta.expected_chain(*before) == meta.chain;
+                    if self.is_before_the_next(&meta) == Some(true) && stated.iter().any(is_it) {
+                        return Ok(Some((key.clone(), meta.chain)));
+                    }
+                }
+                Ok(None) | Err(BucketError::Damage(_)) => {}
                 Err(error) => return Err(error),
             }
         }
