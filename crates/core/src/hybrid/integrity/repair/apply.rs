@@ -1,12 +1,13 @@
 //! From actions to deeds, each with a last look at what it is about to change.
 
-use std::time::Duration;
+mod removal;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 
+use self::removal::move_away;
 use super::{Action, RepairPlan, TenantRepair, plan};
-use crate::hybrid::blocking::{bytes_digest, snapshot_of};
+use crate::hybrid::blocking::snapshot_of;
 use crate::hybrid::bucket::{BucketError, Created, Swapped};
 use crate::hybrid::crash;
 use crate::hybrid::integrity::look::Look;
@@ -16,8 +17,7 @@ use crate::hybrid::quarantine;
 use crate::hybrid::referring::waits_for;
 use crate::hybrid::settings::{Settings, Sides};
 use driftline_model::format::{
-    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, index_key, parse_snapshot_key,
-    snapshot_key,
+    BUCKET_KEY, BucketIdentity, Index, IndexEntry, PAGE_SIZE, Page, index_key, snapshot_key,
 };
 use driftline_model::integrity::Verdict;
 use driftline_model::{Digest, Entry, Seq, Stream, TenantId};
@@ -186,65 +186,6 @@ async fn named(look: &Look<'_>, tenant: &TenantId, stream: Stream) -> Result<Seq
         Ok(index) => Ok(index.map_or(Seq::default(), |(index, _)| index.latest())),
         Err(BucketError::Damage(_)) => Ok(Seq::default()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Copies the object, reads the copy back, and only then removes it.
-async fn move_away(
-    look: &Look<'_>,
-    planned: &TenantRepair,
-    key: &str,
-    sha256: Digest,
-) -> Result<()> {
-    let Some(found) = look.bucket.get_to_move(key).await? else {
-        return Ok(());
-    };
-    if bytes_digest(&found.bytes).await != sha256 {
-        return Err(moved(key));
-    }
-    quarantine::copy(&look.bucket, key, &found.bytes, sha256).await?;
-    crash::point("repair-copied");
-    if let Some((stream, seq, _)) = parse_snapshot_key(key)
-        && !makes_anew(planned, stream)
-    {
-        announce(look, planned, (stream, seq), key, sha256).await?;
-    }
-    look.bucket.store().delete(key).await?;
-    Ok(())
-}
-
-/// An object may have got its place in the index since the plan was made: it is no orphan any more. One beyond its end may get it
-/// at any moment, by whoever read the index before the copy was there: the index is written once more, so that they come too
-/// late. Who reads it from now on finds the copy.
-async fn announce(
-    look: &Look<'_>,
-    planned: &TenantRepair,
-    (stream, seq): (Stream, Seq),
-    key: &str,
-    sha256: Digest,
-) -> Result<()> {
-    let (mut index, etag) = match look.bucket.index(&planned.tenant, stream).await {
-        Ok(Some(found)) => found,
-        Ok(None) | Err(BucketError::Damage(_)) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let is_it = |named: &IndexEntry| named.key() == key && named.object_sha256 == sha256;
-    if index.entries.iter().any(is_it) {
-        return Err(moved(key));
-    }
-    if seq <= index.latest() {
-        return Ok(());
-    }
-    let index_key = index_key(&planned.tenant, stream);
-    if index.epoch > planned.epoch {
-        return Err(moved(&index_key));
-    }
-    // A version that differs in its bytes: some stores name versions by them.
-    let later = index.updated_at.saturating_add(Duration::from_micros(1));
-    index.updated_at = look.sides.now().max(later);
-    match (look.bucket.swap(&index_key, &index.to_bytes(), Some(&etag))).await? {
-        Swapped::Written(_) => Ok(()),
-        Swapped::Moved => Err(moved(&index_key)),
     }
 }
 
