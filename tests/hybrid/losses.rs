@@ -121,6 +121,37 @@ async fn a_lost_row_comes_back_by_the_chain_that_a_damaged_object_before_it_stat
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_whole_object_whose_members_nothing_proves_it_is_said_so() {
+    let (before, key) = (V2, "acme/versions/v000003.json");
+    for is_unproven in [true, false] {
+        let scene = Scene::shadowed(4).await;
+        let memory = &scene.world.memory;
+        scene.lose_row(3);
+        if is_unproven {
+            scene.lose_row(2);
+            overwrite(memory, before, b"gone".to_vec()).await;
+        } else {
+            let (from, to) = ("\"committedAt\":\"2", "\"committedAt\":\"3");
+            scene.change(key, from, to);
+        }
+        overwrite(memory, "acme/index.json", b"{".to_vec()).await;
+        let damage = scene.damage().await;
+        let of_it = damage.iter().filter(|it| it.seq == Some(Seq::new(3)));
+        let [told] = &of_it.collect::<Vec<_>>()[..] else {
+            panic!("{damage:#?}");
+        };
+        let why = if is_unproven {
+            "what proves the members of its object, the entry before it, is lost as well"
+        } else {
+            "the members of its object are not those of the chain"
+        };
+        let told = (told.repair, told.object.as_deref(), &told.detail[..]);
+        let why = format!("its row is lost, and {why}");
+        assert_eq!(told, (Mend::Lost, Some(key), &why[..]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_another_epoch_left_beside_a_lost_entry_is_moved_away() {
     let scene = Scene::shadowed(3).await;
     let mut entry = scene.row(Stream::Manifests, 3).await;

@@ -104,11 +104,20 @@ async fn look_after(
                     .filter(of)
                     .any(|it| it.verdict == Verdict::Divergent)
         };
+        let is_lost = |of: &Finding, seq: Option<Seq>| {
+            losses().any(|it| it.tenant == of.tenant && (it.stream, it.seq) == (of.stream, seq))
+        };
+        // Where the row after a lost one is lost as well, nobody can tell whether what lies there is it.
+        let is_untold = |it: &Finding| {
+            let next = it.seq.map(Seq::next);
+            it.repair == Mend::Inspect && is_lost(it, it.seq) && is_lost(it, next)
+        };
         // An index or a page is not made up anew while one of its entries is lost, and two histories of which one lost something stay two.
         let is_left = |finding: &Finding| {
             let place = |it: &Finding| (it.tenant.clone(), it.stream);
             let mut losses = losses();
             finding.repair == Mend::Lost
+                || is_untold(finding)
                 || (round > 3 && is_both(&finding.tenant))
                 || (matches!(finding.repair, Mend::RebuildIndex | Mend::RebuildPage)
                     && losses.any(|it| place(it) == place(finding)))

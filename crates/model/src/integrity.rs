@@ -88,7 +88,7 @@ pub enum Mend {
     ResolveDivergence,
     /// Nothing does by itself: it is valid, and somebody has to look at what it belongs to.
     Inspect,
-    /// Nothing holds it any more: `verify ack-lost` accepts that.
+    /// Nothing holds it any more, or nothing proves what does: `verify ack-lost` accepts that.
     Lost,
 }
 

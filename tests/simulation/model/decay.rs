@@ -252,6 +252,7 @@ impl Model {
             && let Some((id, _)) = (self.named(tenant, stream).entries)
                 .get(usize::try_from(seq.get() - 1).expect("small"))
             && self.has_object(bucket, *id)
+            && (of_two || !self.is_unproven(bucket, node, (tenant, stream), seq))
         {
             return broken(format!(
                 "told to be lost, and its object is there: {finding:?}"
@@ -263,5 +264,32 @@ impl Model {
             ));
         }
         Ok(())
+    }
+
+    /// The entry before it is lost with everything that tells its chain: then nothing tells either whether an object that is
+    /// there was changed.
+    fn is_unproven(
+        &self,
+        bucket: &MemorySnapshotStore,
+        node: &Node,
+        (tenant, stream): (&TenantId, Stream),
+        seq: Seq,
+    ) -> bool {
+        let before = Seq::new(seq.get().saturating_sub(1));
+        let named = self.named(tenant, stream).entries;
+        let Some((id, chain)) = usize::try_from(before.get())
+            .ok()
+            .and_then(|nth| named.get(nth.checked_sub(1)?))
+        else {
+            return false;
+        };
+        let meta = &self.entries[id].meta;
+        let key = snapshot_key(tenant, stream, meta.seq, meta.epoch);
+        let stated = object(bucket, &key).and_then(|bytes| Snapshot::stated_chain(&bytes));
+        let is_row = |seq| chain_at(node, tenant, stream, seq).is_some();
+        self.rotten_indexes.contains(&(tenant.clone(), stream))
+            && !is_row(seq)
+            && !is_row(before)
+            && stated != Some(*chain)
     }
 }

@@ -21,26 +21,22 @@ impl Judge<'_> {
             self.find(None, Verdict::ChainBroken, None, detail, Mend::Lost);
         }
         let lost: Vec<Seq> = missing.into_iter().filter(|seq| *seq < end).collect();
-        let mut found = BTreeMap::<Seq, (String, Digest)>::new();
-        for seq in &lost {
+        let mut found = BTreeMap::<Seq, Digest>::new();
+        for seq in lost {
             let before = Seq::new(seq.get() - 1);
-            let chain = found.get(&before).map(|(_, chain)| *chain);
+            let chain = found.get(&before).copied();
             let chain = chain.or_else(|| self.rows.chain_at(self.tenant, self.stream, before));
             let object = match chain {
-                Some(chain) => self.between(*seq, chain).await?,
-                None => self.proven_by_stated(*seq).await?,
+                Some(chain) => self.between(seq, chain).await?,
+                None => self.proven_by_stated(seq).await?,
             };
-            if let Some(object) = object {
-                found.insert(*seq, object);
-            }
-        }
-        for seq in lost {
-            let (key, detail, repair) = if let Some((key, _)) = found.remove(&seq) {
+            let (key, detail, repair) = if let Some((key, chain)) = object {
+                found.insert(seq, chain);
                 let detail = "the index does not name it".to_owned();
                 (Some(key), detail, Mend::RestoreRow)
             } else {
                 // One that is damaged may be all that is left of it: it is told once, here.
-                let (key, detail) = self.damaged_at(seq).await?.unzip();
+                let (key, detail) = self.left_of(seq, chain).await?.unzip();
                 let detail = detail.unwrap_or_else(|| "no object continues the chain".to_owned());
                 (key, detail, Mend::Lost)
             };
@@ -94,8 +90,12 @@ impl Judge<'_> {
         Ok(None)
     }
 
-    /// The newest object at a number if it is damaged, and what is wrong with it.
-    async fn damaged_at(&self, seq: Seq) -> BucketResult<Option<(String, String)>> {
+    /// The newest object at a number if it may be all that is left of it, and why it does not bring it back.
+    async fn left_of(
+        &self,
+        seq: Seq,
+        before: Option<Digest>,
+    ) -> BucketResult<Option<(String, String)>> {
         let Some(key) = self.keys_at(seq).last() else {
             return Ok(None);
         };
@@ -103,9 +103,11 @@ impl Judge<'_> {
             Ok(Some(found)) => {
                 let mut meta = found.entry.meta;
                 let is_its_chain = self.is_before_the_next(&meta) == Some(true);
-                let before = Seq::new(seq.get() - 1);
-                let before = self.rows.chain_at(self.tenant, self.stream, before);
-                meta.chain = before.map_or(meta.chain, |before| meta.expected_chain(before));
+                let Some(before) = before else {
+                    let detail = "what proves the members of its object, the entry before it, is lost as well";
+                    return Ok(is_its_chain.then(|| (key.clone(), detail.to_owned())));
+                };
+                meta.chain = meta.expected_chain(before);
                 let are_its_members = self.is_before_the_next(&meta) == Some(true);
                 let detail = "the members of its object are not those of the chain".to_owned();
                 Ok((is_its_chain || are_its_members).then(|| (key.clone(), detail)))
