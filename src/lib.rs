@@ -34,3 +34,7 @@ pub mod adapters {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guides/library.md")]
+struct Library;

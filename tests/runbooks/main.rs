@@ -1,4 +1,4 @@
-//! Every page of `runbooks/` is run as it is written, against Postgres and LocalStack.
+//! Every page of `runbooks/` and `docs/`, and the README, is run as it is written, against Postgres and LocalStack.
 //!
 //! A page's ```` ```console ```` blocks are its commands and what they print; see [`page`]. What breaks things first stands in
 //! comments that are not shown, `<!-- setup` and `<!-- between`, which are scripts for `sh -e`. They use the programs in
@@ -13,7 +13,7 @@
 //!
 //! LocalStack looks at no credentials: that a new key of the bucket works is for the store's operator to see.
 //!
-//! `RUNBOOKS=write cargo test --test runbooks` puts what commands print now into the pages, with what differs from run to run
+//! `PAGES=write cargo test --test runbooks` puts what commands print now into the pages, with what differs from run to run
 //! left out. Read the difference before you commit it.
 
 mod matching;
@@ -26,22 +26,23 @@ mod structure;
 #[path = "../support/mod.rs"]
 mod support;
 
-/// One test a page, and the list of them.
+/// One test a page of a directory, and the list of them.
 macro_rules! pages {
-    ($($name:ident),* $(,)?) => {
-        /// The pages, as tests are named.
-        const PAGES: &[&str] = &[$(stringify!($name)),*];
+    ($list:ident in $directory:literal: $($name:ident),* $(,)?) => {
+        /// The pages of the directory, as tests are named.
+        const $list: &[&str] = &[$(stringify!($name)),*];
 
         $(
             #[test]
             fn $name() {
-                run::page(&page::file_name(stringify!($name)));
+                let file = page::file_name(stringify!($name));
+                run::page(&format!(concat!($directory, "/{}"), file));
             }
         )*
     };
 }
 
-pages![
+pages![RUNBOOKS in "runbooks":
     bucket_lost,
     bucket_unreachable,
     database_lost,
@@ -59,7 +60,33 @@ pages![
     wrong_manifest,
 ];
 
+pages![GUIDES in "docs/guides":
+    audits,
+    connections,
+    drift,
+    drills,
+    first_steps,
+    integrity,
+    library,
+    recovery,
+];
+
 #[test]
 fn the_first_commands() {
+    run::page("runbooks/README.md");
+}
+
+#[test]
+fn the_readme() {
     run::page("README.md");
+}
+
+#[test]
+fn the_concepts() {
+    run::page("docs/concepts.md");
+}
+
+#[test]
+fn the_formats() {
+    run::page("docs/formats.md");
 }

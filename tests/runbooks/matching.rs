@@ -7,7 +7,11 @@ const ANY_LINES: &str = "...";
 const ANY_TEXT: &str = "[..]";
 /// What pages show for every time, so that columns line up.
 const ANY_TIME: &str = "2026-01-31T08:15:30.000000Z";
-const TIMES: [(&str, &str); 1] = [("dddd-dd-ddTdd:dd:dd.ddddddZ", ANY_TIME)];
+const ANY_SECOND: &str = "2026-01-31T08:15:30Z";
+const TIMES: [(&str, &str); 2] = [
+    ("dddd-dd-ddTdd:dd:dd.ddddddZ", ANY_TIME),
+    ("dddd-dd-ddTdd:dd:ddZ", ANY_SECOND),
+];
 
 /// Whether the output is as expected.
 pub fn matches(expected: &[String], actual: &[String]) -> bool {
@@ -80,6 +84,7 @@ pub fn elided(line: &str) -> String {
     let shapes = [
         ("hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh", ANY_TEXT),
         TIMES[0],
+        TIMES[1],
         ("dddd-dd-ddTdddddd.ddddddZ-hhhhhhhh", ANY_TEXT),
         (
             "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",

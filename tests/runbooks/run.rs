@@ -5,14 +5,14 @@ use std::path::Path;
 use crate::matching::{difference, elided, matches};
 use crate::page::{Command, Part, parse};
 use crate::site::{Outcome, Site};
-use crate::structure::directory;
+use crate::support::service::root;
 
-/// Runs a page, and fails at the first command that does something else than the page says.
+/// Runs a page, named from the repository's root, and fails at the first command that does something else than the page says.
 pub fn page(name: &str) {
-    let path = directory().join(name);
+    let path = root().join(name);
     let text = std::fs::read_to_string(&path).unwrap();
-    let writes = std::env::var_os("RUNBOOKS").is_some_and(|mode| mode == "write");
-    let site = Site::new(name.trim_end_matches(".md"));
+    let writes = std::env::var_os("PAGES").is_some_and(|mode| mode == "write");
+    let site = Site::new(name);
     let mut changes = Vec::new();
     for part in parse(&text) {
         match part {
@@ -51,7 +51,7 @@ fn told(name: &str, command: &Command, outcome: &Outcome) -> String {
     };
     let lines = difference(&command.expected, &outcome.lines);
     format!(
-        "runbooks/{name}:{line}: another outcome than the page says\n$ {what}\n{ended}(- the page, + now)\n{lines}"
+        "{name}:{line}: another outcome than the page says\n$ {what}\n{ended}(- the page, + now)\n{lines}"
     )
 }
 

@@ -41,9 +41,10 @@ impl Site {
         );
         std::fs::create_dir(&state).unwrap();
         std::fs::create_dir(&work).unwrap();
-        let second = ["failover-behind", "server-moved"];
+        let second = ["runbooks/failover-behind.md", "runbooks/server-moved.md"];
         let replica = second.contains(&page).then(Replica::prepare);
-        let database = format!("driftline_{}", page.to_lowercase().replace('-', "_"));
+        let name = page.to_lowercase().replace(['-', '/', '.'], "_");
+        let database = format!("driftline_{name}");
         let site = Self { directory, replica };
         let text = site.variables(&database);
         std::fs::write(state.join("environment"), text).unwrap();
