@@ -1,8 +1,6 @@
 //! The command `driftline`.
 
 mod cli;
-mod config;
-mod telemetry;
 
 use std::process::ExitCode;
 

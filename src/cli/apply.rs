@@ -99,7 +99,7 @@ async fn record(context: &Context, arguments: Record) -> anyhow::Result<Exit> {
     let resources = resources(&arguments.file, config.settings.content_limit, signals).await?;
     let created_by = arguments.by.name()?;
     let opened = context.existing().await?;
-    let expected = opened.begin_write_of(ui, &tenant).await?;
+    let expected = shadowing::begin(opened, ui, &tenant).await?;
     let request = RecordApply {
         version: arguments.version,
         resources,

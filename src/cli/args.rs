@@ -77,23 +77,6 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "0 to 86400 seconds are expected".to_owned())
 }
 
-/// A duration like 90m, 12h, 7d or 2w; `None` for anything else, and for nothing at all.
-pub fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok()?;
-    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0)?;
-    Some(Duration::from_secs(seconds))
-}
-
 /// A key as part of a JSON pointer (RFC 6901).
 pub fn pointer_member(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")

@@ -15,8 +15,8 @@ use serde::Serialize;
 use super::args::{self, By, Expected, Tenant, WaitShadowed};
 use super::documents::ManifestDocument;
 use super::input::Input;
-use super::open::Opened;
 use super::{Context, Exit, Ui, shadowing};
+use driftline_host::Opened;
 
 /// How long a lost connection is tried again.
 const RETRY: Duration = Duration::from_secs(15);
@@ -69,7 +69,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         .await?;
     let created_by = arguments.by.name()?;
     let opened = context.open().await?;
-    let expected = opened.begin_write_of(ui, &tenant).await?;
+    let expected = shadowing::begin(opened, ui, &tenant).await?;
     let expect = match arguments.expect {
         Some(expected) => Some(
             expected

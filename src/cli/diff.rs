@@ -10,8 +10,8 @@ use serde_json::Value;
 use self::patch::{Operation, Patch, Verb};
 use super::args::{self, Tenant};
 use super::drift::{cut, plain};
-use super::open::Opened;
 use super::{Context, Exit, Ui, ui};
+use driftline_host::Opened;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -21,8 +21,9 @@ use self::owner::{Owner, describe, owner};
 use self::promises::{check_document, race, show};
 use self::proofs::Proofs;
 use self::shadowing::Shadowing;
+use super::exit::known;
 use super::status::DatabaseDocument;
-use super::{Context, Exit, Ui, args, hints, status, ui};
+use super::{Context, Exit, Ui, hints, status, ui};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -62,7 +63,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn age(text: &str) -> Result<Duration, String> {
     let expected = || "a duration is expected, like 12h, 7d or 2w".to_owned();
-    args::duration(text).ok_or_else(expected)
+    driftline_host::duration(text).ok_or_else(expected)
 }
 
 #[derive(Serialize)]
@@ -98,7 +99,7 @@ async fn told<T>(
 ) -> Option<T> {
     let reason = match tokio::time::timeout(PATIENCE, question).await {
         Ok(Ok(answer)) => return Some(answer),
-        Ok(Err(error)) => match error.downcast_ref::<Error>() {
+        Ok(Err(error)) => match known(&*error) {
             // Its message has what is behind it already.
             Some(error) => match error.hinted() {
                 Some(hint @ Hint::MakeDatabase) => format!("{error}; {}", hints::words(hint)),

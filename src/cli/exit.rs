@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use driftline::ports::{Error, ErrorKind, Hint};
+use driftline_host::{HostError, Problem, ProblemKind};
 use serde_json::Value;
 
 use super::hints;
@@ -95,6 +96,20 @@ impl Failure {
     }
 }
 
+/// The error of the repository that this is, if it is one.
+pub fn known<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let host = || cause.downcast_ref::<HostError>()?.side();
+    cause.downcast_ref::<Error>().or_else(host)
+}
+
+/// The problem of this process that it is.
+fn problem<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Problem> {
+    match cause.downcast_ref::<HostError>() {
+        Some(HostError::Problem(problem)) => Some(problem),
+        _ => cause.downcast_ref::<Problem>(),
+    }
+}
+
 /// An error, ready to be shown.
 pub struct Report {
     pub exit: Exit,
@@ -111,7 +126,7 @@ impl Report {
         let mut messages = Vec::new();
         for cause in error.chain() {
             messages.push(cause.to_string());
-            if let Some(error) = cause.downcast_ref::<Error>() {
+            if let Some(error) = known(cause) {
                 return Self {
                     exit: error.kind().into(),
                     code: error.code(),
@@ -119,6 +134,22 @@ impl Report {
                     hint: error.hinted().map(hints::words),
                     advised: error.hinted().cloned(),
                     retryable: error.retryable(),
+                };
+            }
+            if let Some(problem) = problem(cause) {
+                let (exit, code) = match problem.kind {
+                    ProblemKind::Misuse => (Exit::Misuse, "usage"),
+                    ProblemKind::NotFound => (Exit::NotFound, "not_found"),
+                    ProblemKind::Refused => (Exit::Refused, "refused"),
+                    ProblemKind::Failed => (Exit::Error, "error"),
+                };
+                return Self {
+                    exit,
+                    code,
+                    message: messages.join(": "),
+                    hint: problem.advice.map(hints::advice),
+                    advised: None,
+                    retryable: false,
                 };
             }
             if let Some(failure) = cause.downcast_ref::<Failure>() {

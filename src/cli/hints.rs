@@ -1,6 +1,7 @@
 //! The words for what an error advises. Only here are commands and options named.
 
 use driftline::ports::{Error, Hint, Reason};
+use driftline_host::Advice;
 use serde_json::{Value, json};
 
 /// An error as part of a document, with the words for its hint.
@@ -21,6 +22,46 @@ pub fn reason(reason: &Reason) -> String {
         Some(hint) => format!("{reason}; {}", words(hint)),
         None => reason.to_string(),
     }
+}
+
+/// What may be done about a problem of the configuration, or of what lies around.
+pub fn advice(advice: Advice) -> String {
+    let fixed = match advice {
+        Advice::DatabaseForm => {
+            "--database takes postgres://USER@HOST/NAME, sqlite://PATH or memory:"
+        }
+        Advice::SnapshotsForm => {
+            "--snapshots takes s3://BUCKET/PREFIX, file:///DIRECTORY or memory:"
+        }
+        Advice::SourceForm => {
+            "file:PATH, a bare path, - for stdin, http(s)://…, exec:PROGRAM ARGUMENT… or discord:GUILD is expected; \
+             {tenant} in it stands for the tenant"
+        }
+        Advice::NameDatabase => {
+            "--database names another one; `driftline recover --all-tenants` brings a lost one back, and any command that writes \
+             makes a new one"
+        }
+        Advice::NameSnapshots => {
+            "--snapshots names another one; the first command that writes makes a new one"
+        }
+        Advice::GrantOrNameScratch => {
+            "grant that, or give the drill an empty database of its own: --into URL"
+        }
+        Advice::TellTenantsApart => {
+            "put {tenant} where the tenant's name belongs, or use exec:PROGRAM, which is told the tenant"
+        }
+        Advice::BuildWith(feature) => {
+            return format!("build it with the feature `{feature}`, which is on by default");
+        }
+        Advice::TrustFile(file) => {
+            return format!(
+                "if you trust it, name it: --config {file}; or own it, and let nobody else write it"
+            );
+        }
+        // One that this build has no words for goes unsaid.
+        _ => "",
+    };
+    fixed.to_owned()
 }
 
 /// Why an entry of the older layout that nothing proves is not restored, and what restores it. A plan of an older build says

@@ -19,8 +19,8 @@ use self::lines::Line;
 use super::args::{Tenant, WaitShadowed};
 use super::create::{self, Warning, report_shadowing};
 use super::input::Input;
-use super::open::Opened;
 use super::{Context, Exit, Failure, shadowing, ui};
+use driftline_host::Opened;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -90,7 +90,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
     let file = &arguments.file;
     let lines = lines::read(file, config.settings.content_limit)?;
     let opened = context.open().await?;
-    let expected = opened.begin_write_of(ui, tenant).await?;
+    let expected = shadowing::begin(opened, ui, tenant).await?;
     let state = opened
         .sides
         .database

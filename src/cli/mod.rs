@@ -20,7 +20,6 @@ mod hints;
 mod history;
 mod import;
 mod input;
-mod open;
 mod plan_file;
 mod recover;
 mod repair;
@@ -39,17 +38,14 @@ mod waiting;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use driftline_host::{Config, DATABASE_VARIABLE, Needs, Opened, Reading, SNAPSHOTS_VARIABLE};
 use tokio::sync::OnceCell;
 
-use self::open::{Needs, Opened, Reading};
+use self::exit::{Exit, Failure};
 use self::signals::Signals;
 use self::ui::{Format, Ui};
-use crate::config::Config;
 
-pub use self::args::duration;
-pub use self::exit::{Exit, Failure};
 pub use self::run::main;
-pub use self::ui::safe;
 
 /// Keeps a control plane's desired state: committed to a database, shadowed to a bucket, recovered from it
 #[derive(Debug, Parser)]
@@ -85,7 +81,7 @@ struct Global {
         long,
         global = true,
         value_name = "URL",
-        env = "DRIFTLINE_DATABASE_URL",
+        env = DATABASE_VARIABLE,
         hide_env_values = true
     )]
     database: Option<String>,
@@ -94,7 +90,7 @@ struct Global {
         long,
         global = true,
         value_name = "URL",
-        env = "DRIFTLINE_SNAPSHOTS_URL",
+        env = SNAPSHOTS_VARIABLE,
         hide_env_values = true
     )]
     snapshots: Option<String>,
@@ -210,16 +206,14 @@ impl Context {
     }
 
     async fn open_with(&self, needs: Needs) -> anyhow::Result<&Opened> {
-        self.opened
-            .get_or_try_init(|| open::open(&self.config, needs))
-            .await
+        let opening = async || driftline_host::open(&self.config, needs).await;
+        Ok(self.opened.get_or_try_init(opening).await?)
     }
 
     /// Both sides without a way to write, opened once and closed when the command is done.
     async fn reading(&self) -> anyhow::Result<&Reading> {
-        self.reading
-            .get_or_try_init(|| async { open::reading(&self.config.for_reading()).await })
-            .await
+        let opening = async || driftline_host::reading(&self.config.for_reading()).await;
+        Ok(self.reading.get_or_try_init(opening).await?)
     }
 }
 

@@ -10,7 +10,6 @@ use anyhow::Context as _;
 
 use self::spool::Spool;
 use super::args::{self, By};
-use super::open::{Needs, Opened};
 use super::plan_file::{PlanFile, read_plan};
 use super::{Context, Exit, Ui, hints, shadowing, ui};
 use driftline::domain::format::parse_snapshot_key;
@@ -20,6 +19,7 @@ use driftline::domain::recovery::{
 use driftline::domain::{Seq, ShortText, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Progress, RecoveryReport, Whom};
 use driftline::ports::{Error, Ownership, RecoverTarget, Recovery, RecoveryRequest, Result};
+use driftline_host::{Needs, Opened};
 
 /// How long shadowing gets to bring a decision or a new version to the bucket.
 const GRACE: Duration = Duration::from_secs(3);

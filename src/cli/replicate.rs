@@ -4,9 +4,9 @@ use driftline::domain::format::{BUCKET_KEY, most_bytes};
 use driftline::ports::{Error, Fault, TenantStatus};
 use serde::Serialize;
 
-use super::open::Opened;
 use super::status::TenantDocument;
 use super::{Context, Exit, hints, shadowing, status, ui, waiting};
+use driftline_host::Opened;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

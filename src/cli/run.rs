@@ -4,14 +4,14 @@ use std::ffi::OsString;
 
 use clap::Parser as _;
 use clap::error::ErrorKind as ClapError;
+use driftline_host::telemetry::{self, Form, Logging};
+use driftline_host::{Config, Given};
 use tokio::sync::OnceCell;
 
 use super::exit::Report;
 use super::signals::Signals;
 use super::ui::{self, Format, safe};
 use super::{Cli, Command, Context, Exit, Failure, Global, Ui};
-use crate::config::Config;
-use crate::telemetry::{self, Logging};
 
 /// Runs the program with these arguments, the first being its name.
 pub fn main(arguments: Vec<OsString>) -> Exit {
@@ -24,7 +24,12 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     telemetry::start(Logging {
         verbose: cli.global.verbose,
         json: format.is_json(),
+        colours: ui::is_coloured(),
         brief: !matches!(cli.command, Command::Replicate(_)),
+        shown: |text, form| match form {
+            Form::Json => safe::json(text).into_owned(),
+            Form::Text => safe::log(text),
+        },
     });
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -47,7 +52,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
     let Global {
         database,
         snapshots,
-        config,
+        config: file,
         output,
         quiet,
         verbose: _,
@@ -57,9 +62,13 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
             .hint("-o junit is for `driftline drift check`; there are text, json and ndjson")
             .into());
     }
-    let config = Config::load(database.as_deref(), snapshots.as_deref(), config.as_deref())?;
+    let given = Given {
+        database,
+        snapshots,
+        file,
+    };
     let context = Context {
-        config,
+        config: Config::load(&given)?,
         ui: Ui::new(output, quiet),
         signals: Signals::listen()?,
         opened: OnceCell::new(),

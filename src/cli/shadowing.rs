@@ -4,10 +4,29 @@ use std::time::Duration;
 
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::ports::TenantStatus;
+use driftline_host::{Begun, Opened};
 
-use super::open::Opened;
 use super::signals::Signals;
-use super::{Ui, hints};
+use super::{Ui, hints, ui};
+
+/// Looks at the bucket before a write and warns if it is not usable, or had more of the tenant than the database. Tells whether
+/// shadowing begins.
+pub async fn begin(opened: &Opened, ui: &Ui, tenant: &TenantId) -> anyhow::Result<bool> {
+    Ok(match opened.begin_write_of(tenant).await? {
+        Begun::Hindered(reason) => {
+            ui.warn(hints::reason(&reason));
+            false
+        }
+        Begun::Shadowing { restored: 0 } => true,
+        Begun::Shadowing { restored } => {
+            ui.warn(format_args!(
+                "the bucket had more of {tenant} than the database: {} brought back",
+                ui::count(restored, "entry")
+            ));
+            true
+        }
+    })
+}
 
 /// Waits until the bucket has this entry, at most for so long or until the first signal, and no longer than it may get there by
 /// itself. The entry is committed: whatever goes wrong here is no failure.

@@ -12,8 +12,8 @@ pub use self::document::{
     DatabaseDocument, FailedDrillDocument, TenantDocument, Total, is_hindered, is_refuted,
     is_unproven, total,
 };
-use super::open::Opened;
 use super::{Context, Exit, Ui, args, shadowing, ui};
+use driftline_host::Opened;
 
 const PAGE: u32 = 1000;
 

@@ -44,6 +44,11 @@ impl Format {
     }
 }
 
+/// Whether stderr takes colours.
+pub fn is_coloured() -> bool {
+    anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+}
+
 /// The two output streams.
 #[derive(Debug)]
 pub struct Ui {

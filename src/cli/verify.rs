@@ -9,8 +9,8 @@ use driftline::domain::TenantId;
 use driftline::domain::integrity::{BucketFinding, Finding, Mend, VERIFY_SCHEMA, VerifyDocument};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress, VerifyReport};
 
-use super::open::Opened;
 use super::{Context, Exit, Ui, hints, ui};
+use driftline_host::Opened;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]

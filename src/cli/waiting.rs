@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use driftline::adapters::system::System;
-use driftline::ports::{Entropy as _, Error, ErrorKind, Side};
+use driftline::ports::{Entropy as _, ErrorKind, Side};
 
 use super::Context;
+use super::exit::known;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -51,7 +52,7 @@ fn words(error: &anyhow::Error) -> String {
     let mut words = Vec::new();
     for cause in error.chain() {
         words.push(cause.to_string());
-        if cause.is::<Error>() {
+        if known(cause).is_some() {
             break;
         }
     }
@@ -59,8 +60,6 @@ fn words(error: &anyhow::Error) -> String {
 }
 
 fn passes(error: &anyhow::Error) -> bool {
-    let known = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Error>());
+    let known = error.chain().find_map(known);
     known.is_some_and(|error| error.kind() == ErrorKind::Unavailable(Side::Database))
 }

@@ -125,6 +125,33 @@ fn adapters_do_not_know_the_hybrid_one() {
     );
 }
 
+#[test]
+fn the_command_opens_its_sides_through_the_host() {
+    let adapters = [
+        "adapters::postgres",
+        "adapters::s3",
+        "adapters::sqlite",
+        "adapters::memory",
+        "adapters::filesystem",
+        "adapters::sources",
+        "adapters::webhook",
+        "driftline_postgres",
+        "driftline_s3",
+        "driftline_sqlite",
+        "driftline_observe",
+    ];
+    assert_eq!(offenders("src/cli", &adapters), Vec::<String>::new());
+}
+
+#[test]
+fn the_host_neither_parses_arguments_nor_prints() {
+    let printing = ["clap", "println!", "eprint", "stdout", "anyhow"];
+    assert_eq!(
+        offenders("crates/host/src", &printing),
+        Vec::<String>::new()
+    );
+}
+
 /// The crates of the workspace that a crate's manifest names, tests' aside.
 fn inner(name: &str) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -147,6 +174,10 @@ fn manifests_point_inwards() {
             "model" | "net" => &[],
             "ports" => &["model"],
             "core" => &["model", "ports"],
+            // The only one that knows every adapter.
+            "host" => &[
+                "core", "model", "net", "observe", "ports", "postgres", "s3", "sqlite",
+            ],
             _ => &["model", "net", "ports"],
         };
         let outwards = inner(&name);

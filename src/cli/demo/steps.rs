@@ -8,7 +8,7 @@ use driftline::ports::{
 };
 
 use super::story::{SOON, Story};
-use crate::cli::{documents, open, shadowing, ui};
+use crate::cli::{documents, shadowing, ui};
 
 impl Story<'_> {
     /// Three versions, each shadowed.
@@ -113,7 +113,7 @@ impl Story<'_> {
                 _ => {}
             }
         }
-        self.opened = open::open(&self.config, open::Needs::Nothing).await?;
+        self.opened = driftline_host::open(&self.config, driftline_host::Needs::Nothing).await?;
         let tenants = self.opened.repository.tenants(None, 10).await?;
         ensure!(
             tenants.is_empty(),

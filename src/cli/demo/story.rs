@@ -11,9 +11,8 @@ use driftline::ports::{
 };
 use serde_json::json;
 
-use crate::cli::open::{self, Opened};
 use crate::cli::{Ui, ui};
-use crate::config::{Config, DatabaseUrl, S3, SnapshotsUrl};
+use driftline_host::{AuditConfig, Config, DatabaseUrl, Needs, Opened, S3, SnapshotsUrl};
 
 /// How long the bucket may take to get what is pending.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -35,7 +34,7 @@ impl<'a> Story<'a> {
         let config = Config {
             ca_file: None,
             busy_timeout: None,
-            audit: crate::config::AuditConfig::default(),
+            audit: AuditConfig::default(),
             database: DatabaseUrl::Sqlite(database.clone()),
             snapshots: SnapshotsUrl::Directory(snapshots.clone()),
             s3: S3::default(),
@@ -49,7 +48,7 @@ impl<'a> Story<'a> {
             },
         };
         let tenant = "acme".parse()?;
-        let opened = open::open(&config, open::Needs::Nothing).await?;
+        let opened = driftline_host::open(&config, Needs::Nothing).await?;
         let mut story = Self {
             ui,
             config,

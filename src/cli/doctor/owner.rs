@@ -6,7 +6,7 @@ use driftline::domain::format::{BUCKET_KEY, BucketIdentity, most_bytes};
 use driftline::ports::{DatabaseIdentity, Error, Fault, Ownership};
 use serde::Serialize;
 
-use crate::cli::open::Opened;
+use driftline_host::Opened;
 
 /// Whose bucket it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

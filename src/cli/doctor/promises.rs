@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Arguments;
 use crate::cli::Ui;
-use crate::cli::open::Opened;
+use driftline_host::Opened;
 
 /// Races writers on the bucket.
 pub(super) async fn race(

@@ -6,9 +6,9 @@ use driftline::domain::{Seq, Stream, TenantId, Timestamp};
 use driftline::ports::{Error, FailedDrill, TenantStatus};
 use serde_json::{Value, json};
 
-use crate::cli::open::Opened;
 use crate::cli::status::{self, Total};
 use crate::cli::{Ui, ui};
+use driftline_host::Opened;
 
 /// Names that are told; the others are counted.
 const TOLD: usize = 5;

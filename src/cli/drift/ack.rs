@@ -15,8 +15,9 @@ use super::look::{Look, MaxAge};
 use super::until::Until;
 use super::words;
 use crate::cli::args::{self, By, Tenant, WaitShadowed};
-use crate::cli::sources::{SourceArguments, Sources};
+use crate::cli::sources::SourceArguments;
 use crate::cli::{Context, Exit, Failure};
+use driftline_host::Sources;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

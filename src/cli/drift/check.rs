@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::look::{AgeArgument, Look, MaxAge, is_incomplete};
 use super::text::{self, Layout};
 use super::{junit, words};
-use crate::cli::sources::{SourceArguments, Sources};
+use crate::cli::sources::SourceArguments;
 use crate::cli::ui::{self, Format};
 use crate::cli::{Context, Exit, Ui, args, hints};
+use driftline_host::Sources;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -70,7 +70,7 @@ pub async fn decide(context: &Context, decision: Decision, told: &str) -> anyhow
         wait,
     } = decision;
     let opened = context.existing().await?;
-    let expected = opened.begin_write_of(ui, &tenant).await?;
+    let expected = shadowing::begin(opened, ui, &tenant).await?;
     let request = DecideDrift {
         decision: what.clone(),
         created_by: by,

@@ -10,8 +10,7 @@ use driftline::ports::{Clock as _, Error, ErrorKind};
 use futures::StreamExt as _;
 
 use crate::cli::args;
-use crate::cli::sources::Sources;
-use crate::config::AuditConfig;
+use driftline_host::{AuditConfig, Sources, duration};
 
 /// Tenants that are looked at side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -67,7 +66,7 @@ impl std::str::FromStr for AgeArgument {
         if text == "any" {
             return Ok(Self(None));
         }
-        args::duration(text)
+        duration(text)
             .map(|age| Self(Some(age)))
             .ok_or_else(|| "a duration is expected, like 90m, 12h or 7d, or `any`".to_owned())
     }

@@ -11,8 +11,9 @@ use super::text::page::Page;
 use super::text::short;
 use super::{text, words};
 use crate::cli::args::{self, Tenant};
-use crate::cli::sources::{RequiredSource, Sources};
+use crate::cli::sources::RequiredSource;
 use crate::cli::{Context, Exit, Ui, ui};
+use driftline_host::Sources;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

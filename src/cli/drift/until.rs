@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use driftline::domain::Timestamp;
 
-use crate::cli::args;
-
 /// A time, or how long from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -37,7 +35,7 @@ impl FromStr for Until {
         }
         let expected =
             "a time is expected, like 2026-01-31T08:00:00Z, or a duration, like 90m, 12h, 7d or 2w";
-        args::duration(text)
+        driftline_host::duration(text)
             .map(Self::In)
             .ok_or_else(|| expected.to_owned())
     }

@@ -8,9 +8,9 @@ use driftline::domain::TenantId;
 use driftline::hybrid::drill::{DrillProgress, DrillReport, DrillScope};
 use driftline::ports::Error;
 
-use super::open::{Opened, Scratch};
 use super::{Context, Exit, shadowing, ui};
-use crate::config::DatabaseUrl;
+use driftline_host::DatabaseUrl;
+use driftline_host::{Opened, Scratch};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -60,7 +60,7 @@ impl Arguments {
         let (ui, tenant) = (&context.ui, &self.tenant.tenant);
         let by = self.by.name()?;
         let opened = context.existing().await?;
-        let expected = opened.begin_write_of(ui, tenant).await?;
+        let expected = shadowing::begin(opened, ui, tenant).await?;
         let meta = opened
             .repository
             .set_retired(tenant, retired, by, self.reason)

@@ -45,7 +45,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit
         reason,
         by,
     } = arguments;
-    let expected = opened.begin_write_of(ui, &tenant).await?;
+    let expected = shadowing::begin(opened, ui, &tenant).await?;
     let repository = &opened.repository;
     let lost = (stream, version);
     let meta = repository

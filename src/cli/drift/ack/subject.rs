@@ -98,7 +98,7 @@ impl Subject<'_> {
     pub async fn check_known(&self, context: &Context) -> anyhow::Result<()> {
         let look = Look {
             inspector: &context.reading().await?.inspector,
-            sources: crate::cli::sources::Sources::default(),
+            sources: driftline_host::Sources::default(),
             question: Question {
                 all: true,
                 ..Question::default()

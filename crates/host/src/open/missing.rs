@@ -1,13 +1,12 @@
-//! What a command does where a side is not there: those that write make it, those that only read say so and make nothing.
+//! What happens where a side is not there: what writes makes it, what only reads says so and makes nothing.
 
 use std::path::{Path, PathBuf};
 
-use driftline::ports::{Fault, Side, StoreError};
+use driftline_ports::{Fault, Side, StoreError};
 
-use crate::cli::{Exit, Failure};
-use crate::config::{Config, DatabaseUrl, SnapshotsUrl};
+use crate::{Advice, Config, DatabaseUrl, Problem, ProblemKind, SnapshotsUrl};
 
-/// What a command asks of the sides that are local files and directories. Servers are never made by it.
+/// What is asked of the sides that are local files and directories. Servers are never made by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// It writes: what is missing is made.
@@ -22,7 +21,7 @@ pub enum Needs {
 
 impl Needs {
     /// The error for a side that is missing.
-    pub fn check(self, config: &Config) -> Result<(), Failure> {
+    pub fn check(self, config: &Config) -> Result<(), Problem> {
         if matches!(self, Self::Database | Self::Both)
             && let Some(path) = missing_database(&config.database)
         {
@@ -32,9 +31,7 @@ impl Needs {
             && let Some(path) = missing_bucket(&config.snapshots)
         {
             let message = no_directory(path);
-            return Err(Failure::new(Exit::NotFound, "not_found", message).hint(
-                "--snapshots names another one; the first command that writes makes a new one",
-            ));
+            return Err(Problem::new(ProblemKind::NotFound, message).advise(Advice::NameSnapshots));
         }
         Ok(())
     }
@@ -66,7 +63,7 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// What the bucket answers to a command that can do without it.
+/// What the bucket answers to what can do without it.
 pub fn unreachable_bucket(path: &Path) -> StoreError {
     StoreError::new(Side::Bucket, Fault::Unavailable, no_directory(path))
 }
@@ -75,15 +72,12 @@ fn no_directory(path: &Path) -> String {
     format!("open the bucket: there is no directory {}", path.display())
 }
 
-fn no_file(path: &Path) -> Failure {
+fn no_file(path: &Path) -> Problem {
     let what = if path.exists() {
         format!("the file {} is empty", path.display())
     } else {
         format!("there is no file {}", path.display())
     };
     let message = format!("open the database: {what}");
-    Failure::new(Exit::NotFound, "not_found", message).hint(
-        "--database names another one; `driftline recover --all-tenants` brings a lost one back, and any command that writes \
-         makes a new one",
-    )
+    Problem::new(ProblemKind::NotFound, message).advise(Advice::NameDatabase)
 }

@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use driftline::adapters::misread::{Form, misread};
+use driftline_net::misread::{Form, misread};
 
-use crate::cli::Failure;
+use crate::{Advice, Problem};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,12 +33,11 @@ pub enum SnapshotsUrl {
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = Failure;
+    type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = |what: &str| {
-            Failure::misuse(format!("open the database: {what}"))
-                .hint("--database takes postgres://USER@HOST/NAME, sqlite://PATH or memory:")
+            Problem::misuse(format!("open the database: {what}")).advise(Advice::DatabaseForm)
         };
         if text == "memory:" {
             return Ok(Self::Memory);
@@ -65,12 +64,11 @@ impl FromStr for DatabaseUrl {
 }
 
 impl FromStr for SnapshotsUrl {
-    type Err = Failure;
+    type Err = Problem;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = |what: &str| {
-            Failure::misuse(format!("open the bucket: {what}"))
-                .hint("--snapshots takes s3://BUCKET/PREFIX, file:///DIRECTORY or memory:")
+            Problem::misuse(format!("open the bucket: {what}")).advise(Advice::SnapshotsForm)
         };
         if text == "memory:" {
             return Ok(Self::Memory);

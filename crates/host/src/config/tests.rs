@@ -61,7 +61,12 @@ fn the_file_stands_behind_the_flags() {
     let file = directory.path().join("driftline.toml");
     let text = "database = \"memory:\"\nsnapshots = \"memory:\"\non-failover = \"trust\"\nsse = \"sse-s3\"\npath-style = true\nlease-seconds = 5\nproof-max-age-days = 7\n";
     std::fs::write(&file, text).unwrap();
-    let config = Config::load(None, Some("file://elsewhere"), Some(&file)).unwrap();
+    let given = Given {
+        snapshots: Some("file://elsewhere".to_owned()),
+        file: Some(file),
+        ..Given::default()
+    };
+    let config = Config::load(&given).unwrap();
     assert_eq!(config.database, DatabaseUrl::Memory);
     assert_eq!(
         config.snapshots,
@@ -94,9 +99,11 @@ fn a_bad_file_is_refused_by_the_name_of_its_key_and_without_its_values() {
     ];
     for (text, key) in cases {
         std::fs::write(&file, text).unwrap();
-        let error = Config::load(None, None, Some(&file))
-            .unwrap_err()
-            .to_string();
+        let given = Given {
+            file: Some(file.clone()),
+            ..Given::default()
+        };
+        let error = Config::load(&given).unwrap_err().to_string();
         assert!(error.contains(key), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }

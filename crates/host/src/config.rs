@@ -10,17 +10,15 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use driftline::domain::json;
-use driftline::hybrid::{OnClone, OnFailover, Settings};
+use driftline_core::hybrid::{OnClone, OnFailover, Settings};
+use driftline_model::json;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
 
-use crate::cli::Failure;
+use crate::Problem;
 
-pub use self::audit::{AuditConfig, Source, TenantAudit};
-#[cfg(feature = "http")]
-pub use self::audit::{BodyFormat, Kept, Receiver};
+pub use self::audit::{AuditConfig, BodyFormat, Kept, Receiver, Source, TenantAudit};
 pub use self::urls::{DatabaseUrl, SnapshotsUrl};
 
 /// Read when `--config` names no other file, if it is there.
@@ -67,6 +65,22 @@ enum Copied {
     Adopt,
 }
 
+/// The variable that names the database where no flag does.
+pub const DATABASE_VARIABLE: &str = "DRIFTLINE_DATABASE_URL";
+/// The variable that names the bucket where no flag does.
+pub const SNAPSHOTS_VARIABLE: &str = "DRIFTLINE_SNAPSHOTS_URL";
+
+/// What whoever started the process said. A flag, or else a variable, stands before the file.
+#[derive(Clone, Default)]
+pub struct Given {
+    /// The URL of the database.
+    pub database: Option<String>,
+    /// The URL of the bucket.
+    pub snapshots: Option<String>,
+    /// The configuration file; [`DEFAULT_FILE`] is read without it, if it is there.
+    pub file: Option<PathBuf>,
+}
+
 /// Everything that opening a repository takes.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -110,16 +124,14 @@ pub struct S3 {
 }
 
 impl Config {
-    /// Puts flags (or what the environment says in their place), the file and the defaults together.
-    pub fn load(
-        database: Option<&str>,
-        snapshots: Option<&str>,
-        file: Option<&Path>,
-    ) -> Result<Self, Failure> {
-        let (file, untrusted) = read(file)?;
+    /// Puts what was given, the file and the defaults together.
+    pub fn load(given: &Given) -> Result<Self, Problem> {
+        let (file, untrusted) = read(given.file.as_deref())?;
+        let database = given.database.as_deref();
         let database = database
             .or(file.database.as_deref())
             .unwrap_or(DEFAULT_DATABASE);
+        let snapshots = given.snapshots.as_deref();
         let snapshots = snapshots
             .or(file.snapshots.as_deref())
             .unwrap_or(DEFAULT_SNAPSHOTS);
@@ -149,7 +161,7 @@ impl Config {
             lease: match file.lease_seconds {
                 Some(seconds @ 1..=3600) => Duration::from_secs(seconds),
                 Some(_) => {
-                    return Err(Failure::misuse(
+                    return Err(Problem::misuse(
                         "read the configuration: lease-seconds must be 1 to 3600",
                     ));
                 }
@@ -172,7 +184,7 @@ impl Config {
                 None => None,
                 Some(seconds @ 1..=86_400) => Some(Duration::from_secs(seconds)),
                 Some(_) => {
-                    return Err(Failure::misuse(
+                    return Err(Problem::misuse(
                         "read the configuration: busy-timeout-seconds must be 1 to 86400",
                     ));
                 }
@@ -182,7 +194,7 @@ impl Config {
                 None | Some(0) => None,
                 Some(days @ 1..=36_500) => Some(Duration::from_hours(24 * days)),
                 Some(_) => {
-                    return Err(Failure::misuse(
+                    return Err(Problem::misuse(
                         "read the configuration: proof-max-age-days must be 0 to 36500",
                     ));
                 }
@@ -190,10 +202,10 @@ impl Config {
             at_risk_limit: match file.at_risk_limit.as_deref() {
                 None => Some(Duration::from_hours(1)),
                 Some("0") => None,
-                Some(text) => match crate::cli::duration(text) {
+                Some(text) => match duration(text) {
                     Some(limit) => Some(limit),
                     None => {
-                        return Err(Failure::misuse(
+                        return Err(Problem::misuse(
                             "read the configuration: at-risk-limit must be a duration like 30m, 1h or 2d, or 0",
                         ));
                     }
@@ -210,6 +222,7 @@ impl Config {
 
 impl Config {
     /// The same for what only reads: through the role that can do no more, if there is one.
+    #[must_use]
     pub fn for_reading(&self) -> Self {
         let mut config = self.clone();
         if let Some(url) = self.audit.read_database.clone() {
@@ -219,23 +232,40 @@ impl Config {
     }
 }
 
-fn at_least_one(key: &str, number: usize) -> Result<usize, Failure> {
+/// A duration like 90m, 12h, 7d or 2w; `None` for anything else, and for nothing at all.
+pub fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn at_least_one(key: &str, number: usize) -> Result<usize, Problem> {
     if number > 0 {
         return Ok(number);
     }
-    Err(Failure::misuse(format!(
+    Err(Problem::misuse(format!(
         "read the configuration: {key} must be 1 or more"
     )))
 }
 
 /// The file, and why no program runs that it names.
-fn read(file: Option<&Path>) -> Result<(File, Option<String>), Failure> {
+fn read(file: Option<&Path>) -> Result<(File, Option<String>), Problem> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     if file.is_none() && !path.exists() {
         return Ok((File::default(), None));
     }
     let failed = |reason: &dyn fmt::Display| {
-        Failure::misuse(format!(
+        Problem::misuse(format!(
             "read the configuration {}: {reason}",
             path.display()
         ))

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftline::ports::{Database, Error, ManifestStore as _, Ownership};
+use driftline_ports::{Database, Error, Ownership};
 
-use super::{Connection, Opened};
-use crate::cli::{Exit, Failure};
-use crate::config::{Config, DatabaseUrl};
+use super::Opened;
+use super::database::{Connection, database};
+use crate::{Config, DatabaseUrl, HostError};
 
 /// How long dropping it may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,45 +25,47 @@ enum Place {
     Memory,
     /// A directory of its own.
     #[cfg(feature = "sqlite")]
-    File(
-        Arc<driftline::adapters::sqlite::SqliteDatabase>,
-        tempfile::TempDir,
-    ),
+    File(Arc<driftline_sqlite::SqliteDatabase>, tempfile::TempDir),
     /// A schema of its own.
     #[cfg(feature = "postgres")]
-    Schema(driftline::adapters::postgres::PostgresScratch),
+    Schema(driftline_postgres::PostgresScratch),
     /// Somebody asked for it, and keeps it.
     Kept(Connection),
 }
 
 impl Scratch {
     /// A database beside the live one.
-    pub async fn beside(opened: &Opened, config: &Config) -> anyhow::Result<Self> {
+    pub async fn beside(opened: &Opened, config: &Config) -> Result<Self, HostError> {
         match (&opened.connection, &config.database) {
             #[cfg(feature = "postgres")]
             (Connection::Postgres(database), _) => schema(database).await,
             (_, DatabaseUrl::Sqlite(path)) => file(path).await,
             _ => {
-                let (database, _, _) = super::database(&DatabaseUrl::Memory, config).await?;
-                let place = Place::Memory;
-                Ok(Self { database, place })
+                let opened = database(&DatabaseUrl::Memory, config).await?;
+                Ok(Self {
+                    database: opened.database,
+                    place: Place::Memory,
+                })
             }
         }
     }
 
     /// The database at a URL that somebody gave. Whether it may be used is for the drill to say: nothing is created in one
     /// that is somebody's already.
-    pub async fn at(url: &DatabaseUrl, config: &Config) -> anyhow::Result<Self> {
-        let (database, _, connection) = super::database(url, config).await?;
-        let is_used = database
+    pub async fn at(url: &DatabaseUrl, config: &Config) -> Result<Self, HostError> {
+        let opened = database(url, config).await?;
+        let is_used = opened
+            .database
             .identity()
             .await
             .is_ok_and(|identity| identity.ownership != Ownership::Unclaimed);
         if !is_used {
-            database.migrate().await.map_err(Error::from)?;
+            opened.database.migrate().await.map_err(Error::from)?;
         }
-        let place = Place::Kept(connection);
-        Ok(Self { database, place })
+        Ok(Self {
+            database: opened.database,
+            place: Place::Kept(opened.connection),
+        })
     }
 
     /// Whether it stays.
@@ -105,15 +107,15 @@ impl Scratch {
 }
 
 #[cfg(feature = "postgres")]
-async fn schema(
-    database: &driftline::adapters::postgres::PostgresDatabase,
-) -> anyhow::Result<Scratch> {
-    use driftline::ports::Fault;
+async fn schema(database: &driftline_postgres::PostgresDatabase) -> Result<Scratch, HostError> {
+    use driftline_ports::Fault;
+
+    use crate::{Advice, Problem, ProblemKind};
     let scratch = match database.scratch().await {
         Ok(scratch) => scratch,
         Err(error) if error.fault() == Fault::Refused => {
-            return Err(Failure::new(Exit::Refused, "refused", error.to_string())
-                .hint("grant that, or give the drill an empty database of its own: --into URL")
+            return Err(Problem::new(ProblemKind::Refused, error.to_string())
+                .advise(Advice::GrantOrNameScratch)
                 .into());
         }
         Err(error) => return Err(Error::from(error).into()),
@@ -126,10 +128,12 @@ async fn schema(
 
 /// Beside the live file: there is room for one as large, and whoever may read that one may read this.
 #[cfg(feature = "sqlite")]
-async fn file(live: &Path) -> anyhow::Result<Scratch> {
-    use anyhow::Context as _;
-    use driftline::adapters::sqlite::SqliteDatabase;
-    use driftline::adapters::system::System;
+async fn file(live: &Path) -> Result<Scratch, HostError> {
+    use driftline_core::adapters::system::System;
+    use driftline_ports::ManifestStore as _;
+    use driftline_sqlite::SqliteDatabase;
+
+    use crate::{Problem, ProblemKind};
     let beside = match live.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -137,7 +141,11 @@ async fn file(live: &Path) -> anyhow::Result<Scratch> {
     let directory = tempfile::Builder::new()
         .prefix(".driftline-drill-")
         .tempdir_in(beside)
-        .with_context(|| format!("make a directory for the drill in {}", beside.display()))?;
+        .map_err(|error| {
+            let beside = beside.display();
+            let message = format!("make a directory for the drill in {beside}: {error}");
+            Problem::new(ProblemKind::Failed, message)
+        })?;
     let path = directory.path().join("scratch.db");
     let database = SqliteDatabase::open(&path, Arc::new(System), Arc::new(System)).await;
     let database = Arc::new(database.map_err(Error::from)?);
@@ -150,6 +158,6 @@ async fn file(live: &Path) -> anyhow::Result<Scratch> {
 
 #[cfg(not(feature = "sqlite"))]
 #[expect(clippy::unused_async, reason = "the same call in every build")]
-async fn file(_: &Path) -> anyhow::Result<Scratch> {
-    Err(super::absent("SQLite", "sqlite").into())
+async fn file(_: &Path) -> Result<Scratch, HostError> {
+    Err(crate::Problem::left_out("this build of driftline has no SQLite", "sqlite").into())
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use driftline::domain::TenantId;
-use driftline::hybrid::audit::{AuditSettings, InvalidSchedule, Schedule};
-use driftline::ports::LONGEST_CLAIM;
+use driftline_core::hybrid::audit::{AuditSettings, InvalidSchedule, Schedule};
+use driftline_model::TenantId;
+use driftline_ports::LONGEST_CLAIM;
 use serde::Deserialize;
 
 use super::DatabaseUrl;
-use crate::cli::Failure;
+use crate::Problem;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -153,14 +153,14 @@ impl Default for AuditConfig {
     }
 }
 
-fn bad(where_: &str, what: impl std::fmt::Display) -> Failure {
-    Failure::misuse(format!("read the configuration: {where_}: {what}"))
+fn bad(where_: &str, what: impl std::fmt::Display) -> Problem {
+    Problem::misuse(format!("read the configuration: {where_}: {what}"))
 }
 
 impl TryFrom<AuditFile> for AuditConfig {
-    type Error = Failure;
+    type Error = Problem;
 
-    fn try_from(file: AuditFile) -> Result<Self, Failure> {
+    fn try_from(file: AuditFile) -> Result<Self, Problem> {
         let base = TenantFile {
             source: file.source,
             source_headers: file.source_headers,
@@ -175,8 +175,8 @@ impl TryFrom<AuditFile> for AuditConfig {
             .receivers
             .into_iter()
             .map(|(name, receiver)| Ok((name.clone(), receiver.check(&name)?)))
-            .collect::<Result<_, Failure>>()?;
-        let tenant = |table: &str, own: TenantFile| -> Result<TenantAudit, Failure> {
+            .collect::<Result<_, Problem>>()?;
+        let tenant = |table: &str, own: TenantFile| -> Result<TenantAudit, Problem> {
             let audit = own.over(&base).check(table)?;
             match audit
                 .notify
@@ -196,7 +196,7 @@ impl TryFrom<AuditFile> for AuditConfig {
             let id = name.parse().map_err(|error| bad(&table, error))?;
             Ok((id, tenant(&table, own)?))
         });
-        let tenants: BTreeMap<TenantId, TenantAudit> = tenants.collect::<Result<_, Failure>>()?;
+        let tenants: BTreeMap<TenantId, TenantAudit> = tenants.collect::<Result<_, Problem>>()?;
         let defaults = AuditSettings::default();
         // A source gets the time that it was given, and a claim outlasts it.
         let audits = tenants.values().chain([&default]);
@@ -237,7 +237,7 @@ impl TryFrom<AuditFile> for AuditConfig {
 fn at_least_one<T: From<u8> + PartialOrd>(
     key: &str,
     number: Option<T>,
-) -> Result<Option<T>, Failure> {
+) -> Result<Option<T>, Problem> {
     match number {
         Some(number) if number < T::from(1) => {
             Err(bad("audit", format_args!("{key} must be 1 or more")))
@@ -285,7 +285,7 @@ impl TenantFile {
         }
     }
 
-    fn check(self, table: &str) -> Result<TenantAudit, Failure> {
+    fn check(self, table: &str) -> Result<TenantAudit, Problem> {
         let schedule = match (&self.cron, self.every_seconds) {
             (Some(_), Some(_)) => {
                 return Err(bad(table, "cron and every-seconds exclude each other"));
@@ -315,7 +315,7 @@ impl TenantFile {
 }
 
 impl ReceiverFile {
-    fn check(self, name: &str) -> Result<Receiver, Failure> {
+    fn check(self, name: &str) -> Result<Receiver, Problem> {
         let table = format!("audit.receivers.{name}");
         let one = |environment: Option<String>, file: Option<PathBuf>, what: &str| match (
             environment,
