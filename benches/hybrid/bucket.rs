@@ -14,7 +14,8 @@ use driftline::ports::{
 };
 use futures::stream::{self, StreamExt};
 
-use crate::support::localstack::localstack;
+use crate::support::localstack::store;
+use driftline_conformance::services::localstack;
 
 /// What stands before every key.
 pub const PREFIX: &str = "bench";
@@ -39,7 +40,7 @@ pub async fn empty() -> Arc<Counted> {
 /// A bucket with what is in it, by new connections.
 pub async fn open(bucket: &str) -> Arc<Counted> {
     Arc::new(Counted {
-        inner: localstack().store(bucket, PREFIX).await,
+        inner: store(bucket, PREFIX).await,
         requests: AtomicU64::new(0),
     })
 }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::harness::{Comparison, ROUND, Row, Unit, interleave};
-use crate::support::service::root;
+use crate::support::root;
 
 pub fn rows() -> Vec<Row> {
     vec![Row {

@@ -17,8 +17,10 @@ use crate::bucket;
 use crate::database::{cluster, content, tenant};
 use crate::harness::{Comparison, Row, Unit, interleave, take_turns};
 use crate::history;
-use crate::support::localstack::{localstack, options};
-use crate::support::postgres::{Database as TestDatabase, run};
+use crate::support::localstack::{self as s3, options};
+use crate::support::postgres::{Reached as _, run};
+use driftline_conformance::services::Database as TestDatabase;
+use driftline_conformance::services::localstack;
 
 const TENANTS: usize = 100;
 const VERSIONS: u64 = 50;
@@ -90,7 +92,7 @@ impl Held {
         let bucket = localstack().fresh_bucket();
         let repository = bucket::repository(
             Arc::new(store.clone()),
-            Arc::new(localstack().store(&bucket, bucket::PREFIX).await),
+            Arc::new(s3::store(&bucket, bucket::PREFIX).await),
         );
         let standing = repository.check_ownership().await;
         let Ok(Standing::Owner(owned)) = standing else {
@@ -186,7 +188,7 @@ impl Lost {
 
 /// An empty database that nobody claimed.
 async fn fresh() -> (TestDatabase, PostgresDatabase) {
-    let database = cluster().database().await;
+    let database = cluster().database();
     database.migrate().await;
     let store = database.adapter(&database.app()).await;
     (database, store)

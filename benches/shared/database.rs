@@ -13,7 +13,8 @@ use driftline::hybrid::{HybridManifestRepository, Settings, Sides};
 use driftline::ports::{CreateManifest, Entropy, RecoveryStore};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use crate::support::postgres::{Cluster, Database, Fsync, options, run};
+use crate::support::postgres::{Reached as _, options, run};
+use driftline_conformance::services::{Cluster, Database, Fsync};
 
 /// Writers of the rows with many.
 pub const WRITERS: usize = 16;
@@ -35,7 +36,7 @@ pub struct Bench {
 impl Bench {
     /// A fresh database.
     pub async fn open() -> Self {
-        let database = cluster().database().await;
+        let database = cluster().database();
         database.migrate().await;
         let mut owner = database.connect(&database.owner()).await;
         // The same key, the same storage of the same bytes, the same room for updates.

@@ -230,7 +230,7 @@ fn table(lines: &[Line]) -> String {
 
 /// Rows that were not run keep what an earlier run found.
 fn store(bench: &str, lines: &[Line]) {
-    let directory = crate::support::service::root().join("target/bench");
+    let directory = crate::support::root().join("target/bench");
     let file = directory.join(format!("{bench}.json"));
     let new = serde_json::to_value(lines).expect("numbers and names are JSON");
     let new = new.as_array().cloned().unwrap_or_default();

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::session::Session;
-use crate::support::postgres::{Cluster, Fsync};
-use crate::support::replica::Replica;
+use crate::support::postgres::Reached as _;
+use driftline_conformance::services::Replica;
+use driftline_conformance::services::{Cluster, Fsync};
 
 #[tokio::test]
 async fn a_server_is_migrated_before_it_is_used() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     let mut session = Session::new();
     session.manifest(1);
     session.set("DRIFTLINE_DATABASE_URL", &database.url(&database.owner()));
@@ -37,7 +38,7 @@ async fn a_server_is_migrated_before_it_is_used() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_found_and_not_made() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     let mut session = Session::new();
     session.manifest(1);
     std::fs::create_dir_all(session.path(".driftline/snapshots")).unwrap();
@@ -93,7 +94,7 @@ async fn what_is_not_there_is_not_found_and_not_made() {
 
 #[tokio::test]
 async fn a_role_that_can_only_read_is_no_health() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     let mut session = Session::new();
     session.manifest(1);
     session.set("DRIFTLINE_DATABASE_URL", &database.url(&database.owner()));
@@ -146,7 +147,7 @@ fn a_server_that_is_not_there_is_unreachable() {
 #[tokio::test]
 async fn a_standby_is_read_from_and_takes_no_writes() {
     let cluster = Cluster::start(Fsync::Off);
-    let database = cluster.database().await;
+    let database = cluster.database();
     let url = database.url(&database.owner());
     let mut session = Session::new();
     session.manifest(1);
@@ -154,7 +155,7 @@ async fn a_standby_is_read_from_and_takes_no_writes() {
     session.must("migrate");
     session.must("manifest create --tenant acme --file m.json --wait-shadowed");
     let standby = Replica::following(&cluster);
-    let url = url.replace(&cluster.port(), &standby.port.to_string());
+    let url = url.replace(&cluster.port().to_string(), &standby.port.to_string());
     session.set("DRIFTLINE_DATABASE_URL", &url);
     let run = session.quietly("doctor");
     assert_eq!(run.code, 10, "{}{}", run.text(), run.stderr);

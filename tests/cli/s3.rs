@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::session::Session;
-use crate::support::localstack::localstack;
-use crate::support::postgres::Cluster;
 use crate::support::reading;
+use driftline_conformance::services::Cluster;
+use driftline_conformance::services::localstack;
 
 /// A session on a bucket and with credentials of its own.
 fn on_s3(endpoint: &str, bucket: &str) -> Session {
@@ -25,10 +25,7 @@ fn on_s3(endpoint: &str, bucket: &str) -> Session {
 async fn a_server_that_is_lost_comes_back_from_s3() {
     let localstack = localstack();
     let mut session = on_s3(&localstack.endpoint(), &localstack.fresh_bucket());
-    let (lost, new) = (
-        Cluster::shared().database().await,
-        Cluster::shared().database().await,
-    );
+    let (lost, new) = (Cluster::shared().database(), Cluster::shared().database());
     session.set("DRIFTLINE_DATABASE_URL", &lost.url(&lost.owner()));
     session.run("migrate");
     for _ in 0..3 {

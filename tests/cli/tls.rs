@@ -4,9 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use crate::session::Session;
-use crate::support::localstack::localstack;
-use crate::support::postgres::{Cluster, Fsync, unprivileged};
-use crate::support::tls::{Authority, Issued, terminate};
+use driftline_conformance::services::localstack;
+use driftline_conformance::services::postgres::unprivileged;
+use driftline_conformance::services::{Authority, Issued, terminate};
+use driftline_conformance::services::{Cluster, Fsync};
 
 fn on_s3(port: u16, bucket: &str) -> Session {
     let mut session = Session::new();
@@ -135,7 +136,7 @@ fn cluster(issued: &Issued) -> Cluster {
 async fn a_server_that_is_not_trusted_ends_with_what_to_set() {
     let (ours, others) = (Authority::new(), Authority::new());
     let cluster = cluster(&ours.issue("server", "IP:127.0.0.1"));
-    let place = cluster.database().await;
+    let place = cluster.database();
     let url = format!("{}?sslmode=verify-full", place.url(&place.owner()));
     let with = |more: &str| {
         let mut session = Session::new();

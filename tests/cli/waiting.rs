@@ -9,7 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
 use crate::session::Session;
-use crate::support::postgres::{Cluster, Database, run};
+use crate::support::postgres::{Reached as _, run};
+use driftline_conformance::services::{Cluster, Database};
 
 /// A command at work, and what it said so far.
 struct Running {
@@ -83,7 +84,7 @@ async fn limit(place: &Database, connections: i32) {
 
 #[tokio::test]
 async fn a_server_without_room_is_waited_for_at_the_start_and_in_between() {
-    let place = Cluster::shared().database().await;
+    let place = Cluster::shared().database();
     place.migrate().await;
     let mut session = Session::new();
     session.manifest(1);
@@ -128,7 +129,7 @@ async fn a_server_without_room_is_waited_for_at_the_start_and_in_between() {
 
 #[tokio::test]
 async fn what_no_retry_mends_ends_it_at_once() {
-    let place = Cluster::shared().database().await;
+    let place = Cluster::shared().database();
     let mut session = Session::new();
     let app = place.url(&place.app());
     for (code, url, words) in [

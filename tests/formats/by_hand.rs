@@ -170,5 +170,5 @@ fn the_texts_stay_short_enough_to_be_read_in_an_emergency() {
 
 /// The script as it is put in every bucket.
 fn driftline_script() -> PathBuf {
-    crate::support::service::root().join("crates/core/src/hybrid/handbook/recover.sh")
+    crate::support::root().join("crates/core/src/hybrid/handbook/recover.sh")
 }

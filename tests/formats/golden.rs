@@ -21,7 +21,7 @@ use driftline::ports::{
 };
 
 use crate::support::by_hand::run;
-use crate::support::service::root;
+use crate::support::root;
 use crate::support::world::{Repository, World, drain, recover_all, tenant};
 
 fn golden(name: &str) -> PathBuf {

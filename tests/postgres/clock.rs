@@ -11,7 +11,7 @@ use driftline::ports::{
 };
 use sqlx::PgConnection;
 
-use crate::support::postgres::{claimed, run};
+use crate::support::postgres::{Reached as _, claimed, run};
 use crate::{committed, manifest, tenant};
 
 const SOON: Duration = Duration::from_secs(30);

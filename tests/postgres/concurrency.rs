@@ -5,7 +5,7 @@ use driftline::ports::{Appended, ManifestStore, RecoveryStore, Refusal};
 use futures::future::join_all;
 use sqlx::Row;
 
-use crate::support::postgres::{claimed, unclaimed};
+use crate::support::postgres::{Reached as _, claimed, unclaimed};
 use crate::{committed, manifest, tenant};
 
 /// A full history, oldest first, whose numbers are dense and whose chain was computed anew here.

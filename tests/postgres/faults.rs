@@ -7,9 +7,10 @@ use driftline::domain::{Seq, Stream};
 use driftline::ports::{Fault, ManifestStore, RecoveryStore};
 use sqlx::{PgConnection, Row};
 
-use crate::support::postgres::{Database, claimed};
-use crate::support::service::free_port;
+use crate::support::postgres::{Reached as _, claimed};
 use crate::{committed, manifest, tenant};
+use driftline_conformance::services::Database;
+use driftline_conformance::services::free_port;
 
 /// Ends the sessions that run `driftline.append` and wait for a lock; how many there were.
 async fn terminate_waiting(database: &Database, admin: &mut PgConnection) -> usize {

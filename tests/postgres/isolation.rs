@@ -13,8 +13,9 @@ use driftline::ports::{
 use futures::future::join_all;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use crate::support::postgres::{Database, claimed};
+use crate::support::postgres::{Reached as _, claimed};
 use crate::{committed, manifest, tenant};
+use driftline_conformance::services::Database;
 
 const TABLES: [&str; 7] = [
     "tenant",
@@ -254,7 +255,7 @@ async fn tenants_that_share_a_pool_never_meet() {
 
 /// What a dump by a role contains of tenants' rows; `None` when it fails.
 fn dump(url: &str, more: &[&str]) -> Option<usize> {
-    let program = crate::support::postgres::programs().join("pg_dump");
+    let program = driftline_conformance::services::postgres::programs().join("pg_dump");
     let done = std::process::Command::new(program)
         .args(["--data-only", "--schema=driftline", "--inserts"])
         .args(more)

@@ -7,10 +7,11 @@ use driftline::ports::{Fault, ManifestStore as _, RecoveryStore as _, ShadowLedg
 use sqlx::Executor as _;
 use tokio::time::{Instant, timeout};
 
-use crate::support::postgres::{Cluster, Database, claimed, run};
-use crate::support::relay::Relay;
-use crate::support::service::free_port;
+use crate::support::postgres::{Reached as _, claimed, run};
 use crate::{committed, manifest, tenant};
+use driftline_conformance::services::Relay;
+use driftline_conformance::services::free_port;
+use driftline_conformance::services::{Cluster, Database};
 
 /// More than any limit here, with what is waited longer than the server's.
 const ENOUGH: Duration = Duration::from_secs(12);

@@ -13,15 +13,16 @@ use futures::future::join_all;
 use sqlx::{Connection as _, Row as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::pgbouncer::Pooler;
-use crate::support::postgres::{Cluster, options, run};
+use crate::support::postgres::{Reached as _, options, run};
 use crate::{committed, manifest, tenant};
+use driftline_conformance::services::Cluster;
+use driftline_conformance::services::Pooler;
 
 const UNPREPARED: &str = "?statement-cache-capacity=0";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_works_without_prepared_statements() {
-    let place = Cluster::shared().database().await;
+    let place = Cluster::shared().database();
     let pooler = Pooler::start(&Cluster::shared().address(), &place, 3, "");
     let url = format!("{}{UNPREPARED}", pooler.url(&place.owner(), place.name()));
     let connect = || async {
@@ -101,7 +102,7 @@ async fn everything_works_without_prepared_statements() {
 
 #[tokio::test]
 async fn a_pooler_that_ignores_our_settings_is_noticed() {
-    let place = Cluster::shared().database().await;
+    let place = Cluster::shared().database();
     place.migrate().await;
     let pooler = Pooler::start(
         &Cluster::shared().address(),
@@ -134,7 +135,7 @@ async fn a_pooler_that_ignores_our_settings_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_to_do_about_prepared_statements_is_said_once() {
-    let place = Cluster::shared().database().await;
+    let place = Cluster::shared().database();
     place.migrate().await;
     let pooler = Pooler::start(&Cluster::shared().address(), &place, 3, "");
     let url = pooler.url(&place.owner(), place.name());

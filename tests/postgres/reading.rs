@@ -7,8 +7,9 @@ use driftline::domain::{Seq, Stream};
 use driftline::ports::{AuditLog, AuditScope, ManifestStore, StateReader, WorkerId};
 use sqlx::{AssertSqlSafe, Row};
 
-use crate::support::postgres::{Cluster, claimed, unclaimed};
+use crate::support::postgres::{Reached as _, claimed, unclaimed};
 use crate::{assert_schema_is_missing, committed, manifest, tenant};
+use driftline_conformance::services::Cluster;
 
 #[tokio::test]
 async fn a_role_that_may_only_select_reads_everything() {
@@ -97,8 +98,8 @@ async fn the_server_refuses_a_write_in_such_a_transaction() {
 /// Were one of them to begin otherwise, the server would have given it a number, or logged it.
 #[tokio::test]
 async fn every_transaction_of_a_reader_begins_as_read_only() {
-    let cluster = Cluster::start(crate::support::postgres::Fsync::Off);
-    let database = cluster.database().await;
+    let cluster = Cluster::start(driftline_conformance::services::Fsync::Off);
+    let database = cluster.database();
     database.migrate().await;
     let mut admin = database.connect("postgres").await;
     let log = format!(
@@ -135,7 +136,7 @@ async fn every_transaction_of_a_reader_begins_as_read_only() {
 
 #[tokio::test]
 async fn a_reader_of_a_database_without_the_schema_says_what_to_do() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     let error = database
         .reader()
         .await

@@ -11,12 +11,13 @@ use driftline::ports::{
 use futures::future::join_all;
 use sqlx::Row;
 
-use crate::support::postgres::{Cluster, claimed, run, unclaimed};
+use crate::support::postgres::{Reached as _, claimed, run, unclaimed};
 use crate::{assert_schema_is_missing, committed, manifest, tenant};
+use driftline_conformance::services::Cluster;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_run_once_however_many_begin_them() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     let adapter = database.adapter(&database.owner()).await;
     let results = join_all((0..4).map(|_| {
         let adapter = adapter.clone();
@@ -46,7 +47,7 @@ async fn migrations_run_once_however_many_begin_them() {
 
 #[tokio::test]
 async fn a_database_without_the_schema_says_what_to_do() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     let adapter = database.adapter(&database.app()).await;
     let error = adapter
         .append(&tenant("acme"), &manifest("1"))
@@ -62,7 +63,7 @@ async fn a_database_without_the_schema_says_what_to_do() {
 
 #[tokio::test]
 async fn a_role_without_grants_is_refused() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     database
         .adapter(&database.owner())
         .await

@@ -14,12 +14,13 @@ use driftline::ports::{
 use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::postgres::{Cluster, Database, run};
+use crate::support::postgres::{Reached as _, run};
 use crate::tenant;
+use driftline_conformance::services::{Cluster, Database};
 
 /// A database whose application may make schemas, with two tenants that are shadowed.
 async fn shadowed() -> (Database, PostgresDatabase, HybridManifestRepository) {
-    let place = Cluster::shared().database().await;
+    let place = Cluster::shared().database();
     place.migrate().await;
     let adapter = place.adapter(&place.app()).await;
     let sides = Sides {

@@ -8,9 +8,10 @@ use driftline::ports::{
 use futures::future::join_all;
 use sqlx::{Connection as _, PgConnection, Row};
 
-use crate::support::pgbouncer::Pooler;
-use crate::support::postgres::{Cluster, Database, claimed, run};
+use crate::support::postgres::{Reached as _, claimed, run};
 use crate::{committed, manifest, tenant};
+use driftline_conformance::services::Pooler;
+use driftline_conformance::services::{Cluster, Database};
 
 /// Functions, operators and a type that stand in for those of the server, and are wrong.
 const EVIL: &str = "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
@@ -113,7 +114,7 @@ async fn assert_sound(store: &PostgresDatabase, name: &str) {
 
 #[tokio::test]
 async fn functions_and_operators_of_others_damage_no_chain() {
-    let database = Cluster::shared().database().await;
+    let database = Cluster::shared().database();
     run(&mut database.connect("postgres").await, EVIL.to_owned()).await;
     spoil(&database, &database.owner()).await;
     spoil(&database, &database.app()).await;

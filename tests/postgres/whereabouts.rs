@@ -14,9 +14,10 @@ use driftline::ports::{
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::postgres::{Cluster, Fsync, claimed, run};
-use crate::support::replica::Replica;
+use crate::support::postgres::{Reached as _, claimed, run};
 use crate::{committed, manifest, tenant};
+use driftline_conformance::services::Replica;
+use driftline_conformance::services::{Cluster, Fsync};
 
 fn repository(
     database: &PostgresDatabase,
@@ -120,7 +121,7 @@ async fn a_copy_by_template_is_another_one_and_a_role_that_may_not_ask_for_the_s
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_goes_on_on_the_promoted_server_takes_no_number_that_the_bucket_has() {
     let cluster = Cluster::start(Fsync::Off);
-    let place = cluster.database().await;
+    let place = cluster.database();
     place.migrate().await;
     let primary = place.adapter(&place.app()).await;
     let snapshots = MemorySnapshotStore::new();
@@ -140,7 +141,7 @@ async fn a_write_that_goes_on_on_the_promoted_server_takes_no_number_that_the_bu
 
     let url = place
         .url(&place.app())
-        .replace(&cluster.port(), &replica.port.to_string());
+        .replace(&cluster.port().to_string(), &replica.port.to_string());
     let promoted = PostgresDatabase::connect(&url, PostgresOptions::default())
         .await
         .unwrap();

@@ -1,8 +1,8 @@
 //! A second server, for a failover or an upgrade: a page copies the first one into its directory, and promotes the copy when the first is
 //! lost.
 
-use crate::support::postgres::{programs, unprivileged};
-use crate::support::service::{Service, free_port};
+use driftline_conformance::services::postgres::{programs, unprivileged};
+use driftline_conformance::services::{Service, free_port};
 
 /// A server that starts when a file `promote` is there, with what is in `data` then.
 pub struct Replica {

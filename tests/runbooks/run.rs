@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::matching::{difference, elided, matches};
 use crate::page::{Command, Part, parse};
 use crate::site::{Outcome, Site};
-use crate::support::service::root;
+use crate::support::root;
 
 /// Runs a page, named from the repository's root, and fails at the first command that does something else than the page says.
 pub fn page(name: &str) {

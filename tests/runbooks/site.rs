@@ -8,9 +8,10 @@ use tempfile::TempDir;
 
 use crate::proxy;
 use crate::replica::Replica;
-use crate::support::localstack::localstack;
-use crate::support::postgres::{Cluster, programs};
-use crate::support::service::root;
+use crate::support::root;
+use driftline_conformance::services::Cluster;
+use driftline_conformance::services::localstack;
+use driftline_conformance::services::postgres::programs;
 
 /// Seconds after which a command hangs.
 const LONGEST: &str = "120";

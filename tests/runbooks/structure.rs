@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::page::{self, Part};
-use crate::support::service::root;
+use crate::support::root;
 
 const SECTIONS: [&str; 5] = [
     "When to use this",

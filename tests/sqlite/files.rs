@@ -9,8 +9,8 @@ use driftline::ports::{
 };
 use sqlx::Connection;
 
-use crate::fixture::*;
 use crate::{connect, open, tamper};
+use driftline_conformance::fixture::*;
 
 async fn error(path: &Path) -> StoreError {
     open(path).await.expect_err("opening it must fail")

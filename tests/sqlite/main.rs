@@ -2,10 +2,6 @@
 //! the contract of every database.
 #![cfg(feature = "sqlite")]
 
-#[path = "../contracts/database/fixture.rs"]
-#[expect(dead_code, reason = "the contract uses all of it")]
-mod fixture;
-
 mod files;
 mod processes;
 mod reading;

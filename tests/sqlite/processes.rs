@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use driftline::domain::{BucketId, Epoch, Seq, Stream};
 use driftline::ports::RecoveryStore;
 
-use crate::fixture::*;
 use crate::open;
+use driftline_conformance::fixture::*;
 
 const PART: &str = "DRIFTLINE_TEST_SQLITE_PART";
 

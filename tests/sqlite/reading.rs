@@ -5,8 +5,8 @@ use driftline::ports::{Fault, Hint, ManifestStore, StateReader};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-use crate::fixture::*;
 use crate::open;
+use driftline_conformance::fixture::*;
 
 #[tokio::test]
 async fn a_missing_file_is_not_made() {

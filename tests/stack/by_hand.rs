@@ -7,13 +7,14 @@ use std::sync::Arc;
 use driftline::ports::SnapshotStore as _;
 
 use crate::support::by_hand::{assert_recovered, history, run};
-use crate::support::localstack::localstack;
+use crate::support::localstack::store;
 use crate::support::world::World;
+use driftline_conformance::services::localstack;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_script_alone_recovers_every_version_from_s3() {
     let bucket = localstack().fresh_bucket();
-    let store = Arc::new(localstack().store(&bucket, "team/acme/manifests").await);
+    let store = Arc::new(store(&bucket, "team/acme/manifests").await);
     let entries = history(&World::new(), store.clone()).await;
     let directory = tempfile::tempdir().unwrap();
     let script = store

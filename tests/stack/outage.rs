@@ -11,11 +11,11 @@ use driftline::ports::{CreateManifest, Database, ManifestProvider as _, Snapshot
 use tokio::time::Instant;
 
 use crate::support::audit;
-use crate::support::localstack::LocalStack;
 use crate::support::pairs::settings;
-use crate::support::postgres;
-use crate::support::service::free_port;
+use crate::support::{localstack, postgres};
 use crate::tenant;
+use driftline_conformance::services::LocalStack;
+use driftline_conformance::services::free_port;
 
 /// How long a request to the bucket is waited for: much longer than a write may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ struct Stack {
     server: LocalStack,
     port: u16,
     database: Arc<dyn Database>,
-    _postgres: postgres::Database,
+    _postgres: driftline_conformance::services::Database,
     snapshots: Arc<dyn SnapshotStore>,
     repository: HybridManifestRepository,
     acme: TenantId,
@@ -39,7 +39,7 @@ impl Stack {
             connect_timeout: PATIENCE,
             request_timeout: PATIENCE,
             operation_timeout: PATIENCE,
-            ..server.options()
+            ..localstack::options(server.endpoint())
         };
         let url = format!("s3://{}/prefix", server.fresh_bucket());
         let snapshots: Arc<dyn SnapshotStore> =

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::audit;
 use crate::support::pairs::{Kind, Pair};
-use crate::support::service::root;
+use crate::support::root;
 use crate::tenant;
 
 const FIXTURE: &str = "argo-cd-namespace-install.ndjson.zst";

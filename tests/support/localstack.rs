@@ -1,106 +1,14 @@
-//! LocalStack's S3: one a test process, started when the first test asks, gone with the process; a bucket a test.
-
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+//! The adapter of S3 on the LocalStack that tests share.
 
 use driftline::adapters::s3::{S3Options, S3SnapshotStore, StaticCredentials};
+use driftline_conformance::services::localstack;
 
-use rustix::process::Signal;
-
-use super::service::{Service, free_port, root};
-
-/// A running LocalStack.
-pub struct LocalStack {
-    service: Service,
-    port: u16,
-    buckets: AtomicUsize,
-}
-
-/// The LocalStack of this process.
-///
-/// `DRIFTLINE_TEST_LOCALSTACK` names a script that runs an installed one; without it this checkout's is installed first.
-pub fn localstack() -> &'static LocalStack {
-    static RUNNING: OnceLock<LocalStack> = OnceLock::new();
-    RUNNING.get_or_init(|| LocalStack::start(free_port()))
-}
-
-impl LocalStack {
-    /// One of a test's own, which it may stop and kill. It goes with its value.
-    pub fn start(port: u16) -> Self {
-        let script =
-            std::env::var_os("DRIFTLINE_TEST_LOCALSTACK").map_or_else(installed, PathBuf::from);
-        let service = Service::start("localstack", |directory| {
-            let data = directory.join("data");
-            [script, port.to_string().into(), data]
-                .map(|part| part.display().to_string())
-                .to_vec()
-        });
-        service.wait_until("LocalStack", || {
-            request(port, "GET", "/_localstack/health").is_ok_and(|status| status == 200)
-        });
-        Self {
-            service,
-            port,
-            buckets: AtomicUsize::new(0),
-        }
-    }
-
-    /// Stops it where it stands: connections stay open, and nothing answers.
-    pub fn pause(&self) {
-        self.service.signal(Signal::STOP);
-    }
-
-    /// Lets it go on.
-    pub fn resume(&self) {
-        self.service.signal(Signal::CONT);
-    }
-
-    /// Kills it, with everything that it holds.
-    pub fn kill(&self) {
-        self.service.signal(Signal::KILL);
-    }
-
-    /// Where it listens.
-    pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Options for [`S3SnapshotStore::connect`].
-    pub fn options(&self) -> S3Options {
-        options(self.endpoint())
-    }
-
-    /// Makes a bucket that no other test uses, and returns its name.
-    pub fn fresh_bucket(&self) -> String {
-        let bucket = format!("test-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
-        let status = request(self.port, "PUT", &format!("/{bucket}")).expect("LocalStack answers");
-        assert_eq!(status, 200, "LocalStack makes the bucket");
-        bucket
-    }
-
-    /// Puts an object as no client would: the connection ends before so many bytes if the body does. The status of the answer,
-    /// or 0 without one.
-    pub fn put(&self, path: &str, headers: &str, body: &str, length: usize) -> u16 {
-        let headers = format!("{headers}\r\nContent-Length: {length}");
-        let mut stream = begin(self.port, "PUT", path, &headers).expect("LocalStack takes it");
-        stream.write_all(body.as_bytes()).expect("it reads on");
-        if body.len() < length {
-            stream.shutdown(Shutdown::Write).expect("it is open");
-        }
-        status(&mut stream).unwrap_or(0)
-    }
-
-    /// The bucket at `s3://BUCKET/PREFIX`.
-    pub async fn store(&self, bucket: &str, prefix: &str) -> S3SnapshotStore {
-        S3SnapshotStore::connect(&format!("s3://{bucket}/{prefix}"), &self.options())
-            .await
-            .expect("the options are valid")
-    }
+/// The bucket at `s3://BUCKET/PREFIX`.
+pub async fn store(bucket: &str, prefix: &str) -> S3SnapshotStore {
+    let options = options(localstack().endpoint());
+    S3SnapshotStore::connect(&format!("s3://{bucket}/{prefix}"), &options)
+        .await
+        .expect("the options are valid")
 }
 
 /// Options for a LocalStack that listens there.
@@ -115,44 +23,4 @@ pub fn options(endpoint: String) -> S3Options {
         }),
         ..S3Options::default()
     }
-}
-
-fn installed() -> PathBuf {
-    let directory = root().join("localstack");
-    let status = Command::new(directory.join("setup.sh"))
-        .status()
-        .expect("localstack/setup.sh runs");
-    assert!(status.success(), "localstack/setup.sh installs LocalStack");
-    directory.join("start.sh")
-}
-
-/// Sends a request without a body, and returns the status of the answer.
-fn request(port: u16, method: &str, path: &str) -> std::io::Result<u16> {
-    let mut stream = begin(port, method, path, "Content-Length: 0")?;
-    status(&mut stream)
-}
-
-/// Sends everything of a request but its body.
-fn begin(port: u16, method: &str, path: &str, headers: &str) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    // Neither date nor signature is looked at; the scope is what sends the request to S3.
-    let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {scope}\r\n{headers}\r\n\
-         Connection: close\r\n\r\n"
-    )?;
-    Ok(stream)
-}
-
-/// The status of the answer, or 0 if there is none.
-fn status(stream: &mut TcpStream) -> std::io::Result<u16> {
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let status = String::from_utf8_lossy(&answer)
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    Ok(status.unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! What the integration tests share: real services that stop with the test process, and faults.
+//! What the integration tests share beyond `driftline-conformance`: driftline itself on its services, and worlds to test it in.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -15,15 +15,12 @@ pub mod localstack;
 #[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]
 pub mod pairs;
 #[cfg(feature = "postgres")]
-pub mod pgbouncer;
-#[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod reading;
-pub mod relay;
-#[cfg(feature = "postgres")]
-pub mod replica;
-pub mod service;
-#[cfg(all(feature = "postgres", feature = "http"))]
-pub mod tls;
 pub mod vectors;
 pub mod world;
+
+/// The repository.
+pub fn root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+}

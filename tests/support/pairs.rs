@@ -17,9 +17,10 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use tempfile::TempDir;
 
-use super::localstack::localstack;
-use super::postgres::{self, Cluster};
-use super::service::free_port;
+use super::localstack;
+use super::postgres::Reached as _;
+use driftline_conformance::services::free_port;
+use driftline_conformance::services::{self, Cluster, Database as Server};
 
 /// The prefix of buckets that have one.
 const PREFIX: &str = "manifests";
@@ -51,7 +52,7 @@ pub struct Pair {
 enum Place {
     Memory(Arc<MemoryDatabase>),
     Sqlite(PathBuf),
-    Postgres(postgres::Database),
+    Postgres(Server),
 }
 
 impl Pair {
@@ -66,7 +67,7 @@ impl Pair {
     }
 
     async fn on(kind: Kind, cluster: fn() -> &'static Cluster) -> Self {
-        let bucket = (kind == Kind::Services).then(|| localstack().fresh_bucket());
+        let bucket = (kind == Kind::Services).then(|| services::localstack().fresh_bucket());
         let directory = tempfile::tempdir().unwrap();
         let snapshots: Arc<dyn SnapshotStore> = match kind {
             Kind::Memory => Arc::new(MemorySnapshotStore::new().with_prefix(PREFIX)),
@@ -75,7 +76,7 @@ impl Pair {
             }
             Kind::Services => {
                 let bucket = bucket.as_deref().unwrap_or_default();
-                Arc::new(localstack().store(bucket, PREFIX).await)
+                Arc::new(localstack::store(bucket, PREFIX).await)
             }
         };
         let (place, database) = fresh_database(kind, &directory, 0, cluster()).await;
@@ -131,7 +132,7 @@ impl Pair {
         if let Some(bucket) = &self.bucket {
             environment.extend([
                 ("DRIFTLINE_SNAPSHOTS_URL", format!("s3://{bucket}/{PREFIX}")),
-                ("AWS_ENDPOINT_URL_S3", localstack().endpoint()),
+                ("AWS_ENDPOINT_URL_S3", services::localstack().endpoint()),
                 ("AWS_REGION", "us-east-1".to_owned()),
                 ("AWS_ACCESS_KEY_ID", "test".to_owned()),
                 ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
@@ -147,7 +148,7 @@ impl Pair {
     }
 
     /// The database on its server, where it has one.
-    pub fn server(&self) -> Option<&postgres::Database> {
+    pub fn server(&self) -> Option<&Server> {
         match &self.place {
             Place::Postgres(database) => Some(database),
             Place::Memory(_) | Place::Sqlite(_) => None,
@@ -315,7 +316,7 @@ async fn fresh_database(
             (Place::Sqlite(path), database)
         }
         Kind::Services => {
-            let database = cluster.database().await;
+            let database = cluster.database();
             database.migrate().await;
             let adapter = database.adapter(&database.app()).await;
             (Place::Postgres(database), Arc::new(adapter))

@@ -1,7 +1,7 @@
 //! Cases of the system that driftline replaces: the repository's own copies, or those in the folder that
 //! `DRIFTLINE_VECTORS` names.
 
-use super::service::root;
+use super::root;
 
 /// The text of a suite's file.
 pub fn vectors(suite: &str) -> String {

@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use self::server::{Reply, Server, answer, error};
-use crate::support::service::free_port;
+use driftline_conformance::services::free_port;
 
 fn options() -> S3Options {
     S3Options {

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::proxy::ReadOnlyProxy;
 use super::site::Site;
-use crate::support::localstack::localstack;
 use crate::support::pairs::Kind;
 use crate::tenant;
+use driftline_conformance::services::localstack;
 
 /// Two tenants that drift, both shadowed; the row of the active version of `lost` is lost, so that only the bucket has it.
 async fn site() -> (Site, ReadOnlyProxy) {

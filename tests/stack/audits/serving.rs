@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::site::Site;
 use crate::support::pairs::Kind;
+use crate::support::postgres::Reached as _;
 
 const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
 

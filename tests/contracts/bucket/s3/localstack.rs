@@ -4,18 +4,19 @@ use driftline::adapters::s3::S3SnapshotStore;
 use driftline::ports::{ETag, Fault, Precondition, PutOutcome, SnapshotStore, Verdict};
 
 use super::put;
-use crate::support::localstack::localstack;
+use crate::support::localstack::store;
+use driftline_conformance::services::localstack;
 
 async fn fresh() -> (String, S3SnapshotStore) {
     let localstack = localstack();
     let bucket = localstack.fresh_bucket();
-    let store = localstack.store(&bucket, "").await;
+    let store = store(&bucket, "").await;
     (bucket, store)
 }
 
 #[tokio::test]
 async fn a_bucket_that_is_not_there_is_refused_with_a_way_out() {
-    let store = localstack().store("no-such-bucket", "").await;
+    let store = store("no-such-bucket", "").await;
     let condition = Precondition::Matches(ETag("tag".to_owned()));
     for error in [
         store.ping().await.unwrap_err(),
