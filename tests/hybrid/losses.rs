@@ -73,6 +73,23 @@ async fn a_damaged_row_whose_object_is_lost_can_be_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_damaged_row_does_not_come_back_from_an_object_with_changed_members() {
+    let scene = Scene::shadowed(3).await;
+    scene.damage_row(2);
+    scene.change(V2, "\"committedAt\":\"2", "\"committedAt\":\"3");
+    scene.lose_index(Stream::Manifests);
+    let of_it = |found: &[Finding]| {
+        let of_it = found.iter().filter(|it| it.seq == Some(Seq::new(2)));
+        of_it.map(|it| it.repair).collect::<Vec<_>>()
+    };
+    let found = scene.damage().await;
+    assert_eq!(of_it(&found), [Mend::Lost, Mend::Lost], "{found:#?}");
+    let row = scene.row(Stream::Manifests, 2).await;
+    scene.mend().await;
+    assert_eq!(scene.row(Stream::Manifests, 2).await, row);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_left_of_a_lost_row_is_told_once_and_can_be_accepted() {
     let stumps: [fn(&Scene); 3] = [
         |scene| scene.change(V1, "\"tag\":\"0\"", "\"tag\":\"9\""),
@@ -301,6 +318,34 @@ async fn damage_where_the_next_page_belongs_is_moved_away() {
     assert_eq!(told, [(&Some(key), Mend::Quarantine)]);
     scene.mend_and_shadow().await;
     create_many(&scene.repository, &scene.acme, 2).await;
+    drain(&scene.repository).await;
+    scene.assert_settled().await;
+    assert_eq!(scene.damage().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_history_that_could_not_go_on_is_moved_away() {
+    let scene = Scene::with_pages(130).await;
+    scene.lose_index(Stream::Manifests);
+    scene.world.memory.remove("acme/versions/v000127.json");
+    let database = scene.world.database();
+    let repository = scene.world.repository(&database);
+    recover_all(&repository).await;
+    create_many(&repository, &scene.acme, 4).await;
+    drain(&repository).await;
+    let scene = Scene {
+        database,
+        repository,
+        ..scene
+    };
+    let key = page_key(&scene.acme, Stream::Manifests, 1);
+    let found = scene.damage().await;
+    let told = found.iter().find(|it| it.object.as_ref() == Some(&key));
+    let told = told.unwrap_or_else(|| panic!("{found:#?}"));
+    let other = "it holds another manifests/127 than the index names";
+    assert_eq!((told.repair, &told.detail[..]), (Mend::Quarantine, other));
+    scene.mend().await;
+    recover(&scene.repository, &scene.acme).await;
     drain(&scene.repository).await;
     scene.assert_settled().await;
     assert_eq!(scene.damage().await, []);

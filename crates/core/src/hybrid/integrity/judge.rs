@@ -16,7 +16,7 @@ use driftline_model::format::{
     Damage, Index, Problem, Snapshot, index_key, page_key, snapshot_key,
 };
 use driftline_model::integrity::{Finding, Mend, Verdict, VerifySummary};
-use driftline_model::{Digest, Epoch, Seq, Stream, TenantId, genesis};
+use driftline_model::{Digest, EntryMeta, Epoch, Seq, Stream, TenantId, genesis};
 
 /// One stream, read and judged.
 pub(super) struct Judge<'a> {
@@ -84,10 +84,15 @@ impl Judge<'_> {
             return Ok(None);
         };
         let key = snapshot_key(self.tenant, self.stream, seq, row.epoch);
+        let before = Seq::new(seq.get().saturating_sub(1));
+        let before = self.rows.chain_at(self.tenant, self.stream, before);
+        // The chain alone tells nothing of the members beside it.
+        let is_it = |meta: &EntryMeta| {
+            let is_chained = |before| meta.expected_chain(before) == row.chain;
+            meta.chain == row.chain && (meta == row || before.is_some_and(is_chained))
+        };
         match self.look.unnamed(self.tenant, self.stream, &key).await {
-            Ok(found) => Ok(found
-                .filter(|found| found.entry.meta.chain == row.chain)
-                .map(|_| key)),
+            Ok(found) => Ok(found.filter(|found| is_it(&found.entry.meta)).map(|_| key)),
             Err(BucketError::Damage(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -136,6 +141,12 @@ impl Judge<'_> {
             let (verdict, detail) = words(damage);
             let key = Some(damage.object.clone());
             self.find(None, verdict, key, detail, Mend::Quarantine);
+        }
+        // A history that a recovery could not go on with left it, and it keeps the page of this one from being sealed.
+        for (key, seq) in &stock.of_others {
+            let (stream, key) = (self.stream, Some(key.clone()));
+            let detail = format!("it holds another {stream}/{seq} than the index names");
+            self.find(None, Verdict::BucketOnly, key, detail, Mend::Quarantine);
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Stock {
     pub(super) page_damage: Vec<(u64, Damage)>,
     /// What lies damaged where pages belong that the index does not count yet.
     pub(super) in_pages_way: Vec<Damage>,
+    /// Pages there that are whole, and whose entry of this number is not the one that the index names.
+    pub(super) of_others: Vec<(String, Seq)>,
     /// What the index and the readable pages name.
     pub(super) named: BTreeMap<Seq, IndexEntry>,
     /// Snapshots in the listing.
@@ -144,12 +146,20 @@ impl Stock {
             .filter_map(|key| page_number(tenant, stream, key));
         for number in numbers.filter(|number| *number > index.sealed_pages) {
             match bucket.page(tenant, stream, number).await {
-                Ok(_) => {}
+                Ok(page) => {
+                    let differs = |it: &&IndexEntry| {
+                        let named = self.named.get(&it.meta.seq);
+                        named.is_some_and(|named| named.meta.chain != it.meta.chain)
+                    };
+                    let other = page.entries.iter().find(differs).map(|it| it.meta.seq);
+                    let key = page_key(tenant, stream, number);
+                    self.of_others.extend(other.map(|seq| (key, seq)));
+                }
                 Err(BucketError::Damage(damage)) if damage.problem == Problem::Missing => {}
                 Err(BucketError::Damage(damage)) => self.in_pages_way.push(damage),
                 Err(error) => return Err(error),
             }
-            if self.in_pages_way.len() > PAGES {
+            if self.in_pages_way.len() + self.of_others.len() > PAGES {
                 break;
             }
         }
