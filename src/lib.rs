@@ -8,6 +8,8 @@ pub use driftline_core::hybrid;
 pub use driftline_model as domain;
 #[doc(inline)]
 pub use driftline_ports as ports;
+#[doc(inline)]
+pub use driftline_ports::prelude;
 
 /// The driven ports on real technology: one crate a technology.
 pub mod adapters {

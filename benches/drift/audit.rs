@@ -13,7 +13,8 @@ use driftline::hybrid::audit::{
     AuditPlan, AuditResult, AuditSettings, Audited, Auditor, Schedule, TenantPlan,
 };
 use driftline::hybrid::inspection::Inspector;
-use driftline::ports::{CreateManifest, Durability, ManifestProvider, RecordApply};
+use driftline::ports::{CreateManifest, Durability, RecordApply};
+use driftline::prelude::*;
 use futures::StreamExt;
 use sqlx::Row as _;
 use tokio::time::Instant;

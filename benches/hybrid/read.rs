@@ -1,8 +1,8 @@
 //! Reading a version of 4 KiB.
 
+use driftline::prelude::*;
 use std::sync::Arc;
 
-use driftline::ports::ManifestProvider;
 use sqlx::Row as _;
 
 use crate::database::{Bench, content, create, tenant};

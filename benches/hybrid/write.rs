@@ -1,8 +1,7 @@
 //! Writing versions of 4 KiB.
 
+use driftline::prelude::*;
 use std::sync::Arc;
-
-use driftline::ports::ManifestProvider;
 
 use crate::database::{Bench, WRITERS, content, create, tenant};
 use crate::harness::{Comparison, Row, Unit, interleave, rate};

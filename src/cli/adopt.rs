@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use driftline::domain::TenantId;
-use driftline::hybrid::Adoption;
+use driftline::ports::Adoption;
+use driftline::prelude::*;
 use serde::Serialize;
 
 use super::{Context, Exit, Failure};

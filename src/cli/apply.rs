@@ -3,7 +3,8 @@
 use driftline::domain::content::Content;
 use driftline::domain::integrity::RowDamage;
 use driftline::domain::{Digest, EntryId, Resources, Seq, ShortText, Stream, TenantId, Timestamp};
-use driftline::ports::{Durability, ManifestProvider as _, RecordApply, ShadowState};
+use driftline::ports::{Durability, RecordApply, ShadowState};
+use driftline::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -6,6 +6,7 @@ use clap::Args;
 use driftline::domain::{Digest, Seq, ShortText, TenantId};
 use driftline::hybrid::HybridManifestRepository;
 use driftline::ports::{Error, ErrorKind, Expectation, Hint, ManifestStore};
+use driftline::prelude::*;
 
 use super::Failure;
 

@@ -6,9 +6,8 @@ use backon::{ExponentialBuilder, Retryable as _};
 use driftline::adapters::system::System;
 use driftline::domain::{ShortText, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{
-    CreateManifest, Created, Durability, Entropy as _, Error, Manifest, ManifestProvider as _,
-};
+use driftline::ports::{CreateManifest, Created, Durability, Entropy as _, Error, Manifest};
+use driftline::prelude::*;
 
 use serde::Serialize;
 

@@ -4,7 +4,8 @@ mod order;
 mod patch;
 
 use driftline::domain::{Seq, TenantId};
-use driftline::ports::{Error, ErrorKind, ManifestProvider as _};
+use driftline::ports::{Error, ErrorKind};
+use driftline::prelude::*;
 use serde_json::Value;
 
 use self::patch::{Operation, Patch, Verb};

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use driftline::adapters::system::System;
 use driftline::domain::TenantId;
-use driftline::hybrid::CheckUp;
 use driftline::hybrid::probe::ProbeReport;
-use driftline::ports::{
-    Clock as _, DatabaseIdentity, Error, Health, Hint, ManifestProvider as _, Ownership, SideHealth,
-};
+use driftline::ports::CheckUp;
+use driftline::ports::{Clock as _, DatabaseIdentity, Error, Health, Hint, Ownership, SideHealth};
+use driftline::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
 

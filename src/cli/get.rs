@@ -1,7 +1,8 @@
 //! `manifest get`
 
 use driftline::domain::{Seq, Timestamp};
-use driftline::ports::{Manifest, ManifestProvider as _};
+use driftline::ports::Manifest;
+use driftline::prelude::*;
 
 use super::args::{self, Tenant};
 use super::documents::{ManifestDocument, or_dash};

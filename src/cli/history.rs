@@ -1,7 +1,8 @@
 //! `manifest history`
 
 use driftline::domain::{EntryMeta, Seq};
-use driftline::ports::{HistoryPage, ManifestProvider as _, Source};
+use driftline::ports::{HistoryPage, Source};
+use driftline::prelude::*;
 use serde::Serialize;
 
 use super::args::{self, Tenant};

@@ -19,6 +19,7 @@ use driftline::domain::recovery::{
 use driftline::domain::{Seq, ShortText, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Progress, RecoveryReport, Whom};
 use driftline::ports::{Error, Ownership, RecoverTarget, Recovery, RecoveryRequest, Result};
+use driftline::prelude::*;
 use driftline_host::{Needs, Opened};
 
 /// How long shadowing gets to bring a decision or a new version to the bucket.

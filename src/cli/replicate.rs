@@ -2,6 +2,7 @@
 
 use driftline::domain::format::{BUCKET_KEY, most_bytes};
 use driftline::ports::{Error, Fault, TenantStatus};
+use driftline::prelude::*;
 use serde::Serialize;
 
 use super::status::TenantDocument;

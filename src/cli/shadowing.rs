@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::ports::TenantStatus;
+use driftline::prelude::*;
 use driftline_host::{Begun, Opened};
 
 use super::signals::Signals;

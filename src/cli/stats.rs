@@ -1,7 +1,7 @@
 //! `stats`
 
 use driftline::domain::{Seq, TenantId};
-use driftline::ports::ManifestProvider as _;
+use driftline::prelude::*;
 use serde::Serialize;
 
 use super::args::{self, Tenant};

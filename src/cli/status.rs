@@ -6,6 +6,7 @@ use driftline::domain::{Stream, TenantId};
 use driftline::ports::{
     DatabaseIdentity, Error, FailedDrill, Ownership, TenantStatus, Whereabouts,
 };
+use driftline::prelude::*;
 
 use self::document::Document;
 pub use self::document::{

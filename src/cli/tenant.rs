@@ -3,6 +3,7 @@
 mod retire;
 
 use driftline::domain::{Stream, TenantState};
+use driftline::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -6,7 +6,8 @@ use driftline::adapters::memory::{MemoryDatabase, MemorySnapshotStore};
 use driftline::adapters::system::System;
 use driftline::domain::TenantId;
 use driftline::hybrid::{HybridManifestRepository, Progress, Settings, Sides, Whom};
-use driftline::ports::{CreateManifest, ManifestProvider as _, RecoveryRequest};
+use driftline::ports::{CreateManifest, RecoveryRequest};
+use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::{ALLOCATOR, alone};

@@ -13,10 +13,11 @@ use driftline::hybrid::audit::{
 };
 use driftline::hybrid::inspection::Inspector;
 use driftline::ports::{
-    ActualStateSource, AuditLog as _, Clock, CreateManifest, DeliveryError, Fault,
-    ManifestProvider as _, NewEvent, Notifier, ObserveRequest, ReadSession, RecordApply,
-    ReportFilter, Side, SourceError, StateReader, StoreError, StoreResult, TenantDocuments,
+    ActualStateSource, AuditLog as _, Clock, CreateManifest, DeliveryError, Fault, NewEvent,
+    Notifier, ObserveRequest, ReadSession, RecordApply, ReportFilter, Side, SourceError,
+    StateReader, StoreError, StoreResult, TenantDocuments,
 };
+use driftline::prelude::*;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

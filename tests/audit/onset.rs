@@ -1,6 +1,7 @@
 use driftline::domain::Timestamp;
 use driftline::domain::drift::{Acknowledgement, Onset, Verdict};
-use driftline::ports::{Clock as _, DecideDrift, DriftDecision, Durability, ManifestProvider as _};
+use driftline::ports::{Clock as _, DecideDrift, DriftDecision, Durability};
+use driftline::prelude::*;
 use serde_json::json;
 use tokio::time::sleep;
 

@@ -5,6 +5,7 @@ use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::drift::{EventKind, Verdict};
 use driftline::hybrid::audit::{Audited, Schedule};
 use driftline::ports::{AuditLog as _, AuditScope, Clock as _, WorkerId};
+use driftline::prelude::*;
 use serde_json::json;
 use tokio::time::sleep;
 

@@ -5,9 +5,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use driftline::domain::{Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{
-    CreateManifest, Durability, ManifestProvider as _, RecordApply, RecoverTarget, RecoveryRequest,
-};
+use driftline::ports::{CreateManifest, Durability, RecordApply, RecoverTarget, RecoveryRequest};
+use driftline::prelude::*;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,8 @@ use driftline::domain::format::{Snapshot, index_key, page_key, snapshot_key};
 use driftline::domain::{Entry, EntryId, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress};
 use driftline::hybrid::{OnFailover, Progress, Standing};
-use driftline::ports::{Hint, ManifestProvider as _, RecoveryRequest, SnapshotStore as _};
+use driftline::ports::{Hint, RecoveryRequest, SnapshotStore as _};
+use driftline::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use driftline::domain::{Entry, Seq, Stream};
 use driftline::hybrid::{Progress, Standing};
 use driftline::ports::{
-    CreateManifest, Expectation, Hint, ManifestProvider as _, ManifestStore as _, RecoverTarget,
-    RecoveryRequest,
+    CreateManifest, Expectation, Hint, ManifestStore as _, RecoverTarget, RecoveryRequest,
 };
+use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use crate::site::Site;

@@ -4,6 +4,7 @@ use driftline::domain::{Seq, Stream};
 use driftline::hybrid::drill::{DrillProgress, DrillScope};
 use driftline::hybrid::integrity::{ReadData, VerifyProgress};
 use driftline::ports::ShadowLedger as _;
+use driftline::prelude::*;
 
 use crate::calls::{Calls, Flaw};
 use crate::site::Site;

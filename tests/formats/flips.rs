@@ -13,7 +13,8 @@ use driftline::domain::{
     Digest, Entry, EntryId, EntryMeta, Epoch, Seq, Stream, TenantId, Timestamp, genesis,
 };
 use driftline::hybrid::Progress;
-use driftline::ports::{ManifestProvider as _, ManifestStore as _, RecoveryRequest, SnapshotStore};
+use driftline::ports::{ManifestStore as _, RecoveryRequest, SnapshotStore};
+use driftline::prelude::*;
 
 use crate::support::world::{Repository, World, create, create_many, drain, tenant};
 

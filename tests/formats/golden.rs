@@ -16,9 +16,10 @@ use driftline::domain::drift::{Acknowledgement, IgnoreRule, Policy};
 use driftline::domain::format::{Snapshot, snapshot_key};
 use driftline::domain::{Digest, Entry, Seq, Stream, TenantId, Timestamp};
 use driftline::ports::{
-    CreateManifest, Database, DecideDrift, DriftDecision, Durability, ManifestProvider as _,
-    RecordApply, RecoverTarget, RecoveryRequest, SnapshotStore as _,
+    CreateManifest, Database, DecideDrift, DriftDecision, Durability, RecordApply, RecoverTarget,
+    RecoveryRequest, SnapshotStore as _,
 };
+use driftline::prelude::*;
 
 use crate::support::by_hand::run;
 use crate::support::root;

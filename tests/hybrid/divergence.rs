@@ -10,9 +10,10 @@ use driftline::domain::{
 };
 use driftline::hybrid::OnFailover;
 use driftline::ports::{
-    Appended, Clock as _, CreateManifest, Entropy as _, ErrorKind, Hint, ManifestProvider as _,
-    NewEntry, RecoverTarget, Recovery, RecoveryRequest, RecoveryState,
+    Appended, Clock as _, CreateManifest, Entropy as _, ErrorKind, Hint, NewEntry, RecoverTarget,
+    Recovery, RecoveryRequest, RecoveryState,
 };
+use driftline::prelude::*;
 
 use crate::support::world::*;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use driftline::domain::{Seq, Stream};
 use driftline::ports::ManifestStore as _;
+use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::faults::{Chances, Flaw, On};

@@ -59,7 +59,7 @@ impl Scene {
         recover_all(&fresh).await;
         for version in 1..=versions as u64 {
             let read = async |repository: &Repository| {
-                use driftline::ports::ManifestProvider as _;
+                use driftline::prelude::*;
                 let found = repository.manifest_by_version(&self.acme, Seq::new(version));
                 found.await.unwrap().unwrap().entry
             };

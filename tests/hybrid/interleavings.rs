@@ -12,9 +12,10 @@ use driftline::domain::format::{BUCKET_KEY, Index, Snapshot, index_key, page_key
 use driftline::domain::{Entry, Epoch, Seq, Stream, Timestamp};
 use driftline::hybrid::{OnFailover, Progress, Standing};
 use driftline::ports::{
-    Backlog, Database, Entropy as _, ErrorKind, ManifestProvider, Ownership, RecoverTarget,
-    RecoveryRequest, RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
+    Backlog, Database, Entropy as _, ErrorKind, Ownership, RecoverTarget, RecoveryRequest,
+    RecoveryState, ShadowLedger as _, ShadowState, SnapshotStore,
 };
+use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::faults::{Flaw, Moment, On};

@@ -13,9 +13,9 @@ use driftline::domain::format::{Damage, Problem};
 use driftline::domain::{Digest, Entry, Epoch, Seq, Stream, TenantId};
 use driftline::hybrid::Standing;
 use driftline::ports::{
-    Database, ErrorKind, Hint, ManifestProvider, Recovery, RecoveryRequest, RecoveryState,
-    SnapshotStore,
+    Database, ErrorKind, Hint, Recovery, RecoveryRequest, RecoveryState, SnapshotStore,
 };
+use driftline::prelude::*;
 
 use crate::support::legacy::{self, COMMUNITY, Version, index_key, key, made};
 use crate::support::world::{

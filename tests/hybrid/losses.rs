@@ -10,9 +10,9 @@ use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Digest, EntryId, Epoch, Seq, Stream};
 use driftline::hybrid::integrity::ReadData;
 use driftline::ports::{
-    Entropy as _, ErrorKind, ManifestProvider as _, ManifestStore as _, RecoverTarget,
-    RecoveryRequest, ShadowLedger as _,
+    Entropy as _, ErrorKind, ManifestStore as _, RecoverTarget, RecoveryRequest, ShadowLedger as _,
 };
+use driftline::prelude::*;
 
 use crate::scene::Scene;
 use crate::support::world::*;

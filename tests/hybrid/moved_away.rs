@@ -5,7 +5,8 @@ use std::sync::Arc;
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::index_key;
 use driftline::domain::{Stream, TenantId};
-use driftline::ports::{ErrorKind, ManifestProvider as _, RecoveryRequest};
+use driftline::ports::{ErrorKind, RecoveryRequest};
+use driftline::prelude::*;
 
 use tokio_util::sync::CancellationToken;
 

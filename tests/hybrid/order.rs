@@ -9,9 +9,10 @@ use driftline::domain::integrity::Mend;
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::Progress;
 use driftline::ports::{
-    DecideDrift, DriftDecision, Durability, ErrorKind, ManifestProvider as _, ManifestStore as _,
-    RecoveryRequest, RecoveryStore as _, ShadowLedger as _,
+    DecideDrift, DriftDecision, Durability, ErrorKind, ManifestStore as _, RecoveryRequest,
+    RecoveryStore as _, ShadowLedger as _,
 };
+use driftline::prelude::*;
 
 use crate::scene::Scene;
 use crate::support::faults::{Flaw, Moment, On};

@@ -3,9 +3,8 @@
 use driftline::domain::drift::ActualState;
 use driftline::domain::integrity::RowDamage;
 use driftline::domain::{Apply, Digest, Resources, Seq, Stream};
-use driftline::ports::{
-    Clock, ErrorKind, Hint, Manifest, ManifestProvider as _, RecoverTarget, RecoveryRequest, Source,
-};
+use driftline::ports::{Clock, ErrorKind, Hint, Manifest, RecoverTarget, RecoveryRequest, Source};
+use driftline::prelude::*;
 
 use crate::scene::Scene;
 use crate::support::world::*;

@@ -1,7 +1,8 @@
 //! Tenants end by decision.
 
 use driftline::domain::{Decision, Seq, Stream};
-use driftline::ports::{ErrorKind, ManifestProvider as _, ManifestStore as _};
+use driftline::ports::{ErrorKind, ManifestStore as _};
+use driftline::prelude::*;
 
 use crate::support::world::{
     Repository, World, create, create_many, drain, recover_all, tenant, try_create,

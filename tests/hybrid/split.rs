@@ -9,9 +9,10 @@ use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{Entry, Seq, Stream, TenantId};
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
 use driftline::ports::{
-    Error, ErrorKind, Hint, ManifestProvider as _, ManifestStore as _, Recovery, RecoveryRequest,
-    RecoveryState, RecoveryStore as _, ShadowLedger as _,
+    Error, ErrorKind, Hint, ManifestStore as _, Recovery, RecoveryRequest, RecoveryState,
+    RecoveryStore as _, ShadowLedger as _,
 };
+use driftline::prelude::*;
 
 use crate::support::world::*;
 

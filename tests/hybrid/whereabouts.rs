@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::format::BUCKET_KEY;
 use driftline::domain::{Epoch, Seq, TenantId};
-use driftline::hybrid::{
-    Adoption, HybridManifestRepository, OnClone, OnFailover, Progress, Sides, Standing,
-};
+use driftline::hybrid::{HybridManifestRepository, OnClone, OnFailover, Progress, Sides, Standing};
 use driftline::ports::{
-    Entropy, Error, ErrorKind, Fault, Hint, ManifestStore as _, Ownership, Reason, RecoveryRequest,
-    RecoveryStore as _, Side, Whereabouts,
+    Adoption, Entropy, Error, ErrorKind, Fault, Hint, ManifestStore as _, Ownership, Reason,
+    RecoveryRequest, RecoveryStore as _, Side, Whereabouts,
 };
+use driftline::prelude::*;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

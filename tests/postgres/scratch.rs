@@ -8,9 +8,9 @@ use driftline::adapters::system::System;
 use driftline::hybrid::drill::{DrillProgress, DrillScope, Drilled};
 use driftline::hybrid::{HybridManifestRepository, Settings, Sides};
 use driftline::ports::{
-    CreateManifest, Fault, ManifestProvider as _, ManifestStore as _, RecoveryStore as _,
-    ShadowLedger as _,
+    CreateManifest, Fault, ManifestStore as _, RecoveryStore as _, ShadowLedger as _,
 };
+use driftline::prelude::*;
 use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 

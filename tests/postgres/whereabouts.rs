@@ -8,9 +8,10 @@ use driftline::adapters::system::System;
 use driftline::domain::{BucketId, PerStream, Seq, Stream, genesis};
 use driftline::hybrid::{HybridManifestRepository, Progress, Settings, Sides, Standing};
 use driftline::ports::{
-    CreateManifest, Database, Fault, ManifestProvider as _, ManifestStore as _, Mark,
-    RecoveryRequest, RecoveryStore as _, ShadowLedger as _, Whereabouts,
+    CreateManifest, Database, Fault, ManifestStore as _, Mark, RecoveryRequest, RecoveryStore as _,
+    ShadowLedger as _, Whereabouts,
 };
+use driftline::prelude::*;
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 

@@ -8,9 +8,8 @@ use driftline::domain::integrity::{Finding, Mend, Verdict};
 use driftline::domain::{EntryId, EntryMeta, Seq, Stream, TenantId};
 use driftline::hybrid::HybridManifestRepository;
 use driftline::hybrid::integrity::{ReadData, VerifyReport};
-use driftline::ports::{
-    CreateManifest, Hint, ManifestProvider as _, RecordApply, RecoveryRequest, TenantStatus,
-};
+use driftline::ports::{CreateManifest, Hint, RecordApply, RecoveryRequest, TenantStatus};
+use driftline::prelude::*;
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 

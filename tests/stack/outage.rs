@@ -7,7 +7,8 @@ use driftline::adapters::s3::{S3Options, S3SnapshotStore};
 use driftline::adapters::system::System;
 use driftline::domain::{Stream, TenantId};
 use driftline::hybrid::{HybridManifestRepository, Settings, Sides};
-use driftline::ports::{CreateManifest, Database, ManifestProvider as _, SnapshotStore};
+use driftline::ports::{CreateManifest, Database, SnapshotStore};
+use driftline::prelude::*;
 use tokio::time::Instant;
 
 use crate::support::audit;

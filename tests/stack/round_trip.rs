@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 
 use driftline::domain::content::Content;
 use driftline::domain::{Seq, ShortText, Stream, Timestamp};
-use driftline::ports::{
-    CreateManifest, ManifestProvider as _, RecoveryRequest, RecoveryState, Source,
-};
+use driftline::ports::{CreateManifest, RecoveryRequest, RecoveryState, Source};
+use driftline::prelude::*;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;

@@ -8,9 +8,9 @@ use driftline::domain::format::PAGE_SIZE;
 use driftline::domain::{Seq, Stream, TenantId, references};
 use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
 use driftline::ports::{
-    CreateManifest, Durability, ErrorKind, ManifestProvider as _, RecordApply, RecoverTarget,
-    RecoveryRequest,
+    CreateManifest, Durability, ErrorKind, RecordApply, RecoverTarget, RecoveryRequest,
 };
+use driftline::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;

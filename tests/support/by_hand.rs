@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use driftline::domain::{Entry, Seq, Stream};
-use driftline::ports::{CreateManifest, ManifestProvider as _, ManifestStore as _, SnapshotStore};
+use driftline::ports::{CreateManifest, ManifestStore as _, SnapshotStore};
+use driftline::prelude::*;
 
 use super::world::{Repository, World, drain, recover_all, tenant};
 

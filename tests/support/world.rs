@@ -12,9 +12,10 @@ use driftline::domain::format::{
 use driftline::domain::{Entry, Seq, Stream, TenantId, Timestamp};
 use driftline::hybrid::{Drained, HybridManifestRepository, Settings, Sides, Standing};
 use driftline::ports::{
-    Clock, CreateManifest, Created, Database, Entropy, Error, ManifestProvider, ManifestStore as _,
-    Precondition, RecordApply, Recovery, RecoveryRequest, SnapshotStore,
+    Clock, CreateManifest, Created, Database, Entropy, Error, ManifestStore as _, Precondition,
+    RecordApply, Recovery, RecoveryRequest, SnapshotStore,
 };
+use driftline::prelude::*;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

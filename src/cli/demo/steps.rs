@@ -3,9 +3,8 @@
 use anyhow::{Context as _, ensure};
 use driftline::domain::{EntryMeta, Seq};
 use driftline::hybrid::Progress;
-use driftline::ports::{
-    Durability, ErrorKind, Expectation, Manifest, ManifestProvider as _, RecoveryRequest, Source,
-};
+use driftline::ports::{Durability, ErrorKind, Expectation, Manifest, RecoveryRequest, Source};
+use driftline::prelude::*;
 
 use super::story::{SOON, Story};
 use crate::cli::{documents, shadowing, ui};

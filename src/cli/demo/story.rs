@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::{Settings, Standing};
-use driftline::ports::{
-    CreateManifest, Durability, Error, Expectation, Manifest, ManifestProvider as _, TenantStatus,
-};
+use driftline::ports::{CreateManifest, Durability, Error, Expectation, Manifest, TenantStatus};
+use driftline::prelude::*;
 use serde_json::json;
 
 use crate::cli::{Ui, ui};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use driftline::domain::{TenantId, Timestamp};
-use driftline::hybrid::CheckUp;
+use driftline::ports::CheckUp;
 use driftline::ports::TenantStatus;
 use serde_json::{Value, json};
 

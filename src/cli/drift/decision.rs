@@ -4,7 +4,8 @@ use driftline::domain::drift::Acknowledgement;
 use driftline::domain::{
     Digest, EntryId, EntryMeta, Epoch, Seq, ShortText, Stream, TenantId, Timestamp,
 };
-use driftline::ports::{DecideDrift, DriftDecision, Durability, ManifestProvider as _};
+use driftline::ports::{DecideDrift, DriftDecision, Durability};
+use driftline::prelude::*;
 use serde::Serialize;
 
 use crate::cli::args::WaitShadowed;

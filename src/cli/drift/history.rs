@@ -4,6 +4,7 @@ use driftline::adapters::system::System;
 use driftline::domain::drift::{self, AuditReport, Item, Subject, Timeliness};
 use driftline::domain::{ReportId, TenantId, Timestamp};
 use driftline::ports::{Clock as _, ReportSummary};
+use driftline::prelude::*;
 use serde::Serialize;
 
 use super::text::page::Page;

@@ -2,7 +2,8 @@
 
 use driftline::domain::{EntryMeta, Seq, TenantId};
 use driftline::hybrid::HybridManifestRepository;
-use driftline::ports::{Error, ErrorKind, Hint, ManifestProvider as _, Result};
+use driftline::ports::{Error, ErrorKind, Hint, Result};
+use driftline::prelude::*;
 
 /// How many versions are read at once.
 const PAGE: u64 = 1000;

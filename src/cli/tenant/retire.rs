@@ -1,6 +1,7 @@
 //! `tenant retire` and `tenant reinstate`
 
 use driftline::domain::{ShortText, Stream};
+use driftline::prelude::*;
 
 use crate::cli::args::{By, Tenant, WaitShadowed};
 use crate::cli::create::report_shadowing;

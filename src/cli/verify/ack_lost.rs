@@ -1,6 +1,7 @@
 //! `verify ack-lost`
 
 use driftline::domain::{Seq, ShortText, Stream, TenantId};
+use driftline::prelude::*;
 use serde_json::json;
 
 use crate::cli::args::{self, By};

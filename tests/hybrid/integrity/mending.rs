@@ -1,6 +1,7 @@
 //! What is lost or damaged on one side comes back from the other.
 
 use super::*;
+use driftline::prelude::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_snapshot_is_written_again_from_its_row() {

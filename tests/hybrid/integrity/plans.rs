@@ -1,6 +1,7 @@
 //! What is planned is what is done, and what cannot be mended is accepted.
 
 use super::*;
+use driftline::prelude::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_loss_on_both_sides_is_named_and_can_be_accepted_once() {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use driftline::domain::{Seq, Stream};
-use driftline::ports::{
-    ErrorKind, ManifestProvider as _, RecoverTarget, RecoveryRequest, SnapshotStore as _, Source,
-};
+use driftline::ports::{ErrorKind, RecoverTarget, RecoveryRequest, SnapshotStore as _, Source};
+use driftline::prelude::*;
 
 use crate::support::world::{World, create, create_many, drain, tenant};
 

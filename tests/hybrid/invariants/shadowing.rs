@@ -5,9 +5,8 @@ use std::time::Duration;
 use driftline::domain::format::Snapshot;
 use driftline::domain::{Digest, Seq, Stream};
 use driftline::hybrid::Standing;
-use driftline::ports::{
-    ManifestProvider as _, RecoveryStore as _, ShadowLedger as _, SnapshotStore as _,
-};
+use driftline::ports::{RecoveryStore as _, ShadowLedger as _, SnapshotStore as _};
+use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::faults::{Flaw, Method, On};

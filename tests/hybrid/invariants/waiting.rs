@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use driftline::adapters::memory::MemoryDatabase;
 use driftline::domain::{Seq, Stream};
-use driftline::ports::{CreateManifest, Durability, ManifestProvider as _, ShadowLedger as _};
+use driftline::ports::{CreateManifest, Durability, ShadowLedger as _};
+use driftline::prelude::*;
 
 use crate::support::faults::{Flaw, Moment, On};
 use crate::support::world::{

@@ -2,9 +2,8 @@
 
 use driftline::domain::content::Content;
 use driftline::domain::{Digest, Seq, Stream, genesis};
-use driftline::ports::{
-    CreateManifest, ErrorKind, Expectation, ManifestProvider as _, ManifestStore as _,
-};
+use driftline::ports::{CreateManifest, ErrorKind, Expectation, ManifestStore as _};
+use driftline::prelude::*;
 
 use crate::support::world::{World, content, create, tenant};
 

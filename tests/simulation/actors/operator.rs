@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use driftline::hybrid::{HybridManifestRepository, Progress, Standing};
-use driftline::ports::{ManifestProvider as _, RecoveryRequest, TenantStatus};
+use driftline::ports::{RecoveryRequest, TenantStatus};
+use driftline::prelude::*;
 use tokio::time::sleep;
 
 use crate::process::Process;

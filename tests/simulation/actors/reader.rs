@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use driftline::domain::Seq;
-use driftline::ports::{ManifestProvider as _, RecoveryRequest};
+use driftline::ports::RecoveryRequest;
+use driftline::prelude::*;
 use tokio::time::sleep;
 
 use crate::process::Process;

@@ -8,9 +8,10 @@ use driftline::domain::drift::{Policy, Unmanaged};
 use driftline::domain::{Seq, TenantId};
 use driftline::hybrid::HybridManifestRepository;
 use driftline::ports::{
-    CreateManifest, DecideDrift, DriftDecision, Durability, ErrorKind, Expectation,
-    ManifestProvider as _, RecordApply, RecoverTarget, RecoveryRequest,
+    CreateManifest, DecideDrift, DriftDecision, Durability, ErrorKind, Expectation, RecordApply,
+    RecoverTarget, RecoveryRequest,
 };
+use driftline::prelude::*;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 

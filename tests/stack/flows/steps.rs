@@ -10,9 +10,10 @@ use driftline::domain::format::{index_key, snapshot_key};
 use driftline::domain::{Digest, Epoch, Resources, Seq, ShortText, Stream, TenantId};
 use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
 use driftline::ports::{
-    CreateManifest, Durability, Error, ErrorKind, Manifest, ManifestProvider as _, Ownership,
-    Precondition, PutOutcome, RecordApply, RecoverTarget, Recovery, RecoveryRequest, SnapshotStore,
+    CreateManifest, Durability, Error, ErrorKind, Manifest, Ownership, Precondition, PutOutcome,
+    RecordApply, RecoverTarget, Recovery, RecoveryRequest, SnapshotStore,
 };
+use driftline::prelude::*;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -18,7 +18,7 @@ use super::settings::{Settings, Sides};
 use driftline_model::format::{Index, index_key, parse_snapshot_key};
 use driftline_model::{Seq, Stream, TenantId};
 use driftline_ports::{
-    ETag, Hint, Precondition, PutOutcome, Reason, SnapshotStore, StoreError, StoreResult,
+    CheckUp, ETag, Hint, Precondition, PutOutcome, Reason, SnapshotStore, StoreError, StoreResult,
     TenantStatus,
 };
 
@@ -27,31 +27,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tenants whose indexes are looked at, and tenants that are told to be unknown.
 const TENANTS: usize = 1000;
-
-/// What a check-up found; nothing stands for "well".
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckUp {
-    /// Why the bucket takes no writes.
-    pub bucket: Option<String>,
-    /// Why the database takes no writes.
-    pub database: Option<String>,
-    /// Tenants of whom the bucket shows something else than the database has on record, and what is wrong.
-    pub tenants: Vec<(TenantId, Reason)>,
-    /// Tenants that were not looked at, because there are too many.
-    pub unseen: usize,
-    /// Why it could not be found out which tenants the bucket has beside those that the database knows.
-    pub unlisted: Option<String>,
-}
-
-impl CheckUp {
-    /// Whether all is well.
-    pub fn is_well(&self) -> bool {
-        self.bucket.is_none()
-            && self.database.is_none()
-            && self.tenants.is_empty()
-            && self.unlisted.is_none()
-    }
-}
 
 /// Tries both sides. Without `writes_to_bucket`, a bucket in other hands, nothing is written there and no index is looked at.
 pub(crate) async fn run(

@@ -9,7 +9,8 @@ use driftline_model::content::{Content, Member};
 use driftline_model::drift::Acknowledgement;
 use driftline_model::{Decision, EntryId, Resources, Seq, Stream, TenantId, json};
 use driftline_ports::{
-    DecideDrift, DriftDecision, Error, ErrorKind, Hint, ManifestProvider as _, NewEntry, Result,
+    Applies as _, DecideDrift, DriftDecision, Error, ErrorKind, Hint, Manifests as _, NewEntry,
+    Result,
 };
 
 /// The tenant that was read, or the error that there is none.
@@ -116,52 +117,51 @@ async fn members_of(content: &Content) -> BTreeMap<String, Member> {
 /// So many versions before a new one are asked which of its members were collections.
 const LOOK_BACK: u32 = 10;
 
-impl HybridManifestRepository {
-    /// The members of this content that look like resources and are none, where the last apply or one of the versions before
-    /// `version` knows a collection of that name: the next plan would delete what they hold. Asked after a write, for its
-    /// author.
-    pub async fn lost_collections(
-        &self,
-        tenant: &TenantId,
-        version: Seq,
-        content: &Content,
-    ) -> Result<Vec<String>> {
-        let members = members_of(content).await;
-        let mut open: BTreeSet<String> = members
+/// See [`driftline_ports::Manifests::lost_collections`].
+pub(super) async fn lost_collections(
+    repository: &HybridManifestRepository,
+    tenant: &TenantId,
+    version: Seq,
+    content: &Content,
+) -> Result<Vec<String>> {
+    let members = members_of(content).await;
+    let mut open: BTreeSet<String> = members
+        .into_iter()
+        .filter(|(_, member)| *member == Member::Lookalike)
+        .map(|(name, _)| name)
+        .collect();
+    let mut lost = BTreeSet::new();
+    let mut know = |open: &mut BTreeSet<String>, is_known: &dyn Fn(&str) -> bool| {
+        let (known, unknown) = std::mem::take(open)
             .into_iter()
-            .filter(|(_, member)| *member == Member::Lookalike)
-            .map(|(name, _)| name)
-            .collect();
-        let mut lost = BTreeSet::new();
-        let mut know = |open: &mut BTreeSet<String>, is_known: &dyn Fn(&str) -> bool| {
-            let (known, unknown) = std::mem::take(open)
-                .into_iter()
-                .partition(|name| is_known(name));
-            *open = unknown;
-            lost.extend::<BTreeSet<String>>(known);
-        };
-        if !open.is_empty()
-            && let Some(state) = self.current_shadow_state(tenant).await?
-        {
-            know(&mut open, &|name| state.resources.contains_key(name));
-        }
-        let mut before = version.get();
-        for _ in 0..LOOK_BACK {
-            before = before.saturating_sub(1);
-            if open.is_empty() || before == 0 {
-                break;
-            }
-            let Some(earlier) = self.manifest_by_version(tenant, Seq::new(before)).await? else {
-                continue;
-            };
-            let members = members_of(&earlier.entry.content).await;
-            know(&mut open, &|name| {
-                // An empty array holds nothing that could be deleted, and may have been a list of anything.
-                matches!(members.get(name), Some(Member::Collection(ids)) if !ids.is_empty())
-            });
-        }
-        Ok(lost.into_iter().collect())
+            .partition(|name| is_known(name));
+        *open = unknown;
+        lost.extend::<BTreeSet<String>>(known);
+    };
+    if !open.is_empty()
+        && let Some(state) = repository.current_shadow_state(tenant).await?
+    {
+        know(&mut open, &|name| state.resources.contains_key(name));
     }
+    let mut before = version.get();
+    for _ in 0..LOOK_BACK {
+        before = before.saturating_sub(1);
+        if open.is_empty() || before == 0 {
+            break;
+        }
+        let Some(earlier) = repository
+            .manifest_by_version(tenant, Seq::new(before))
+            .await?
+        else {
+            continue;
+        };
+        let members = members_of(&earlier.entry.content).await;
+        know(&mut open, &|name| {
+            // An empty array holds nothing that could be deleted, and may have been a list of anything.
+            matches!(members.get(name), Some(Member::Collection(ids)) if !ids.is_empty())
+        });
+    }
+    Ok(lost.into_iter().collect())
 }
 
 /// The entry that a decision becomes. Deciding for a tenant that nobody knows is a mistyped name.

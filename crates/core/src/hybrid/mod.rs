@@ -26,9 +26,7 @@ mod retire;
 mod settings;
 mod shadowed;
 
-pub use checkup::CheckUp;
 pub use ownership::Standing;
-pub use ownership::copied::Adoption;
 pub use recovery::{PlanSink, Progress, RecoveryDocument, RecoveryReport, Whom};
 pub use replicator::{Drained, Replicator};
 pub use repository::HybridManifestRepository;

@@ -6,10 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::checkup::{self, CheckUp};
 use super::drill::{self, DrillProgress, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
-use super::ownership::copied::Adoption;
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeProgress, ProbeReport};
 use super::proven::DamagedReads;
@@ -17,8 +15,8 @@ use super::recovery::{self, PlanSink, Progress, RecoveryReport, Whom};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
 use driftline_model::recovery::{PlannedTenant, RecoveryPlan};
-use driftline_model::{EntryMeta, Seq, ShortText, Stream, TenantId, TenantState};
-use driftline_ports::{Database, Error, ErrorKind, Reason, RecoveryRequest, Result, TenantStatus};
+use driftline_model::{ShortText, TenantId};
+use driftline_ports::{Database, Error, ErrorKind, Reason, RecoveryRequest, Result};
 
 /// A repository of desired state on a database and a bucket. Cheap to share behind an [`Arc`].
 ///
@@ -66,47 +64,9 @@ impl HybridManifestRepository {
         Ok(standing)
     }
 
-    /// Decides that the database goes on where it is now: in the place of the one that it was copied from, which is fenced off
-    /// by the recovery that has to follow; or, after a failover that is trusted, without what the bucket has beyond it. The
-    /// latter only when it is `confirmed`.
-    pub async fn adopt(&self, confirmed: bool) -> Result<Adoption> {
-        ownership::copied::decide(&self.sides, &self.settings, confirmed).await
-    }
-
-    /// Brings back what the bucket has of a tenant beyond the database, before its numbers are given twice: an older state of the
-    /// database may have been put in its place, and nothing in it tells. Asks for the tenant's indexes, and only if they go on
-    /// where the database ends for more. How many entries came back.
-    ///
-    /// The commands do this before they write for a tenant. No write does it by itself: an append cannot tell that the database
-    /// is older than its bucket (nothing in it does), so that each one would have to ask the bucket first, and a slow bucket
-    /// would hold writes up. Whoever embeds a repository calls this after [`Self::check_ownership`], once for each tenant, before
-    /// the first write of it and within a time limit of their own. A server that is promoted while the process runs is another
-    /// matter: the append itself meets that, has the check made anew and what is missing brought back, and is tried again.
-    pub async fn catch_up(&self, tenant: &TenantId) -> Result<u64> {
-        if !ownership::copied::lags(&self.sides, tenant).await? {
-            return Ok(0);
-        }
-        if self.sides.database.tenant(tenant).await?.is_some() {
-            return recovery::behind(&self.sides, &self.settings, tenant).await;
-        }
-        let (request, progress) = (RecoveryRequest::default(), Progress::default());
-        let report = self.recover_one(tenant, &request, &progress).await?;
-        let mut restored = 0;
-        for (_, outcome) in report.tenants {
-            restored += outcome?.restored;
-        }
-        Ok(restored)
-    }
-
     /// Why nothing is shadowed until somebody decides, if so. Changes nothing.
     pub async fn undecided(&self) -> Result<Option<Reason>> {
         ownership::undecided(&self.sides).await
-    }
-
-    /// Makes the place at hand the bucket of a database that shadows to another one: an empty place, or one that names this
-    /// database. Everything is shadowed anew. `Refused` where anything else is; nothing happens where it is settled already.
-    pub async fn start_new_bucket(&self) -> Result<()> {
-        ownership::new_bucket(&self.sides).await
     }
 
     /// Starts the background replicator, once.
@@ -251,17 +211,6 @@ impl HybridManifestRepository {
         integrity::all(&self.sides, &self.settings, read, progress).await
     }
 
-    /// Accepts that an entry is lost on both sides: a decision. Refused while a repair could bring it back.
-    pub async fn accept_loss(
-        &self,
-        tenant: &TenantId,
-        lost: (Stream, Seq),
-        by: Option<ShortText>,
-        reason: ShortText,
-    ) -> Result<EntryMeta> {
-        integrity::accept_loss(&self.sides, &self.settings, tenant, lost, by, reason).await
-    }
-
     /// Plans what would mend one tenant, or with `None` every tenant. Changes nothing.
     pub async fn plan_repair(&self, tenant: Option<&TenantId>) -> Result<RepairPlan> {
         integrity::plan_repair(&self.sides, &self.settings, tenant).await
@@ -270,28 +219,6 @@ impl HybridManifestRepository {
     /// Carries a plan out; `Stale`, and nothing changed, when what it rests on has moved.
     pub async fn apply_repair(&self, plan: &RepairPlan) -> Result<RepairReport> {
         integrity::apply_repair(&self.sides, &self.settings, plan).await
-    }
-
-    /// Tenants of the database, in byte order, after `after`, at most `limit`.
-    pub async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> Result<Vec<TenantState>> {
-        Ok(self.sides.database.tenants(after, limit).await?)
-    }
-
-    /// What is shadowed, at risk, failing and halted: one tenant, or all after `after`, at most `limit`.
-    pub async fn status(
-        &self,
-        tenant: Option<&TenantId>,
-        after: Option<&TenantId>,
-        limit: u32,
-    ) -> Result<Vec<TenantStatus>> {
-        Ok(self.sides.database.status(tenant, after, limit).await?)
-    }
-
-    /// Tries whether both sides can be written to, and compares the indexes of `known` tenants with the database's record of
-    /// them. What it writes it takes back. With `writes_to_bucket` not set, for a bucket in other hands, only the database is
-    /// tried.
-    pub async fn check_up(&self, known: &[TenantStatus], writes_to_bucket: bool) -> CheckUp {
-        checkup::run(&self.sides, &self.settings, known, writes_to_bucket).await
     }
 
     /// Tries whether the bucket keeps the promises that driftline relies on, and removes what it wrote. `progress` can be read

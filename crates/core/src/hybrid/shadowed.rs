@@ -24,10 +24,8 @@ enum Earlier {
 }
 
 impl HybridManifestRepository {
-    /// Waits until this entry is proven to be in the bucket; the answer tells. It is `false` at the end of the time, and soon
-    /// after it is known that shadowing waits for somebody who decides or changes something. The entry is committed: a database
-    /// that fails meanwhile is asked again.
-    pub async fn wait_until_shadowed(
+    /// See [`driftline_ports::Tenants::wait_until_shadowed`].
+    pub(super) async fn until_shadowed(
         &self,
         tenant: &TenantId,
         stream: Stream,

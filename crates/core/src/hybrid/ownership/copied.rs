@@ -14,7 +14,8 @@ use crate::hybrid::settings::{OnFailover, Settings, Sides};
 use driftline_model::format::{BUCKET_KEY, BucketIdentity};
 use driftline_model::{Digest, Head, Seq, Stream, TenantId, TenantState, genesis};
 use driftline_ports::{
-    DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Reason, Result, Side, Whereabouts,
+    Adoption, DatabaseIdentity, Error, ErrorKind, Hint, Ownership, Reason, Result, Side,
+    Whereabouts,
 };
 
 /// What the bucket has of a stream, and the database has not.
@@ -214,19 +215,6 @@ pub(crate) fn undecided(database: &DatabaseIdentity) -> Option<Reason> {
     let copied = database.whereabouts == Whereabouts::Elsewhere
         && database.ownership != Ownership::Unclaimed;
     copied.then(|| reason(database))
-}
-
-/// What became of the decision that the database goes on where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Adoption {
-    /// There was nothing to decide.
-    Settled,
-    /// It takes the place of the one that it was copied from, once it is recovered.
-    Adopted,
-    /// It goes on without what the bucket has of these tenants, which await recovery.
-    Trusted(Vec<TenantId>),
-    /// It would go on without what the bucket has: has to be confirmed, and what that is.
-    Unconfirmed(Reason),
 }
 
 /// Lets tenants of which the bucket has more await recovery: their numbers would be given twice. The others go on at once.

@@ -2,8 +2,7 @@
 
 use crate::hybrid::ownership::{self, Standing};
 use crate::hybrid::repository::HybridManifestRepository;
-use crate::hybrid::{history, retire};
-use driftline_model::{EntryMeta, ShortText, TenantId};
+use driftline_model::{EntryMeta, TenantId};
 use driftline_ports::{
     Appended, Durability, Error, ErrorKind, Fault, Hint, NewEntry, Result, Side, Whereabouts,
 };
@@ -47,27 +46,11 @@ impl HybridManifestRepository {
         Err(Error::new(ErrorKind::Unavailable(Side::Database), message).hint(Hint::TryAgain))
     }
 
-    /// Ends a tenant by decision, or takes that back. Its writes are refused from then on, its history stays and can be read.
-    /// `NotFound` for an unknown tenant; `Refused` when it is as it should become already, or awaits recovery.
-    pub async fn set_retired(
-        &self,
-        tenant: &TenantId,
-        retired: bool,
-        by: Option<ShortText>,
-        reason: ShortText,
-    ) -> Result<EntryMeta> {
-        let entry = retire::entry(&self.sides, tenant, retired, by, reason).await?;
-        match self.append(tenant, &entry).await? {
-            Appended::Committed { meta, .. } => Ok(meta),
-            other => Err(history::refused(tenant, &other)),
-        }
-    }
-
     /// Waits for what the durability asks for; whether the entry is known to be in the bucket.
     pub(super) async fn wait_for(&self, meta: &EntryMeta, durability: Durability) -> bool {
         match durability {
             Durability::Shadowed(longest) => {
-                self.wait_until_shadowed(&meta.tenant, meta.stream, meta.seq, longest)
+                self.until_shadowed(&meta.tenant, meta.stream, meta.seq, longest)
                     .await
             }
             Durability::Committed => false,
