@@ -15,7 +15,7 @@ use driftline_core::adapters::system::System;
 use driftline_core::hybrid::{HybridManifestRepository, Sides, Standing};
 use driftline_model::TenantId;
 use driftline_model::format::{BUCKET_KEY, most_bytes};
-use driftline_ports::{AuditLog, Error, Fault, Reason, Side, SnapshotStore};
+use driftline_ports::{AuditLog, Error, Fault, Reason, Recoveries as _, Side, SnapshotStore};
 
 use self::bucket::bucket;
 use self::database::Connection;
