@@ -28,8 +28,8 @@ test: setup ## Run all tests, against a real PostgreSQL and LocalStack
 soak: setup ## Run the tests optimised, and those that repeat for much longer
 	DRIFTLINE_SOAK=1 $(STACK) $(TEST) --release
 
-bench: setup ## Measure the hybrid repository, drift and audits
-	$(STACK) cargo bench --locked --bench hybrid --bench drift
+bench: setup ## Measure the hybrid repository, drift, audits, and scale
+	$(STACK) cargo bench --locked --bench hybrid --bench drift --bench scale
 
 lint: ## Check format, lints and documentation
 	cargo fmt --all --check

@@ -12,7 +12,7 @@ use driftline::domain::{Resources, Seq, Timestamp};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::harness::{Comparison, Row, Unit, interleave};
+use crate::harness::{Aim, Comparison, Row, Unit, interleave};
 
 const RESOURCES: usize = 100_000;
 
@@ -24,13 +24,13 @@ pub fn rows() -> Vec<Row> {
         Row {
             name: "compare 100,000 resources, 1 % changed",
             unit: Unit::Milliseconds,
-            aim: 1.5,
+            aim: Aim::Ratio(1.5),
             measure: || Box::pin(time()),
         },
         Row {
             name: "compare 100,000 resources, peak memory",
             unit: Unit::Mebibytes,
-            aim: 2.0,
+            aim: Aim::Ratio(2.0),
             measure: || Box::pin(memory()),
         },
     ]

@@ -4,21 +4,23 @@
 //! take turns; the medians are compared. The table goes to standard output, and to `target/bench/hybrid.json`. The database
 //! waits for the disk (`fsync=on`, `synchronous_commit=on`); the bucket is LocalStack's.
 
-mod bucket;
 mod content;
-mod history;
 mod read;
 mod recover;
 mod shadow;
 mod verify;
 mod write;
 
+#[path = "../shared/bucket.rs"]
+mod bucket;
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
 #[path = "../shared/database.rs"]
 mod database;
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
 #[path = "../shared/harness.rs"]
 mod harness;
+#[path = "../shared/history.rs"]
+mod history;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bucket;
 use crate::database::{cluster, content, tenant};
-use crate::harness::{Comparison, Row, Unit, interleave, take_turns};
+use crate::harness::{Aim, Comparison, Row, Unit, interleave, size, take_turns};
 use crate::history;
 use crate::support::localstack::{self as s3, options};
 use crate::support::postgres::{Reached as _, run};
@@ -26,7 +26,9 @@ const TENANTS: usize = 100;
 const VERSIONS: u64 = 50;
 
 /// Many small histories, and how often each side has its turn with them.
-pub const MANY: (usize, u64) = (2_000, 20);
+pub fn many_small() -> (usize, u64) {
+    size((2_000, 20), (20, 3))
+}
 pub const TURNS: usize = 3;
 
 /// What a process that recovers may take, in MiB.
@@ -53,19 +55,19 @@ pub fn rows() -> Vec<Row> {
         Row {
             name: "recover 100 tenants × 50 versions",
             unit: Unit::PerSecond,
-            aim: 0.80,
+            aim: Aim::Ratio(0.80),
             measure: || Box::pin(throughput()),
         },
         Row {
             name: "recover 100 tenants × 50 versions, peak memory",
             unit: Unit::Mebibytes,
-            aim: 1.0,
+            aim: Aim::Ratio(1.0),
             measure: || Box::pin(memory()),
         },
         Row {
             name: "recover 2,000 tenants × 20 versions",
             unit: Unit::PerSecond,
-            aim: 0.80,
+            aim: Aim::Ratio(0.80),
             measure: || Box::pin(many()),
         },
     ]
@@ -243,7 +245,7 @@ async fn throughput() -> Comparison {
 }
 
 async fn many() -> Comparison {
-    let lost = Lost::make(MANY).await;
+    let lost = Lost::make(many_small()).await;
     take_turns(TURNS, || lost.floor(), || lost.recover()).await
 }
 

@@ -4,7 +4,7 @@ use driftline::prelude::*;
 use std::sync::Arc;
 
 use crate::database::{Bench, WRITERS, content, create, tenant};
-use crate::harness::{Comparison, Row, Unit, interleave, rate};
+use crate::harness::{Aim, Comparison, Row, Unit, interleave, rate};
 
 /// The same bytes under the same key.
 const INSERT: &str = "INSERT INTO floor.entry VALUES ($1, 0, $2, $3)";
@@ -19,19 +19,19 @@ pub fn rows() -> Vec<Row> {
         Row {
             name: "create_manifest, 1 writer",
             unit: Unit::PerSecond,
-            aim: 0.65,
+            aim: Aim::Ratio(0.65),
             measure: || Box::pin(one_writer()),
         },
         Row {
             name: "create_manifest, 16 writers, 16 tenants",
             unit: Unit::PerSecond,
-            aim: 0.80,
+            aim: Aim::Ratio(0.80),
             measure: || Box::pin(many_writers(|task| task)),
         },
         Row {
             name: "create_manifest, 16 writers, 1 tenant",
             unit: Unit::PerSecond,
-            aim: 0.85,
+            aim: Aim::Ratio(0.85),
             measure: || Box::pin(many_writers(|_| 0)),
         },
     ]

@@ -21,7 +21,8 @@ pub const WRITERS: usize = 16;
 
 /// One database for both sides.
 pub struct Bench {
-    _database: Database,
+    /// The database itself, for what only its owner may do.
+    pub database: Database,
     /// Where driftline's side finds it.
     pub url: String,
     /// Driftline's database.
@@ -94,7 +95,7 @@ impl Bench {
             entropy: Arc::new(System),
         };
         Self {
-            _database: database,
+            database,
             url,
             store,
             repository: HybridManifestRepository::new(ports, Settings::default()),
