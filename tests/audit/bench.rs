@@ -13,7 +13,7 @@ use driftline::hybrid::audit::{
 };
 use driftline::hybrid::inspection::Inspector;
 use driftline::ports::{
-    ActualStateSource, AuditLog as _, Clock, CreateManifest, DeliveryError, Fault, NewEvent,
+    ActualStateSource, Asked, AuditLog as _, Clock, CreateManifest, DeliveryError, Fault, NewEvent,
     Notifier, ObserveRequest, ReadSession, RecordApply, ReportFilter, Side, SourceError,
     StateReader, StoreError, StoreResult, TenantDocuments,
 };
@@ -246,12 +246,14 @@ impl StateReader for Reader {
 
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
         self.up()?;
         let broken = self.broken.lock().unwrap().clone();
-        if let Some(name) = tenants.iter().find(|name| broken.contains(name)) {
+        if let Some(Asked { tenant: name, .. }) =
+            tenants.iter().find(|it| broken.contains(&it.tenant))
+        {
             let message = format!("read {name}: its row makes no sense");
             return Err(StoreError::new(Side::Database, Fault::Corrupt, message));
         }

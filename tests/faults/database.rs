@@ -11,8 +11,8 @@ use driftline::domain::{
     Timestamp,
 };
 use driftline::ports::{
-    Appended, BackendInfo, Backlog, DatabaseIdentity, FailedDrill, HaltGuard, Lease, LeaseRequest,
-    ManifestStore, Mark, NewEntry, ReadSession, RecoveryStore, Restore, RestoreProof,
+    Appended, Asked, BackendInfo, Backlog, DatabaseIdentity, FailedDrill, HaltGuard, Lease,
+    LeaseRequest, ManifestStore, Mark, NewEntry, ReadSession, RecoveryStore, Restore, RestoreProof,
     ShadowFailure, ShadowLedger, Side, StateReader, StoreResult, Stored, TenantDocuments,
     TenantStatus, WorkerId,
 };
@@ -378,7 +378,7 @@ impl StateReader for SpoiltDatabase {
 
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
         self.read(

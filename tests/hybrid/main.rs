@@ -16,6 +16,7 @@ mod losses;
 mod moved_away;
 mod order;
 mod overlay;
+mod projection;
 mod reads;
 mod retire;
 mod scene;

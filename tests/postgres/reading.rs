@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use driftline::adapters::postgres::{PostgresOptions, PostgresReader};
 use driftline::domain::{Seq, Stream};
-use driftline::ports::{AuditLog, AuditScope, ManifestStore, StateReader, WorkerId};
+use driftline::ports::{Asked, AuditLog, AuditScope, ManifestStore, StateReader, WorkerId};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::support::postgres::{Reached as _, claimed, unclaimed};
@@ -24,7 +24,8 @@ async fn a_role_that_may_only_select_reads_everything() {
         let names = reader.tenant_names(None, 10).await.unwrap();
         assert_eq!(names, [tenant("acme")]);
         for asked in [&names[..], &[tenant("nobody"), tenant("acme")]] {
-            let (documents, looked_at) = reader.documents(asked, 1 << 20).await.unwrap();
+            let asked: Vec<Asked> = asked.iter().cloned().map(Asked::from).collect();
+            let (documents, looked_at) = reader.documents(&asked, 1 << 20).await.unwrap();
             assert_eq!(looked_at, asked.len());
             assert_eq!(documents[0].desired.as_ref().unwrap().meta, meta);
         }
@@ -113,7 +114,7 @@ async fn every_transaction_of_a_reader_begins_as_read_only() {
     let reader = database.reader().await;
     let acme = tenant("acme");
     reader.tenant_names(None, 10).await.unwrap();
-    let asked = [acme.clone(), tenant("beta")];
+    let asked = [acme.clone(), tenant("beta")].map(Asked::from);
     reader.documents(&asked, 1).await.unwrap();
     reader.documents(&asked[..1], 1).await.unwrap();
     reader
@@ -163,7 +164,7 @@ async fn documents_cost_the_same_whatever_the_history() {
     sqlx::raw_sql(grow).execute(&mut admin).await.unwrap();
     let read = async |admin: &mut sqlx::PgConnection| -> i64 {
         let reader = database.reader().await;
-        let names = ["short", "long"].map(tenant);
+        let names = ["short", "long"].map(|name| Asked::from(tenant(name)));
         let (documents, _) = reader.documents(&names, 1 << 30).await.unwrap();
         let applied = documents[1].apply.as_ref().unwrap();
         assert_eq!(applied.meta.seq, Seq::new(20_000));

@@ -108,7 +108,7 @@ async fn assert_sound(store: &PostgresDatabase, name: &str) {
             .entries,
         3
     );
-    let (documents, _) = store.documents(&[tenant], 1 << 20).await.unwrap();
+    let (documents, _) = store.documents(&[tenant.into()], 1 << 20).await.unwrap();
     assert_eq!(documents.len(), 1);
 }
 

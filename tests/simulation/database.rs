@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use driftline::domain::{Entry, EntryMeta, Seq, Stream, TenantId, TenantState, Timestamp};
 use driftline::ports::{
-    Appended, BackendInfo, DatabaseIdentity, Fault, ManifestStore, NewEntry, ReadSession, Side,
-    StateReader, StoreError, StoreResult, Stored, TenantDocuments,
+    Appended, Asked, BackendInfo, DatabaseIdentity, Fault, ManifestStore, NewEntry, ReadSession,
+    Side, StateReader, StoreError, StoreResult, Stored, TenantDocuments,
 };
 
 use crate::process::Process;
@@ -186,7 +186,7 @@ impl StateReader for SimDatabase {
 
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
         call(&self.0, "documents", READS, |node| {

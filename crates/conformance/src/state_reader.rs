@@ -33,6 +33,7 @@ macro_rules! state_reader_contract {
                 an_apply_of_a_version_that_is_not_there_is_void,
                 max_bytes_ends_a_page_but_gives_one,
                 a_version_that_is_active_and_applied_counts_once,
+                only_decisions_that_are_not_known_are_read,
                 many_tenants_are_read_at_once,
                 an_entry_is_found_by_its_number,
                 the_session_cannot_write,

@@ -3,6 +3,7 @@
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod content;
+mod decided;
 mod digest;
 pub mod drift;
 mod entry;
@@ -11,12 +12,14 @@ mod ids;
 pub mod integrity;
 pub mod json;
 mod losses;
+mod projection;
 mod records;
 pub mod recovery;
 mod time;
 #[cfg(test)]
 mod vectors;
 
+pub use decided::Decided;
 pub use digest::{Digest, InvalidDigest};
 pub use entry::{Entry, EntryMeta, genesis, identity, link};
 pub use ids::{
@@ -24,6 +27,7 @@ pub use ids::{
     ShortText, Stream, TenantId,
 };
 pub use losses::AcceptedLosses;
+pub use projection::{Fold, Projection};
 pub use records::{
     Activation, Apply, Decision, Halt, Head, Moved, Renumbering, Resources, TenantState,
     VersionRef, references, retires,

@@ -150,6 +150,11 @@ impl Renumbering {
         self.0.is_empty()
     }
 
+    /// How many versions moved.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The same for an activation, and for the head that it was made for.
     pub fn follow_activation(&self, activation: Activation) -> Activation {
         let head = self.0.get(&activation.head_chain);
@@ -185,6 +190,11 @@ impl Decision {
     /// The canonical content of this record.
     pub fn to_content(&self) -> Result<Content, ContentError> {
         to_content(self)
+    }
+
+    /// The decision in a content; `None` when this build cannot read it.
+    pub fn read(content: &Content) -> Option<Self> {
+        serde_json::from_slice(content.as_bytes()).ok()
     }
 }
 
@@ -254,18 +264,23 @@ pub struct Activation {
 impl Activation {
     /// The activation in a decision, if it is one.
     pub fn of(decision: &Entry) -> Option<Self> {
-        match serde_json::from_slice(decision.content.as_bytes()) {
-            Ok(Decision::Activate {
+        Self::in_decision(decision.meta.seq, &Decision::read(&decision.content)?)
+    }
+
+    /// The same of a decision that was read; `seq` is its number.
+    pub fn in_decision(seq: Seq, decision: &Decision) -> Option<Self> {
+        match *decision {
+            Decision::Activate {
                 version,
                 chain,
                 head_chain,
                 ..
-            }) => Some(Self {
-                decision: decision.meta.seq,
+            } => Some(Self {
+                decision: seq,
                 target: VersionRef { version, chain },
                 head_chain,
             }),
-            Ok(_) | Err(_) => None,
+            _ => None,
         }
     }
 }

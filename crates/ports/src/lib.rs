@@ -54,7 +54,7 @@ pub use snapshot_store::{
     ETag, Folders, Inspection, Listed, Listing, Object, Precondition, PutOutcome, SnapshotStore,
     Unread, Verdict, within,
 };
-pub use state_reader::{ReadSession, StateReader, TenantDocuments};
+pub use state_reader::{Asked, ReadSession, StateReader, TenantDocuments};
 pub use store_error::{Fault, Oversize, Side, StoreError, StoreResult};
 
 /// The database: manifests, the record of what is shadowed, recovery, and what audits read.

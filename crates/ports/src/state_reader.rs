@@ -18,8 +18,27 @@ pub struct TenantDocuments {
     pub apply: Option<Entry>,
     /// The row under the version's number that the apply names, whatever its chain; `None` when it is not there.
     pub applied: Option<Entry>,
-    /// Every decision, oldest first.
+    /// The decisions after [`Asked::decided`] that are there, oldest first.
     pub decisions: Vec<Entry>,
+}
+
+/// Whose documents are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Decisions up to this number are known already.
+    pub decided: Seq,
+}
+
+impl From<TenantId> for Asked {
+    /// Every decision is asked for.
+    fn from(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            decided: Seq::default(),
+        }
+    }
 }
 
 /// What the database says of the session that reads it.
@@ -48,7 +67,7 @@ pub trait StateReader: Send + Sync + fmt::Debug {
     /// looked at, at least one.
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)>;
 

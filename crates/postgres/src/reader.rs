@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{PostgresDatabase, PostgresOptions};
 use driftline_model::{Entry, Seq, Stream, TenantId};
-use driftline_ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
+use driftline_ports::{Asked, ReadSession, StateReader, StoreResult, TenantDocuments};
 
 /// The database on Postgres, without any way to write: it implements [`StateReader`] alone, every transaction of which begins
 /// as `READ ONLY`, whatever the session's defaults are and whoever shares it. Cheap to clone: clones share their connections.
@@ -54,7 +54,7 @@ impl StateReader for PostgresReader {
 
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
         self.database.documents(tenants, max_bytes).await

@@ -13,7 +13,7 @@ use super::rows::{Fields, meta_columns, state_with_epoch, tenant_name};
 use super::session::{Scope, query};
 use driftline_model::{Entry, Seq, Stream, TenantId, TenantState};
 use driftline_ports::rules::document::{assemble, cut};
-use driftline_ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
+use driftline_ports::{Asked, ReadSession, StateReader, StoreResult, TenantDocuments};
 
 /// One row for each entry, at least one for each tenant that is known; all of one snapshot.
 ///
@@ -24,10 +24,10 @@ use driftline_ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
 /// sizes are known without.
 const DOCUMENTS: &str = concat!(
     "WITH page AS MATERIALIZED (
-        SELECT p.nth, t.*, coalesce(a.seq, b.seq) AS apply, coalesce(a.manifest_version, b.manifest_version) AS applied,
+        SELECT p.nth, p.decided, t.*, coalesce(a.seq, b.seq) AS apply, coalesce(a.manifest_version, b.manifest_version) AS applied,
             CASE WHEN t.activation_head_chain = t.manifests_chain AND t.activation_version <= t.manifests_head
                 THEN t.activation_version ELSE t.manifests_head END AS active
-        FROM unnest($1::text[]) WITH ORDINALITY AS p(tenant, nth)
+        FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS p(tenant, decided, nth)
         CROSS JOIN LATERAL (SELECT * FROM driftline.tenant t WHERE t.tenant = p.tenant LIMIT 1) t
         LEFT JOIN LATERAL (
             SELECT e.seq, e.manifest_version FROM driftline.entry e
@@ -52,7 +52,7 @@ const DOCUMENTS: &str = concat!(
             UNION ALL
             SELECT e.* FROM driftline.entry e WHERE e.tenant = t.tenant AND e.stream = 1 AND e.seq = t.apply
             UNION ALL
-            SELECT e.* FROM driftline.entry e WHERE e.tenant = t.tenant AND e.stream = 2 AND t.decisions_head > 0
+            SELECT e.* FROM driftline.entry e WHERE e.tenant = t.tenant AND e.stream = 2 AND e.seq > t.decided AND t.decisions_head > t.decided
         ) e ON true
     )
     SELECT e.nth, e.name AS tenant, e.tenant_epoch, e.awaiting_recovery, e.last_committed_at, e.manifests_head,
@@ -60,7 +60,7 @@ const DOCUMENTS: &str = concat!(
         e.activation_version, e.activation_chain, e.activation_head_chain, e.retired, e.manifest_version, ",
     meta_columns!(),
     ", e.content
-    FROM sized e WHERE e.before IS NULL OR e.before <= $2"
+    FROM sized e WHERE e.before IS NULL OR e.before <= $3"
 );
 
 const NAMES: &str = "SELECT t.tenant FROM driftline.tenant t WHERE $1::text IS NULL OR t.tenant > $1 ORDER BY t.tenant LIMIT $2";
@@ -93,21 +93,23 @@ impl StateReader for PostgresDatabase {
     #[tracing::instrument(name = "db.tenant.documents", skip_all, fields(tenants = tenants.len()), err(level = "debug"))]
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
         let (action, scope) = match tenants {
             [] => return Ok((Vec::new(), 0)),
-            [tenant] => (
+            [Asked { tenant, .. }] => (
                 Action::on("read the documents", tenant),
                 Scope::Tenant(tenant),
             ),
             _ => (Action::new("read the documents of tenants"), Scope::All),
         };
         let mut session = self.begin_reading(action, scope).await?;
-        let names: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+        let names: Vec<&str> = tenants.iter().map(|it| it.tenant.as_str()).collect();
+        let decided: Vec<i64> = tenants.iter().map(|it| it.decided.to_i64()).collect();
         let statement = query(DOCUMENTS)
             .bind(names)
+            .bind(decided)
             .bind(i64::try_from(max_bytes).unwrap_or(i64::MAX));
         let mut found = BTreeMap::new();
         for row in session.all(action, statement).await? {

@@ -11,20 +11,19 @@ use super::rows::{self, entry, meta_columns, number, tenant_name};
 use super::{SqliteDatabase, SqliteReader};
 use driftline_model::{Entry, Seq, Stream, TenantId};
 use driftline_ports::rules::document::{assemble, cut};
-use driftline_ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
+use driftline_ports::{Asked, ReadSession, StateReader, StoreResult, TenantDocuments};
 
-/// The tenants of a JSON array of names, each with its place there.
-const STATES: &str =
-    "SELECT p.key AS place, t.* FROM json_each(?) p CROSS JOIN tenant t ON t.tenant = p.value";
+/// The tenants of a JSON array of names and of the numbers up to which decisions are known, each with its place there.
+const STATES: &str = "SELECT p.key AS place, t.* FROM json_each(?) p CROSS JOIN tenant t ON t.tenant = p.value ->> 0";
 
 /// Their entries up to the tenant that goes beyond the limit of bytes. Sizes first: taking a length does not read the content.
 const ENTRIES: &str = concat!(
     "WITH page AS MATERIALIZED (
-        SELECT p.key AS place, t.tenant, t.decisions_head,
+        SELECT p.key AS place, t.tenant, t.decisions_head, p.value ->> 1 AS decided,
             CASE WHEN t.activation_head_chain = t.manifests_chain AND t.activation_version <= t.manifests_head
                 THEN t.activation_version ELSE t.manifests_head END AS active,
             (SELECT max(e.seq) FROM entry e WHERE e.tenant = t.tenant AND e.stream = 1) AS apply
-        FROM json_each(?1) p CROSS JOIN tenant t ON t.tenant = p.value
+        FROM json_each(?1) p CROSS JOIN tenant t ON t.tenant = p.value ->> 0
     ), found AS (
         SELECT p.place, e.rowid AS id, length(e.content) AS bytes
         FROM page p CROSS JOIN entry e ON e.tenant = p.tenant AND e.stream = 0 AND e.seq = p.active
@@ -38,8 +37,8 @@ const ENTRIES: &str = concat!(
         WHERE a.manifest_version <> p.active
         UNION ALL
         SELECT p.place, e.rowid, length(e.content)
-        FROM page p CROSS JOIN entry e ON e.tenant = p.tenant AND e.stream = 2
-        WHERE p.decisions_head > 0
+        FROM page p CROSS JOIN entry e ON e.tenant = p.tenant AND e.stream = 2 AND e.seq > p.decided
+        WHERE p.decisions_head > p.decided
     ), sized AS (
         SELECT place, id,
             sum(bytes) OVER (ORDER BY place GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
@@ -72,15 +71,18 @@ async fn names(
 
 async fn documents(
     pool: &SqlitePool,
-    tenants: &[TenantId],
+    tenants: &[Asked],
     max_bytes: u64,
 ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
     let action = || match tenants {
-        [tenant] => format!("read the documents of tenant {tenant}"),
+        [Asked { tenant, .. }] => format!("read the documents of tenant {tenant}"),
         _ => format!("read the documents of {} tenants", tenants.len()),
     };
     // A name has no character that JSON escapes.
-    let names: Vec<String> = tenants.iter().map(|name| format!("\"{name}\"")).collect();
+    let names: Vec<String> = tenants
+        .iter()
+        .map(|Asked { tenant, decided }| format!("[\"{tenant}\",{decided}]"))
+        .collect();
     let names = format!("[{}]", names.join(","));
     let mut snapshot = pool.begin().await.map_err(failed(action))?;
     let states = sqlx::query(STATES)
@@ -165,7 +167,7 @@ macro_rules! read_through {
             #[instrument(name = "db.tenant.documents", skip_all, fields(tenants = tenants.len()))]
             async fn documents(
                 &self,
-                tenants: &[TenantId],
+                tenants: &[Asked],
                 max_bytes: u64,
             ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
                 documents(&self.reader, tenants, max_bytes).await

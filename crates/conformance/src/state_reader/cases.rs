@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use driftline_model::{Apply, EntryMeta, Epoch, Resources, Seq, Stream, TenantId};
-use driftline_ports::{NewEntry, StateReader, TenantDocuments};
+use driftline_ports::{Asked, NewEntry, StateReader, TenantDocuments};
 
 use crate::fixture::*;
 
@@ -14,6 +14,7 @@ const PLENTY: u64 = 1 << 30;
 
 async fn all_of(reader: &Reader, names: &[&str]) -> Vec<TenantDocuments> {
     let tenants: Vec<TenantId> = names.iter().map(|name| tenant(name)).collect();
+    let tenants: Vec<Asked> = tenants.into_iter().map(Asked::from).collect();
     let (documents, looked_at) = reader.documents(&tenants, PLENTY).await.unwrap();
     assert_eq!(looked_at, tenants.len());
     documents
@@ -239,7 +240,7 @@ pub async fn max_bytes_ends_a_page_but_gives_one((db, reader): (Db, Reader)) {
         let tenant = tenant(name);
         commit(&db, &tenant, heavy(bytes)).await;
     }
-    let asked = ["x", "a", "y", "b", "z", "c"].map(tenant);
+    let asked = ["x", "a", "y", "b", "z", "c"].map(|name| Asked::from(tenant(name)));
     let read = |max_bytes| {
         let (reader, asked) = (&reader, &asked);
         async move {
@@ -278,11 +279,46 @@ pub async fn a_version_that_is_active_and_applied_counts_once((db, reader): (Db,
         let decision = commit(&db, &tenant(name), activate(&version, &version)).await;
         bytes = version.content_bytes + apply.content_bytes + decision.content_bytes;
     }
-    let asked = ["a", "b"].map(tenant);
+    let asked = ["a", "b"].map(|name| Asked::from(tenant(name)));
     let (found, looked_at) = reader.documents(&asked, bytes).await.unwrap();
     assert_eq!((found.len(), looked_at), (2, 2));
     let (found, looked_at) = reader.documents(&asked, bytes - 1).await.unwrap();
     assert_eq!((found.len(), looked_at), (1, 1));
+}
+
+pub async fn only_decisions_that_are_not_known_are_read((db, reader): (Db, Reader)) {
+    claimed(&db).await;
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let mut decisions = Vec::new();
+    for tenant in [&acme, &other] {
+        let version = commit(&db, tenant, manifest("1")).await;
+        for _ in 0..3 {
+            decisions.push(commit(&db, tenant, activate(&version, &version)).await);
+        }
+    }
+    for (known, left) in [(0, 3), (1, 2), (2, 1), (3, 0), (9, 0)] {
+        let of_acme = Asked {
+            tenant: acme.clone(),
+            decided: Seq::new(known),
+        };
+        let asked = [of_acme, other.clone().into()];
+        let (found, _) = reader.documents(&asked, PLENTY).await.unwrap();
+        let metas = |place: usize| found[place].decisions.iter().map(|it| &it.meta);
+        assert!(metas(0).eq(&decisions[3 - left..3]), "after {known}");
+        assert!(metas(1).eq(&decisions[3..]), "each tenant has its own");
+        assert_eq!(found[0].state.heads[Stream::Decisions].seq, Seq::new(3));
+        let (alone, _) = reader.documents(&asked[..1], PLENTY).await.unwrap();
+        assert_eq!(alone, found[..1]);
+    }
+    // What is known is not counted.
+    let asked = [&acme, &other].map(|tenant| Asked {
+        tenant: tenant.clone(),
+        decided: Seq::new(3),
+    });
+    let version = db.active_manifest(&acme).await.unwrap().unwrap();
+    let bytes = version.entry.meta.content_bytes;
+    let (found, looked_at) = reader.documents(&asked, bytes).await.unwrap();
+    assert_eq!((found.len(), looked_at), (2, 2));
 }
 
 pub async fn many_tenants_are_read_at_once((db, reader): (Db, Reader)) {
@@ -300,9 +336,9 @@ pub async fn many_tenants_are_read_at_once((db, reader): (Db, Reader)) {
         let active = if number % 3 == 0 { &old } else { &new };
         expected.push([active.clone(), apply, applied.clone()]);
     }
-    let asked: Vec<TenantId> = expected
+    let asked: Vec<Asked> = expected
         .iter()
-        .map(|[active, ..]| active.tenant.clone())
+        .map(|[active, ..]| active.tenant.clone().into())
         .collect();
     let (documents, looked_at) = reader.documents(&asked, PLENTY).await.unwrap();
     assert_eq!((documents.len(), looked_at), (60, 60));

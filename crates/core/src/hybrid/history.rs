@@ -1,9 +1,14 @@
 //! Questions about the past that take more than one look, and what a refused append says.
 
+use std::sync::Arc;
+
+use super::projection::{CatchUp, CaughtUp, Projections, UnprovenRow};
 use super::proven::Guard;
+use super::repository::HybridManifestRepository;
 use super::settings::Sides;
 use driftline_model::{
-    Activation, Entry, EntryMeta, Epoch, Renumbering, Seq, Stream, TenantId, Timestamp, VersionRef,
+    Activation, Entry, EntryMeta, Epoch, Fold, Projection, Seq, Stream, TenantId, Timestamp,
+    VersionRef,
 };
 use driftline_ports::{Appended, Database, Error, ErrorKind, Hint, Refusal, Result, StoreResult};
 
@@ -13,40 +18,35 @@ pub(crate) const BYTES: u64 = 8 * 1024 * 1024;
 
 /// The version that was active at an instant: the head then, unless the last activation until then was made for it.
 pub(crate) async fn active_at(
-    sides: &Sides,
-    guard: &Guard,
+    repository: &HybridManifestRepository,
     tenant: &TenantId,
     at: Timestamp,
 ) -> Result<Option<Seq>> {
-    let Some(head) = sides
-        .database
-        .latest(tenant, Stream::Manifests, Some(at))
-        .await?
-    else {
+    let database = &repository.sides.database;
+    let head = database.latest(tenant, Stream::Manifests, Some(at)).await?;
+    let Some(head) = head.map(|head| head.meta) else {
         return Ok(None);
     };
-    let newest = sides
-        .database
-        .latest(tenant, Stream::Decisions, Some(at))
-        .await?;
-    let mut seq = newest.map_or(Seq::default(), |newest| newest.meta.seq);
-    while seq > Seq::default() {
-        let row = sides.database.entry(tenant, Stream::Decisions, seq).await?;
-        let entry = guard.optional(row.map(|row| row.entry)).await?;
-        let activation = entry.and_then(|found| Activation::of(&found.entry));
-        if let Some(activation) = activation {
-            let target = held(&activation, &head.meta);
-            if target.is_some() || !may_have_moved(&head.meta) {
-                return Ok(Some(target.unwrap_or(head.meta.seq)));
-            }
-            // It names what it was made for as that was called then.
-            let now = renumbering(sides, guard, tenant).await?;
-            let target = held(&now.follow_activation(activation), &head.meta);
-            return Ok(Some(target.unwrap_or(head.meta.seq)));
-        }
-        seq = Seq::new(seq.get() - 1);
+    let Some(decided) = repository.decided(tenant).await? else {
+        return Ok(Some(head.seq));
+    };
+    let moved = &decided.projection.fold().renumbering;
+    let activation = decided.projection.fold().activation_at(at);
+    let since = activation.map_or(Seq::default(), |activation| activation.decision);
+    let target = activation.and_then(|activation| {
+        // It may name what it was made for as that was called then.
+        let now = || held(&moved.follow_activation(activation), &head);
+        held(&activation, &head).or_else(|| may_have_moved(&head).then(now).flatten())
+    });
+    // A later one that nobody can read may have been another activation, or have moved what this one names.
+    let mut unproven = decided.unproven.into_iter();
+    let in_doubt = |it: &UnprovenRow| {
+        it.seq > since && (it.committed_at <= at || (target.is_none() && may_have_moved(&head)))
+    };
+    match unproven.find(in_doubt) {
+        Some(unproven) => Err(unproven.error),
+        None => Ok(Some(target.unwrap_or(head.seq))),
     }
-    Ok(Some(head.meta.seq))
 }
 
 /// The version that an activation makes the active one while this is the head.
@@ -71,30 +71,45 @@ pub(crate) async fn holds(sides: &Sides, tenant: &TenantId, named: VersionRef) -
     Ok(row.is_some_and(|row| (row.seq, row.chain) == (named.version, named.chain)))
 }
 
-/// Which versions got other numbers: the fold of the tenant's decisions. For the rare reference that resolves no more.
-pub(crate) async fn renumbering(
+/// What a stream of the tenant amounts to, from what is known of it on; `None` when the database does not know the tenant.
+pub(crate) async fn projected<F: Fold>(
     sides: &Sides,
     guard: &Guard,
     tenant: &TenantId,
-) -> Result<Renumbering> {
-    let newest = sides
-        .database
-        .latest(tenant, Stream::Decisions, None)
-        .await?;
-    let head = newest.map_or(Seq::default(), |newest| newest.meta.seq);
-    let (mut renumbering, mut after) = (Renumbering::default(), Seq::default());
-    while after < head {
-        let run = sides
-            .database
-            .pending(tenant, Stream::Decisions, after, ROWS, BYTES)
-            .await?;
+    projections: &Projections<F>,
+) -> Result<Option<CaughtUp<F>>> {
+    let Some(state) = sides.database.tenant(tenant).await? else {
+        return Ok(None);
+    };
+    let head = state.heads[F::STREAM];
+    let known = projections.of(tenant);
+    let mut after = known.end().seq;
+    let mut caught_up = CatchUp::from(known);
+    let mut is_first = true;
+    loop {
+        let run = if after < head.seq {
+            let database = &sides.database;
+            database
+                .pending(tenant, F::STREAM, after, ROWS, BYTES)
+                .await?
+        } else {
+            Vec::new()
+        };
+        if std::mem::take(&mut is_first) && !caught_up.fits(head, run.first()) {
+            projections.forget(tenant);
+            caught_up = CatchUp::from(Arc::new(Projection::new(tenant)));
+            after = Seq::default();
+            continue;
+        }
+        if after >= head.seq {
+            return Ok(Some(caught_up.finish(tenant, head, projections)));
+        }
         // A run ends before a row that is lost: it goes on behind that.
         after = run.last().map_or(after.next(), |last| last.meta.seq);
-        for decision in run {
-            renumbering.extend(&guard.entry(decision).await?.entry);
+        for row in run {
+            caught_up.add(guard, row).await?;
         }
     }
-    Ok(renumbering)
 }
 
 /// Takes the rows with these numbers, which ascend, in as few questions as it takes: a run of rows ends before one that is

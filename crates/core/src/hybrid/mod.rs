@@ -15,6 +15,7 @@ pub mod integrity;
 mod marker;
 mod ownership;
 pub mod probe;
+mod projection;
 mod proven;
 mod provider;
 mod quarantine;

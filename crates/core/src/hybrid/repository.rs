@@ -10,12 +10,13 @@ use super::drill::{self, DrillProgress, DrillReport, DrillScope};
 use super::integrity::{self, ReadData, RepairPlan, RepairReport, VerifyProgress, VerifyReport};
 use super::ownership::{self, Standing};
 use super::probe::{self, ProbeLevel, ProbeProgress, ProbeReport};
+use super::projection::Projections;
 use super::proven::DamagedReads;
 use super::recovery::{self, PlanSink, Progress, RecoveryReport, Whom};
 use super::replicator::{Drained, Replicator};
 use super::settings::{Settings, Sides};
 use driftline_model::recovery::{PlannedTenant, RecoveryPlan};
-use driftline_model::{ShortText, TenantId};
+use driftline_model::{Decided, ShortText, TenantId};
 use driftline_ports::{Database, Error, ErrorKind, Reason, RecoveryRequest, Result};
 
 /// A repository of desired state on a database and a bucket. Cheap to share behind an [`Arc`].
@@ -29,6 +30,7 @@ pub struct HybridManifestRepository {
     pub(super) settings: Settings,
     pub(super) replicator: Arc<Replicator>,
     pub(super) damaged_reads: Arc<DamagedReads>,
+    pub(super) decisions: Arc<Projections<Decided>>,
     stop: CancellationToken,
     running: Mutex<Option<JoinHandle<()>>>,
     checking: tokio::sync::Mutex<()>,
@@ -43,6 +45,7 @@ impl HybridManifestRepository {
             settings,
             replicator,
             damaged_reads: Arc::default(),
+            decisions: Arc::default(),
             stop: CancellationToken::new(),
             running: Mutex::new(None),
             checking: tokio::sync::Mutex::default(),

@@ -1,7 +1,7 @@
 //! What the decisions of a tenant say about its drift: the fold of the stream.
 
 use super::{Acknowledgement, Policy};
-use crate::{Decision, Entry, Seq};
+use crate::{Decision, EntryMeta, Seq};
 
 /// A tenant's policy and its acknowledgements, the newest of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,36 +15,30 @@ pub struct DriftRules {
 }
 
 impl DriftRules {
-    /// The rules that these decisions, oldest first, amount to. What this build cannot read
-    /// changes nothing, and is named.
-    pub fn fold<'a>(decisions: impl IntoIterator<Item = &'a Entry>) -> Self {
-        let mut rules = Self::default();
-        for entry in decisions {
-            match serde_json::from_slice(entry.content.as_bytes()) {
-                Ok(Decision::Policy { policy }) => rules.policy = policy,
-                Ok(Decision::Acknowledge { acknowledgement }) => {
-                    rules
-                        .acknowledgements
-                        .retain(|old| !old.is_about_the_same_as(&acknowledgement));
-                    rules.acknowledgements.push(Acknowledgement {
-                        by: entry.meta.created_by.clone(),
-                        decision: Some(entry.meta.seq),
-                        ..acknowledgement
-                    });
-                }
-                Ok(_) => {}
-                Err(_) => rules.unread.push(entry.meta.seq),
+    /// Adds the next decision. What this build cannot read (`None`) changes nothing, and is named.
+    pub fn decide(&mut self, meta: &EntryMeta, decision: Option<&Decision>) {
+        match decision {
+            Some(Decision::Policy { policy }) => self.policy = policy.clone(),
+            Some(Decision::Acknowledge { acknowledgement }) => {
+                self.acknowledgements
+                    .retain(|old| !old.is_about_the_same_as(acknowledgement));
+                self.acknowledgements.push(Acknowledgement {
+                    by: meta.created_by.clone(),
+                    decision: Some(meta.seq),
+                    ..acknowledgement.clone()
+                });
             }
+            Some(_) => {}
+            None => self.unread.push(meta.seq),
         }
-        rules
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Stream;
     use crate::content::Content;
+    use crate::{Entry, Stream};
 
     fn decision(seq: u64, text: &str) -> Entry {
         let content = Content::parse_object(text.as_bytes(), 1000).unwrap();
@@ -57,7 +51,10 @@ mod tests {
         let newer = r#"{"kind":"policy","policy":{"unmanaged":"negotiate"}}"#;
         let other = r#"{"kind":"someday"}"#;
         let all = [decision(1, old), decision(2, newer), decision(3, other)];
-        let rules = DriftRules::fold(&all);
+        let mut rules = DriftRules::default();
+        for entry in &all {
+            rules.decide(&entry.meta, Decision::read(&entry.content).as_ref());
+        }
         assert_eq!(rules.policy.unmanaged, super::super::Unmanaged::Ignore);
         assert_eq!(rules.unread, [Seq::new(2)]);
     }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use self::read_only::ReadOnly;
 use super::blocking::off_thread;
 use super::bucket::Bucket;
+use super::drift;
 use super::fallback;
+use super::projection::{CatchUp, Projections};
 use super::proven::{DamagedReads, Guard, Proven};
 use driftline_model::content::Content;
 use driftline_model::drift::{
@@ -17,11 +19,12 @@ use driftline_model::drift::{
 };
 use driftline_model::integrity::RowDamage;
 use driftline_model::{
-    Apply, Entry, Renumbering, Resources, Seq, Stream, TenantId, Timestamp, VersionRef, json,
+    Apply, Decided, Entry, Projection, Renumbering, Resources, Seq, Stream, TenantId, Timestamp,
+    VersionRef, json,
 };
 use driftline_ports::{
-    ActualStateSource, Clock, Error, ErrorKind, Fault, Hint, ObserveRequest, ReadSession, Result,
-    SnapshotStore, StateReader, TenantDocuments,
+    ActualStateSource, Asked, Clock, Error, ErrorKind, Fault, Hint, ObserveRequest, ReadSession,
+    Result, SnapshotStore, StateReader, TenantDocuments,
 };
 
 /// Content that is read at once, in bytes, over all tenants of a page.
@@ -34,6 +37,7 @@ pub struct Inspector {
     snapshots: Arc<ReadOnly>,
     clock: Arc<dyn Clock>,
     damaged_reads: Arc<DamagedReads>,
+    decisions: Arc<Projections<Decided>>,
 }
 
 /// What a comparison is to tell.
@@ -84,13 +88,19 @@ impl Inspector {
             snapshots: Arc::new(ReadOnly::new(snapshots)),
             clock,
             damaged_reads: Arc::default(),
+            decisions: Arc::default(),
         }
     }
 
-    /// The same, counting the damaged rows that it meets together with others.
-    pub(crate) fn counting(self, damaged_reads: Arc<DamagedReads>) -> Self {
+    /// The same, counting the damaged rows that it meets together with others, and keeping what decisions amount to with them.
+    pub(crate) fn sharing(
+        self,
+        damaged_reads: Arc<DamagedReads>,
+        decisions: Arc<Projections<Decided>>,
+    ) -> Self {
         Self {
             damaged_reads,
+            decisions,
             ..self
         }
     }
@@ -102,10 +112,8 @@ impl Inspector {
 
     /// Whether the database knows the tenant.
     pub async fn knows(&self, tenant: &TenantId) -> Result<bool> {
-        let (found, _) = self
-            .reader
-            .documents(std::slice::from_ref(tenant), 0)
-            .await?;
+        let asked = Asked::from(tenant.clone());
+        let (found, _) = self.reader.documents(&[asked], 0).await?;
         Ok(!found.is_empty())
     }
 
@@ -137,11 +145,21 @@ impl Inspector {
         let mut at_once = tenants.len();
         while !rest.is_empty() {
             let page = &rest[..at_once.min(rest.len())];
-            match self.reader.documents(page, PAGE_BYTES).await {
+            let known: Vec<_> = page.iter().map(|it| self.decisions.of(it)).collect();
+            let asked = page.iter().zip(&known).map(|(tenant, known)| Asked {
+                tenant: tenant.clone(),
+                decided: known.end().seq,
+            });
+            let asked: Vec<Asked> = asked.collect();
+            match self.reader.documents(&asked, PAGE_BYTES).await {
                 Ok((documents, read)) => {
+                    let mut looked_at = page.iter().zip(known);
                     for documents in documents {
                         let tenant = documents.state.tenant.clone();
-                        found.push((tenant, self.verify(documents).await));
+                        // Unknown tenants are left out.
+                        let known = looked_at.find(|(name, _)| **name == tenant);
+                        let known = known.map(|(_, known)| CatchUp::from(known));
+                        found.push((tenant, self.caught_up(documents, known).await));
                     }
                     rest = &rest[read.clamp(1, page.len())..];
                 }
@@ -163,7 +181,31 @@ impl Inspector {
         found.pop().map(|(_, inspected)| inspected).transpose()
     }
 
-    async fn verify(&self, documents: TenantDocuments) -> Result<Inspected> {
+    /// Verifies documents of which the decisions are those after what is known; all of them, if what is known is of another
+    /// history.
+    async fn caught_up(
+        &self,
+        documents: TenantDocuments,
+        known: Option<CatchUp<Decided>>,
+    ) -> Result<Inspected> {
+        let tenant = &documents.state.tenant;
+        let head = documents.state.heads[Stream::Decisions];
+        if let Some(known) = known.filter(|it| it.fits(head, documents.decisions.first())) {
+            return self.verify(documents, known).await;
+        }
+        self.decisions.forget(tenant);
+        let asked = Asked::from(tenant.clone());
+        let (mut again, _) = self.reader.documents(&[asked], PAGE_BYTES).await?;
+        let documents = drift::known(tenant, again.pop())?;
+        let anew = CatchUp::from(Arc::new(Projection::new(tenant)));
+        self.verify(documents, anew).await
+    }
+
+    async fn verify(
+        &self,
+        documents: TenantDocuments,
+        mut known: CatchUp<Decided>,
+    ) -> Result<Inspected> {
         let TenantDocuments {
             state,
             desired,
@@ -179,21 +221,22 @@ impl Inspector {
             None if active == Seq::default() => None,
             None => Some(self.bucket_version(&tenant, active).await?),
         };
-        let rows = decisions;
-        let mut decisions = Vec::with_capacity(rows.len());
-        for row in rows {
-            decisions.push(self.proven(row, &mut damaged).await?);
+        let guard = self.guard();
+        for row in decisions {
+            known.add(&guard, row).await?;
         }
+        let head = state.heads[Stream::Decisions];
+        let decided = known.finish(&tenant, head, &self.decisions);
+        let (decided, rows) = decided.proven()?;
+        damaged.extend(rows);
+        let decided = decided.fold();
         let newest = state.heads[Stream::Applies].seq;
         let recorded = match apply {
             Some(apply) if apply.meta.seq == newest => {
                 let desired = desired.as_ref();
-                let mut moved = Renumbering::default();
-                for decision in &decisions {
-                    moved.extend(decision);
-                }
                 let versions = (applied, desired);
-                let ledger = self.ledger(&tenant, apply, versions, &moved, &mut damaged);
+                let moved = &decided.renumbering;
+                let ledger = self.ledger(&tenant, apply, versions, moved, &mut damaged);
                 Some(Arc::new(ledger.await?))
             }
             None if newest == Seq::default() => None,
@@ -203,7 +246,7 @@ impl Inspector {
                 content: Err(format!("the row of applies/{newest} is lost")),
             })),
         };
-        let rules = DriftRules::fold(&decisions);
+        let rules = decided.rules.clone();
         for seq in &rules.unread {
             tracing::warn!(%tenant, decision = %seq, "a decision about drift cannot be read by this version of driftline, and has no effect");
         }

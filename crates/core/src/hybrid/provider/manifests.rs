@@ -134,7 +134,7 @@ impl Manifests for HybridManifestRepository {
     }
 
     async fn manifest_at(&self, tenant: &TenantId, at: Timestamp) -> Result<Option<Manifest>> {
-        match history::active_at(&self.sides, &self.guard(), tenant, at).await? {
+        match history::active_at(self, tenant, at).await? {
             Some(version) => self.manifest_by_version(tenant, version).await,
             None => Ok(None),
         }

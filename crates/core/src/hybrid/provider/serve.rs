@@ -5,10 +5,13 @@ use std::sync::Arc;
 use crate::hybrid::fallback::Found;
 use crate::hybrid::history;
 use crate::hybrid::inspection::Inspector;
+use crate::hybrid::projection::CaughtUp;
 use crate::hybrid::proven::{Guard, Proven};
 use crate::hybrid::repository::HybridManifestRepository;
 use driftline_model::integrity::RowDamage;
-use driftline_model::{Apply, Entry, Seq, Stream, TenantId, VersionRef, json};
+use driftline_model::{
+    Apply, Decided, Entry, Renumbering, Seq, Stream, TenantId, VersionRef, json,
+};
 use driftline_ports::{
     Error, ErrorKind, Manifest, Result, ShadowState, Source, StoreError, Stored,
 };
@@ -20,8 +23,25 @@ impl HybridManifestRepository {
     }
 
     pub(super) fn inspector(&self) -> Inspector {
-        let counts = Arc::clone(&self.damaged_reads);
-        self.sides.inspector().counting(counts)
+        let (counts, decisions) = (Arc::clone(&self.damaged_reads), Arc::clone(&self.decisions));
+        self.sides.inspector().sharing(counts, decisions)
+    }
+
+    /// Which versions got other numbers. For the rare reference that resolves no more.
+    async fn renumbering(&self, tenant: &TenantId) -> Result<Renumbering> {
+        let decided = self.decided(tenant).await?;
+        Ok(match decided {
+            Some(decided) => decided.proven()?.0.fold().renumbering.clone(),
+            None => Renumbering::default(),
+        })
+    }
+
+    /// What the tenant's decisions amount to; `None` when nobody knows the tenant.
+    pub(in crate::hybrid) async fn decided(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Option<CaughtUp<Decided>>> {
+        history::projected(&self.sides, &self.guard(), tenant, &self.decisions).await
     }
 
     pub(super) async fn manifest_of(&self, stored: Stored) -> Result<Manifest> {
@@ -65,7 +85,7 @@ impl HybridManifestRepository {
         let mut resolves = history::holds(&self.sides, &meta.tenant, named).await?;
         if !resolves {
             // The version may have got another number when two histories became one.
-            let moved = history::renumbering(&self.sides, &self.guard(), &meta.tenant).await?;
+            let moved = self.renumbering(&meta.tenant).await?;
             let now = moved.follow(named);
             if now != named && history::holds(&self.sides, &meta.tenant, now).await? {
                 (named, resolves) = (now, true);
@@ -113,7 +133,7 @@ impl HybridManifestRepository {
     ) -> Result<Option<Entry>> {
         let database = &self.sides.database;
         let guard = self.guard();
-        let moved = history::renumbering(&self.sides, &guard, tenant).await?;
+        let moved = self.renumbering(tenant).await?;
         if moved.is_empty() {
             return Ok(None);
         }

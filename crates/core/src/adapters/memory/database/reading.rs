@@ -6,10 +6,10 @@ use super::{MemoryDatabase, Tenant, page};
 use driftline_model::{Entry, Seq, Stream, TenantId};
 use driftline_ports::rules::append::applied_version;
 use driftline_ports::rules::document::{assemble, cut};
-use driftline_ports::{ReadSession, StateReader, StoreResult, TenantDocuments};
+use driftline_ports::{Asked, ReadSession, StateReader, StoreResult, TenantDocuments};
 
 impl Tenant {
-    fn documents(&self) -> TenantDocuments {
+    fn documents(&self, decided: Seq) -> TenantDocuments {
         let (active, apply) = (
             self.state.active_version(),
             self.entries[Stream::Applies].values().next_back(),
@@ -17,10 +17,11 @@ impl Tenant {
         let applied = apply.and_then(|apply| applied_version(Stream::Applies, &apply.content));
         let other = applied.filter(|applied| *applied != active);
         let versions = [Some(active), other].into_iter().flatten();
+        let decisions = self.entries[Stream::Decisions].range(decided.next()..);
         let entries = versions
             .filter_map(|version| self.get(Stream::Manifests, version))
             .chain(apply)
-            .chain(self.entries[Stream::Decisions].values());
+            .chain(decisions.map(|(_, decision)| decision));
         assemble(self.state.clone(), entries.cloned().collect(), applied)
     }
 }
@@ -40,14 +41,16 @@ impl StateReader for MemoryDatabase {
 
     async fn documents(
         &self,
-        tenants: &[TenantId],
+        tenants: &[Asked],
         max_bytes: u64,
     ) -> StoreResult<(Vec<TenantDocuments>, usize)> {
         let tables = self.tables();
         let known = tenants
             .iter()
             .enumerate()
-            .filter_map(|(place, tenant)| Some((place, tables.tenants.get(tenant)?.documents())));
+            .filter_map(|(place, Asked { tenant, decided })| {
+                Some((place, tables.tenants.get(tenant)?.documents(*decided)))
+            });
         Ok(cut(known, tenants.len(), max_bytes))
     }
 
