@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftline::domain::format::PAGE_SIZE;
-use driftline::domain::{Seq, Stream, TenantId, references};
+use driftline::domain::{Seq, Stream, TenantId};
 use driftline::hybrid::{HybridManifestRepository, Progress, Sides};
 use driftline::ports::{
     CreateManifest, Durability, ErrorKind, RecordApply, RecoverTarget, RecoveryRequest,
@@ -123,7 +123,7 @@ async fn activate(repository: &HybridManifestRepository, tenant: &TenantId, vers
 fn assert_references_resolve(history: &History) {
     for stream in [Stream::Applies, Stream::Decisions] {
         for entry in &history[stream] {
-            let found = references(stream, &entry.content);
+            let found = stream.references(&entry.content);
             assert!(!found.is_empty());
             for reference in found {
                 let place = usize::try_from(reference.version.get()).unwrap() - 1;

@@ -81,89 +81,6 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// One of a tenant's append-only, densely numbered sequences of entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stream {
-    /// Versions of the desired state; a version is the sequence number.
-    Manifests,
-    /// What was applied: shadow states.
-    Applies,
-    /// What an operator decided that is no manifest.
-    Decisions,
-}
-
-impl Stream {
-    /// Every stream, manifests first: the others refer to them.
-    pub const ALL: [Self; 3] = [Self::Manifests, Self::Applies, Self::Decisions];
-
-    /// The stream's name, as it stands in keys, chains and messages.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Manifests => "manifests",
-            Self::Applies => "applies",
-            Self::Decisions => "decisions",
-        }
-    }
-
-    /// The stream's number in database rows.
-    pub const fn code(self) -> i16 {
-        match self {
-            Self::Manifests => 0,
-            Self::Applies => 1,
-            Self::Decisions => 2,
-        }
-    }
-
-    /// The stream with this number in database rows.
-    pub fn from_code(code: i16) -> Option<Self> {
-        Self::ALL.into_iter().find(|stream| stream.code() == code)
-    }
-}
-
-impl fmt::Display for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// One value for each stream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PerStream<T>([T; 3]);
-
-impl<T> From<[T; 3]> for PerStream<T> {
-    /// Values in the order of [`Stream::ALL`].
-    fn from(values: [T; 3]) -> Self {
-        Self(values)
-    }
-}
-
-impl<T> PerStream<T> {
-    /// Fills every stream's place with `make(stream)`.
-    pub fn from_fn(mut make: impl FnMut(Stream) -> T) -> Self {
-        Self(Stream::ALL.map(&mut make))
-    }
-
-    /// Streams with their values, manifests first.
-    pub fn iter(&self) -> impl Iterator<Item = (Stream, &T)> {
-        Stream::ALL.into_iter().zip(&self.0)
-    }
-}
-
-impl<T> std::ops::Index<Stream> for PerStream<T> {
-    type Output = T;
-
-    fn index(&self, stream: Stream) -> &T {
-        &self.0[stream as usize]
-    }
-}
-
-impl<T> std::ops::IndexMut<Stream> for PerStream<T> {
-    fn index_mut(&mut self, stream: Stream) -> &mut T {
-        &mut self.0[stream as usize]
-    }
-}
-
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -400,13 +317,5 @@ mod tests {
         };
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("7/3".parse::<DatabaseId>().is_err());
-    }
-
-    #[test]
-    fn streams_keep_their_codes() {
-        for stream in Stream::ALL {
-            assert_eq!(Stream::from_code(stream.code()), Some(stream));
-        }
-        assert_eq!(Stream::from_code(3), None);
     }
 }

@@ -15,6 +15,7 @@ mod losses;
 mod projection;
 mod records;
 pub mod recovery;
+mod stream;
 mod time;
 #[cfg(test)]
 mod vectors;
@@ -23,13 +24,13 @@ pub use decided::Decided;
 pub use digest::{Digest, InvalidDigest};
 pub use entry::{Entry, EntryMeta, genesis, identity, link};
 pub use ids::{
-    BucketId, DatabaseId, EntryId, Epoch, EventId, InvalidName, PerStream, ReportId, Seq,
-    ShortText, Stream, TenantId,
+    BucketId, DatabaseId, EntryId, Epoch, EventId, InvalidName, ReportId, Seq, ShortText, TenantId,
 };
 pub use losses::AcceptedLosses;
 pub use projection::{Fold, Projection};
 pub use records::{
     Activation, Apply, Decision, Halt, Head, Moved, Renumbering, Resources, TenantState,
-    VersionRef, references, retires,
+    VersionRef, retires,
 };
+pub use stream::{PerStream, Stream};
 pub use time::{InvalidTime, Timestamp};

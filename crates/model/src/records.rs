@@ -184,6 +184,17 @@ impl Apply {
     pub fn to_content(&self) -> Result<Content, ContentError> {
         to_content(self)
     }
+
+    /// The version that it says was applied, if `content` is such a record.
+    pub(crate) fn references(content: &Content) -> Vec<VersionRef> {
+        match serde_json::from_slice::<Self>(content.as_bytes()) {
+            Ok(apply) => vec![VersionRef {
+                version: apply.manifest_version,
+                chain: apply.manifest_chain,
+            }],
+            Err(_) => Vec::new(),
+        }
+    }
 }
 
 impl Decision {
@@ -196,26 +207,11 @@ impl Decision {
     pub fn read(content: &Content) -> Option<Self> {
         serde_json::from_slice(content.as_bytes()).ok()
     }
-}
 
-fn to_content(record: &impl Serialize) -> Result<Content, ContentError> {
-    let text = serde_json::to_vec(record).unwrap_or_default();
-    Content::parse_object(&text, Content::DEFAULT_LIMIT)
-}
-
-/// The versions that `content` of `stream` refers to. Content that this build cannot read refers to nothing.
-pub fn references(stream: Stream, content: &Content) -> Vec<VersionRef> {
-    match stream {
-        Stream::Manifests => Vec::new(),
-        Stream::Applies => match serde_json::from_slice::<Apply>(content.as_bytes()) {
-            Ok(apply) => vec![VersionRef {
-                version: apply.manifest_version,
-                chain: apply.manifest_chain,
-            }],
-            Err(_) => Vec::new(),
-        },
-        Stream::Decisions => match serde_json::from_slice::<Decision>(content.as_bytes()) {
-            Ok(Decision::Activate {
+    /// The versions that a decision is about, if `content` is one that this build knows.
+    pub(crate) fn references(content: &Content) -> Vec<VersionRef> {
+        match serde_json::from_slice(content.as_bytes()) {
+            Ok(Self::Activate {
                 version,
                 chain,
                 head_version,
@@ -227,7 +223,7 @@ pub fn references(stream: Stream, content: &Content) -> Vec<VersionRef> {
                     chain: head_chain,
                 },
             ],
-            Ok(Decision::Renumber { moved }) => moved
+            Ok(Self::Renumber { moved }) => moved
                 .iter()
                 .filter(|moved| moved.stream == Stream::Manifests)
                 .map(|moved| VersionRef {
@@ -236,8 +232,13 @@ pub fn references(stream: Stream, content: &Content) -> Vec<VersionRef> {
                 })
                 .collect(),
             Ok(_) | Err(_) => Vec::new(),
-        },
+        }
     }
+}
+
+fn to_content(record: &impl Serialize) -> Result<Content, ContentError> {
+    let text = serde_json::to_vec(record).unwrap_or_default();
+    Content::parse_object(&text, Content::DEFAULT_LIMIT)
 }
 
 /// The newest entry of a stream: its number and chain. An empty stream has number 0 and the genesis chain.
@@ -471,6 +472,6 @@ mod tests {
     #[test]
     fn unknown_decisions_change_nothing() {
         let content = Content::parse_object(br#"{"kind":"someday","x":1}"#, 100).unwrap();
-        assert!(references(Stream::Decisions, &content).is_empty());
+        assert!(Stream::Decisions.references(&content).is_empty());
     }
 }

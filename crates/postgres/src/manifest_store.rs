@@ -9,8 +9,9 @@ use super::rows::{Fields, meta_columns, server_name, state, state_columns};
 use super::session::{Scope, query};
 use super::types::{PgDigest, PgTime, PgUuid};
 use driftline_model::{
-    Entry, EntryMeta, Head, Seq, ShortText, Stream, TenantId, TenantState, Timestamp, references,
+    Entry, EntryMeta, Head, Seq, ShortText, Stream, TenantId, TenantState, Timestamp,
 };
+use driftline_ports::rules::append::applied_version;
 use driftline_ports::{
     Appended, BackendInfo, DatabaseIdentity, Expectation, ManifestStore, NewEntry, Refusal,
     StoreResult, Stored,
@@ -216,12 +217,7 @@ impl PostgresDatabase {
         at: Option<&DatabaseIdentity>,
     ) -> StoreResult<Appended> {
         let expected = Expected::of(entry.expect);
-        let named = match entry.stream {
-            Stream::Applies => references(entry.stream, &entry.content)
-                .first()
-                .map(|named| named.version.to_i64()),
-            Stream::Manifests | Stream::Decisions => None,
-        };
+        let named = applied_version(entry.stream, &entry.content).map(Seq::to_i64);
         let statement = query(APPEND)
             .bind(tenant.as_str())
             .bind(entry.stream.code())

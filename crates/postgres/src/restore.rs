@@ -13,8 +13,9 @@ use super::shadow_ledger::WATERMARKS;
 use super::types::{PgDigest, PgTime, PgUuid};
 use driftline_model::{
     BucketId, Entry, EntryMeta, PerStream, Seq, ShortText, Stream, TenantId, TenantState,
-    Timestamp, genesis, references,
+    Timestamp, genesis,
 };
+use driftline_ports::rules::append::applied_version;
 use driftline_ports::{Fault, Restore, Side, StoreError, StoreResult};
 
 /// At most so much content, and so many entries, go into one statement.
@@ -279,10 +280,5 @@ impl Restore for PostgresRestore {
 
 /// What an apply names.
 fn manifest_version(entry: &Entry) -> Option<i64> {
-    match entry.meta.stream {
-        Stream::Applies => references(Stream::Applies, &entry.content)
-            .first()
-            .map(|named| named.version.to_i64()),
-        Stream::Manifests | Stream::Decisions => None,
-    }
+    applied_version(entry.meta.stream, &entry.content).map(Seq::to_i64)
 }

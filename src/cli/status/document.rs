@@ -1,6 +1,6 @@
 //! The JSON documents of `status`.
 
-use driftline::domain::{BucketId, Epoch, Halt, Seq, Stream, TenantId, Timestamp};
+use driftline::domain::{BucketId, Epoch, Halt, PerStream, Seq, Stream, TenantId, Timestamp};
 use driftline::ports::{
     AtRisk, DatabaseIdentity, FailedDrill, Ownership, RestoreProof, TenantStatus, Whereabouts,
 };
@@ -48,7 +48,7 @@ pub struct TenantDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_drill: Option<FailedDrillDocument<'a>>,
     halt: Option<&'a Halt>,
-    streams: Streams,
+    streams: PerStream<Progress>,
 }
 
 /// Up to which version a tenant was proven to be restorable, and when.
@@ -83,13 +83,6 @@ impl<'a> From<&'a FailedDrill> for FailedDrillDocument<'a> {
             reason: &failed.reason,
         }
     }
-}
-
-#[derive(Serialize)]
-struct Streams {
-    manifests: Progress,
-    applies: Progress,
-    decisions: Progress,
 }
 
 #[derive(Serialize)]
@@ -202,11 +195,7 @@ impl<'a> From<&'a TenantStatus> for TenantDocument<'a> {
             proof: status.proof.map(ProofDocument::from),
             failed_drill: status.failed_drill.as_ref().map(FailedDrillDocument::from),
             halt: status.halted.as_ref(),
-            streams: Streams {
-                manifests: progress(Stream::Manifests),
-                applies: progress(Stream::Applies),
-                decisions: progress(Stream::Decisions),
-            },
+            streams: PerStream::from_fn(progress),
         }
     }
 }

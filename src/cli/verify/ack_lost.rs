@@ -33,8 +33,8 @@ pub struct Arguments {
 }
 
 fn stream(text: &str) -> Result<Stream, String> {
-    let found = Stream::ALL.into_iter().find(|stream| stream.name() == text);
-    found.ok_or_else(|| "manifests, applies or decisions is expected".to_owned())
+    let [others @ .., last] = Stream::ALL.map(Stream::name);
+    Stream::from_name(text).ok_or_else(|| format!("{} or {last} is expected", others.join(", ")))
 }
 
 pub async fn run(context: &Context, arguments: Arguments) -> anyhow::Result<Exit> {

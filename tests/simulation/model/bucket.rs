@@ -8,7 +8,7 @@ use driftline::domain::format::{
     BUCKET_KEY, BucketIdentity, Index, IndexEntry, Page, Snapshot, index_key, page_key,
     parse_snapshot_key, snapshot_key, stream_of, tenant_of,
 };
-use driftline::domain::{Digest, EntryId, Head, Seq, Stream, TenantId, references};
+use driftline::domain::{Digest, EntryId, Head, Seq, Stream, TenantId};
 use driftline::ports::SnapshotStore as _;
 
 use super::{Broken, Checked, Model, Named, broken, rows};
@@ -215,7 +215,7 @@ impl Model {
             ));
         }
         let content = &self.entries[&meta.id].content;
-        for reference in references(meta.stream, content) {
+        for reference in meta.stream.references(content) {
             let latest = self.named(&meta.tenant, Stream::Manifests).entries.len() as u64;
             let manifest = rows::row(node, &meta.tenant, Stream::Manifests, reference.version)
                 .filter(|row| row.meta.chain == reference.chain);

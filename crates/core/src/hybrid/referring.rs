@@ -1,6 +1,6 @@
 //! What refers to a version follows the index that names that version.
 
-use driftline_model::{Entry, Seq, Stream, references};
+use driftline_model::{Entry, Seq, Stream};
 use driftline_ports::{Database, StoreResult};
 
 /// The row refers to a version that the database has, and that the index of manifests, which ends at `manifests`, does not name
@@ -10,7 +10,7 @@ pub(super) async fn waits_for(
     row: &Entry,
     manifests: Seq,
 ) -> StoreResult<bool> {
-    for to in references(row.meta.stream, &row.content) {
+    for to in row.meta.stream.references(&row.content) {
         if to.version <= manifests {
             continue;
         }

@@ -5,47 +5,31 @@ use crate::{Epoch, Seq, Stream, TenantId};
 /// Whose bucket this is.
 pub const BUCKET_KEY: &str = "_driftline/bucket.json";
 
-const fn directory(stream: Stream) -> &'static str {
-    match stream {
-        Stream::Manifests => "",
-        Stream::Applies => "applies/",
-        Stream::Decisions => "decisions/",
-    }
-}
-
-const fn snapshots(stream: Stream) -> &'static str {
-    match stream {
-        Stream::Manifests => "versions/v",
-        Stream::Applies => "applies/a",
-        Stream::Decisions => "decisions/d",
-    }
-}
-
 /// More entries, and more epochs, than any history can have.
 const MAX_NUMBER: u64 = 1 << 56;
 
 /// What the keys of a stream's objects start with.
 pub fn stream_prefix(tenant: &TenantId, stream: Stream) -> String {
-    format!("{tenant}/{}", directory(stream))
+    format!("{tenant}/{}", stream.folder())
 }
 
 /// The key of a stream's index.
 pub fn index_key(tenant: &TenantId, stream: Stream) -> String {
-    format!("{tenant}/{}index.json", directory(stream))
+    format!("{tenant}/{}index.json", stream.folder())
 }
 
 /// The key of a stream's `page`th sealed page, counted from 1.
 pub fn page_key(tenant: &TenantId, stream: Stream, page: u64) -> String {
-    format!("{tenant}/{}index/p{page:06}.json", directory(stream))
+    format!("{tenant}/{}index/p{page:06}.json", stream.folder())
 }
 
 /// The key of an entry's snapshot.
 pub fn snapshot_key(tenant: &TenantId, stream: Stream, seq: Seq, epoch: Epoch) -> String {
-    let (name, seq) = (snapshots(stream), seq.get());
+    let (folder, letter, seq) = (stream.snapshots(), stream.letter(), seq.get());
     if epoch <= Epoch::FIRST {
-        format!("{tenant}/{name}{seq:06}.json")
+        format!("{tenant}/{folder}{letter}{seq:06}.json")
     } else {
-        format!("{tenant}/{name}{seq:06}.e{epoch}.json")
+        format!("{tenant}/{folder}{letter}{seq:06}.e{epoch}.json")
     }
 }
 
@@ -56,21 +40,22 @@ pub fn tenant_of(key: &str) -> Option<TenantId> {
 
 /// The stream that an object of a tenant belongs to.
 pub fn stream_of(key: &str) -> Option<Stream> {
-    match key.split_once('/')?.1.split_once('/') {
-        None | Some(("versions" | "index", _)) => Some(Stream::Manifests),
-        Some(("applies", _)) => Some(Stream::Applies),
-        Some(("decisions", _)) => Some(Stream::Decisions),
-        Some(_) => None,
-    }
+    let (_, place) = key.split_once('/')?;
+    Stream::ALL.into_iter().find(|stream| {
+        let is_index = |name: &str| !name.contains('/') || name.starts_with("index/");
+        place.starts_with(stream.snapshots())
+            || place.strip_prefix(stream.folder()).is_some_and(is_index)
+    })
 }
 
 /// The stream, number and epoch in a snapshot's key; `None` for every other key.
 pub fn parse_snapshot_key(key: &str) -> Option<(Stream, Seq, Epoch)> {
     let tenant = tenant_of(key)?;
     let name = &key[tenant.as_str().len() + 1..];
-    let (stream, name) = Stream::ALL
-        .into_iter()
-        .find_map(|stream| Some((stream, name.strip_prefix(snapshots(stream))?)))?;
+    let (stream, name) = Stream::ALL.into_iter().find_map(|stream| {
+        let name = name.strip_prefix(stream.snapshots())?;
+        Some((stream, name.strip_prefix(stream.letter())?))
+    })?;
     let name = name.strip_suffix(".json")?;
     let (seq, epoch) = match name.split_once(".e") {
         Some((seq, epoch)) => (seq, epoch.parse().ok()?),
@@ -125,7 +110,10 @@ mod tests {
                 assert_eq!(parse_snapshot_key(&key), Some((stream, seq, epoch)));
                 assert_eq!(stream_of(&key), Some(stream));
             }
+            assert_eq!(stream_of(&index_key(&tenant, stream)), Some(stream));
+            assert_eq!(stream_of(&page_key(&tenant, stream, 1)), Some(stream));
         }
+        assert_eq!(stream_of("acme/elsewhere/x000001.json"), None);
         for key in [
             "acme/index.json",
             "acme/versions/v13.json",

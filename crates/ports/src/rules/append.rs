@@ -160,7 +160,8 @@ pub fn applied_version(stream: Stream, content: &driftline_model::content::Conte
     if stream != Stream::Applies {
         return None;
     }
-    driftline_model::references(stream, content)
+    stream
+        .references(content)
         .first()
         .map(|reference| reference.version)
 }

@@ -15,17 +15,18 @@ pub fn assemble(state: TenantState, entries: Vec<Entry>, applied: Option<Seq>) -
         decisions: Vec::new(),
     };
     for entry in entries {
-        match entry.meta.stream {
-            Stream::Manifests => {
-                if applied == Some(entry.meta.seq) {
-                    documents.applied = Some(entry.clone());
-                }
-                if active == entry.meta.seq {
-                    documents.desired = Some(entry);
-                }
+        let stream = entry.meta.stream;
+        if stream == Stream::Manifests {
+            if applied == Some(entry.meta.seq) {
+                documents.applied = Some(entry.clone());
             }
-            Stream::Applies => documents.apply = Some(entry),
-            Stream::Decisions => documents.decisions.push(entry),
+            if active == entry.meta.seq {
+                documents.desired = Some(entry);
+            }
+        } else if stream == Stream::Applies {
+            documents.apply = Some(entry);
+        } else if stream == Stream::Decisions {
+            documents.decisions.push(entry);
         }
     }
     documents

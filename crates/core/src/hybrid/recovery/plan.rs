@@ -14,7 +14,7 @@ use crate::hybrid::bucket::BucketError;
 use driftline_model::format::{Damage, Problem};
 use driftline_model::{
     Entry, EntryMeta, Epoch, PerStream, Renumbering, Seq, Stream, TenantId, TenantState, Timestamp,
-    VersionRef, references,
+    VersionRef,
 };
 use driftline_ports::{Error, ErrorKind, Hint, RecoveryState};
 
@@ -63,10 +63,12 @@ async fn stock(
     }));
     // Neither side waits for the other; what moves meanwhile is found before anything is committed.
     let (seen, inventories) = join(context.sides.database.tenant(tenant), inventories).await;
-    let [manifests, applies, decisions] = inventories
+    let seen = seen?;
+    let inventories = inventories.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let inventories: [Inventory; Stream::COUNT] = inventories
         .try_into()
-        .map_err(|_| Error::new(ErrorKind::Internal, "take stock of three streams"))?;
-    Ok((seen?, PerStream::from([manifests?, applies?, decisions?])))
+        .map_err(|_| Error::new(ErrorKind::Internal, "take stock of every stream"))?;
+    Ok((seen, inventories.into()))
 }
 
 impl Plan {
@@ -208,7 +210,7 @@ impl Plan {
                         if stream == Stream::Decisions && self.is_beyond(stream, seq) {
                             self.decided.push(entry.clone());
                         }
-                        for reference in references(stream, &entry.content) {
+                        for reference in stream.references(&entry.content) {
                             read_entries.push((seq, reference));
                         }
                         kept += entry.meta.content_bytes;

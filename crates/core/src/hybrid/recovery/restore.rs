@@ -104,9 +104,10 @@ pub(super) async fn fence(
     let manifests = in_turn(context, plan, Stream::Manifests, Seq::default()).await?;
     let versions = Seq::new(manifests as u64);
     let streams = Stream::ALL.map(async |stream| {
-        let end = match stream {
-            Stream::Manifests => manifests,
-            _ => in_turn(context, plan, stream, versions).await?,
+        let end = if stream == Stream::Manifests {
+            manifests
+        } else {
+            in_turn(context, plan, stream, versions).await?
         };
         fence_stream(context, plan, stream, end, epoch).await
     });

@@ -21,7 +21,7 @@ use crate::hybrid::crash;
 use crate::hybrid::settings::{Settings, Sides};
 use driftline_model::format::{Index, index_key};
 use driftline_model::{
-    BucketId, Digest, Entry, Halt, Head, PerStream, Seq, Stream, TenantId, VersionRef, references,
+    BucketId, Digest, Entry, Halt, Head, PerStream, Seq, Stream, TenantId, VersionRef,
 };
 use driftline_ports::{DatabaseIdentity, ETag, HaltGuard, Mark, StoreError, Work};
 
@@ -356,12 +356,12 @@ impl Batch<'_> {
         mut rows: Vec<Entry>,
         named: &mut Option<Seq>,
     ) -> Result<Vec<Entry>, BatchError> {
-        if stream == Stream::Manifests {
+        if stream.refers_to().is_none() {
             return Ok(rows);
         }
         let mut void = None;
         for place in 0..rows.len() {
-            for reference in references(stream, &rows[place].content) {
+            for reference in stream.references(&rows[place].content) {
                 let shadowed = if let Some(latest) = *named {
                     latest
                 } else {

@@ -375,9 +375,9 @@ async fn filled(
     let (tenant, database) = (&planned.tenant, look.sides.database.as_ref());
     let stays = there.map_or(Seq::default(), Index::latest);
     let mut index = Index::empty(tenant, stream, planned.epoch, look.sides.now());
-    let manifests = match stream {
-        Stream::Manifests => Seq::default(),
-        _ => named(look, tenant, Stream::Manifests).await?,
+    let manifests = match stream.refers_to() {
+        None => Seq::default(),
+        Some(to) => named(look, tenant, to).await?,
     };
     loop {
         let after = index.latest();

@@ -170,7 +170,7 @@ fn page_end(examined: &Examined, finding: &Finding) -> Option<Seq> {
 /// Rows before the snapshots that are written from them, and both before what names them; versions, down to their index, before
 /// what refers to them.
 fn order(action: &Action) -> (bool, u8, Option<Stream>, u64) {
-    let refers = |stream: Stream| stream != Stream::Manifests;
+    let refers = |stream: Stream| stream.refers_to().is_some();
     match action {
         Action::Quarantine { .. } => (false, 0, None, 0),
         Action::RestoreRow { stream, seq, .. } => (false, 1, Some(*stream), seq.get()),

@@ -7,13 +7,13 @@ use crate::hybrid::integrity::repair::Action;
 use crate::hybrid::referring::waits_for;
 use driftline_model::format::snapshot_key;
 use driftline_model::integrity::{Finding, Mend};
-use driftline_model::{Entry, Seq, Stream, references};
+use driftline_model::{Entry, Seq, Stream};
 use driftline_ports::Result;
 
 impl Planner<'_> {
     /// It may refer to a version, and no index names it that can be read.
     pub(super) fn is_unnamed(&self, finding: &Finding) -> bool {
-        let refers = finding.stream.filter(|it| *it != Stream::Manifests);
+        let refers = finding.stream.filter(|it| it.refers_to().is_some());
         let (Mend::Reshadow, Some(stream), Some(seq)) = (finding.repair, refers, finding.seq)
         else {
             return false;
@@ -24,7 +24,7 @@ impl Planner<'_> {
     /// No index names it, and it refers to a version that no index will name either. Were its object there before that, a
     /// recovery that finds no index would name it first.
     pub(super) async fn comes_too_early(&mut self, row: &Entry) -> Result<bool> {
-        if row.meta.stream == Stream::Manifests || row.meta.seq <= self.named(row.meta.stream) {
+        if row.meta.stream.refers_to().is_none() || row.meta.seq <= self.named(row.meta.stream) {
             return Ok(false);
         }
         let manifests = match self.manifests {
@@ -32,7 +32,7 @@ impl Planner<'_> {
             None => self.will_be_named(),
         };
         self.manifests = Some(manifests);
-        let comes_back = references(row.meta.stream, &row.content)
+        let comes_back = row.meta.stream.references(&row.content)
             .into_iter()
             .filter(|to| to.version > manifests)
             .any(|to| {
