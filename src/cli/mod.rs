@@ -38,7 +38,9 @@ mod waiting;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use driftline_host::{Config, DATABASE_VARIABLE, Needs, Opened, Reading, SNAPSHOTS_VARIABLE};
+use driftline_host::{
+    Config, DATABASE_VARIABLE, Needs, Opened, Reading, SNAPSHOTS_VARIABLE, SecretString,
+};
 use tokio::sync::OnceCell;
 
 use self::exit::{Exit, Failure};
@@ -84,7 +86,7 @@ struct Global {
         env = DATABASE_VARIABLE,
         hide_env_values = true
     )]
-    database: Option<String>,
+    database: Option<SecretString>,
     /// The bucket: s3://BUCKET/PREFIX, file:///DIRECTORY or memory: [default: file://.driftline/snapshots]
     #[arg(
         long,

@@ -96,13 +96,20 @@ async fn an_event_arrives_as_it_is_and_signed() {
         request.body.as_bytes(),
         signature
     ));
+    assert_eq!(request.header("webhook-id"), Some(ID));
+    assert_eq!(request.header("webhook-timestamp"), Some("1767355200"));
+    let standard = request.header("webhook-signature").unwrap();
+    assert!(standard.starts_with("v1,") && standard.len() == 3 + 44);
 }
 
 #[tokio::test]
 async fn without_a_secret_there_is_no_signature() {
     let server = Server::always(answer("200 OK", "", "ok")).await;
     deliver(&server).await.unwrap();
-    assert_eq!(server.requests()[0].header("driftline-signature"), None);
+    let request = &server.requests()[0];
+    assert_eq!(request.header("driftline-signature"), None);
+    assert_eq!(request.header("webhook-signature"), None);
+    assert_eq!(request.header("webhook-id"), Some(ID));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use driftline_core::hybrid::{OnClone, OnFailover, Settings};
 use driftline_model::json;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::Problem;
@@ -31,7 +32,7 @@ const DEFAULT_SNAPSHOTS: &str = "file://.driftline/snapshots";
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "fields are the keys of the file")]
 struct File {
-    database: Option<String>,
+    database: Option<SecretString>,
     snapshots: Option<String>,
     on_failover: Option<Failover>,
     on_clone: Option<Copied>,
@@ -71,10 +72,10 @@ pub const DATABASE_VARIABLE: &str = "DRIFTLINE_DATABASE_URL";
 pub const SNAPSHOTS_VARIABLE: &str = "DRIFTLINE_SNAPSHOTS_URL";
 
 /// What whoever started the process said. A flag, or else a variable, stands before the file.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Given {
-    /// The URL of the database.
-    pub database: Option<String>,
+    /// The URL of the database, which may hold a password.
+    pub database: Option<SecretString>,
     /// The URL of the bucket.
     pub snapshots: Option<String>,
     /// The configuration file; [`DEFAULT_FILE`] is read without it, if it is there.
@@ -127,10 +128,8 @@ impl Config {
     /// Puts what was given, the file and the defaults together.
     pub fn load(given: &Given) -> Result<Self, Problem> {
         let (file, untrusted) = read(given.file.as_deref())?;
-        let database = given.database.as_deref();
-        let database = database
-            .or(file.database.as_deref())
-            .unwrap_or(DEFAULT_DATABASE);
+        let database = given.database.as_ref().or(file.database.as_ref());
+        let database = database.map_or(DEFAULT_DATABASE, SecretString::expose_secret);
         let snapshots = given.snapshots.as_deref();
         let snapshots = snapshots
             .or(file.snapshots.as_deref())

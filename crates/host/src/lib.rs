@@ -20,4 +20,5 @@ pub use config::{
 pub use config::{BodyFormat, Kept, Receiver};
 pub use error::{Advice, HostError, Problem, ProblemKind};
 pub use open::{Begun, Needs, Opened, Reading, Scratch, open, reading};
+pub use secrecy::SecretString;
 pub use sources::{SourceOptions, Sources, check_for_many, source};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use driftline_model::TenantId;
 use driftline_observe::sources::{ExecOptions, ExecSource, FileOptions, FileSource, StdinSource};
 use driftline_ports::{ActualStateSource, SourceError};
+use secrecy::ExposeSecret as _;
 
 use crate::{Advice, AuditConfig, DEFAULT_FILE, Problem, ProblemKind, Source, TenantAudit};
 
@@ -82,7 +83,7 @@ impl Sources {
 /// Refuses to run a program only because a file that somebody else could write lies in the working directory.
 fn check_trust(named: &Source, config: &AuditConfig) -> Result<(), Problem> {
     match &config.untrusted {
-        Some(why) if kind(&named.url)? == Kind::Exec => {
+        Some(why) if kind(named.url.expose_secret())? == Kind::Exec => {
             let message = format!("run the exec: source that {DEFAULT_FILE} names: the file {why}");
             Err(Problem::new(ProblemKind::Refused, message).advise(Advice::TrustFile(DEFAULT_FILE)))
         }
@@ -96,13 +97,14 @@ fn configured(
     config: &AuditConfig,
     many: bool,
 ) -> Result<Arc<dyn ActualStateSource>, Problem> {
-    if named.url == "-" {
+    let url = named.url.expose_secret();
+    if url == "-" {
         return Err(bad(
             "stdin is for the command line, not for the configuration",
         ));
     }
     if many {
-        check_for_many(&named.url)?;
+        check_for_many(url)?;
     }
     let options = SourceOptions {
         headers: named.headers.clone(),
@@ -110,7 +112,7 @@ fn configured(
         allow_link_local: config.allow_link_local,
         ca_file: config.ca_file.clone(),
     };
-    source(&named.url, &options)
+    source(url, &options)
 }
 
 /// What a URL names.

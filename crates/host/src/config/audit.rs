@@ -7,6 +7,7 @@ use std::time::Duration;
 use driftline_core::hybrid::audit::{AuditSettings, InvalidSchedule, Schedule};
 use driftline_model::TenantId;
 use driftline_ports::LONGEST_CLAIM;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::DatabaseUrl;
@@ -18,12 +19,12 @@ const DAY: u64 = 24 * 60 * 60;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct AuditFile {
-    read_database: Option<String>,
+    read_database: Option<SecretString>,
     parallelism: Option<usize>,
     stale_after: Option<u32>,
     keep_days: Option<u64>,
     keep_reports: Option<u32>,
-    source: Option<String>,
+    source: Option<SecretString>,
     source_headers: Option<PathBuf>,
     source_timeout_seconds: Option<u64>,
     allow_link_local: Option<bool>,
@@ -39,7 +40,7 @@ pub(super) struct AuditFile {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct TenantFile {
-    source: Option<String>,
+    source: Option<SecretString>,
     source_headers: Option<PathBuf>,
     source_timeout_seconds: Option<u64>,
     cron: Option<String>,
@@ -92,14 +93,21 @@ pub struct Receiver {
 }
 
 /// What observes a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Source {
-    /// The source as on the command line.
-    pub url: String,
+    /// The source as on the command line. It may hold a password.
+    pub url: SecretString,
     /// A file with headers.
     pub headers: Option<PathBuf>,
     /// How long an observation may take.
     pub timeout: Option<Duration>,
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        self.url.expose_secret() == other.url.expose_secret()
+            && (&self.headers, self.timeout) == (&other.headers, other.timeout)
+    }
 }
 
 /// How one tenant is audited.
@@ -222,7 +230,9 @@ impl TryFrom<AuditFile> for AuditConfig {
             ..defaults
         };
         Ok(Self {
-            read_database: file.read_database.as_deref().map(str::parse).transpose()?,
+            read_database: (file.read_database.as_ref())
+                .map(|url| url.expose_secret().parse())
+                .transpose()?,
             settings,
             default,
             tenants,
@@ -381,7 +391,7 @@ mod tests {
         let acme = of("acme");
         assert_eq!(acme.schedule.to_string(), "0 3 * * * (Europe/Berlin)");
         assert_eq!(
-            acme.source.as_ref().unwrap().url,
+            acme.source.as_ref().unwrap().url.expose_secret(),
             "https://observer/{tenant}"
         );
         assert_eq!(acme.notify, ["ops"]);

@@ -13,9 +13,9 @@ fn urls_choose_the_sides() {
     );
     assert_eq!(sqlite("memory:"), DatabaseUrl::Memory);
     let url = "postgres://u:p@h:5432/d?sslmode=require";
-    assert_eq!(sqlite(url), DatabaseUrl::Postgres(url.to_owned()));
+    assert_eq!(sqlite(url), DatabaseUrl::Postgres(url.into()));
     let socket = "postgresql:///d?host=/run/postgresql";
-    assert_eq!(sqlite(socket), DatabaseUrl::Postgres(socket.to_owned()));
+    assert_eq!(sqlite(socket), DatabaseUrl::Postgres(socket.into()));
     let bucket = |text: &str| text.parse::<SnapshotsUrl>().unwrap();
     assert_eq!(bucket("file://d"), SnapshotsUrl::Directory("d".into()));
     assert_eq!(bucket("s3://b/p"), SnapshotsUrl::S3("s3://b/p".to_owned()));
@@ -53,6 +53,17 @@ fn a_refused_url_is_never_repeated() {
 fn a_url_is_not_shown_for_debugging_either() {
     let url: DatabaseUrl = "postgres://u:secret@h/d".parse().unwrap();
     assert!(!format!("{url:?}").contains("secret"));
+    let given = Given {
+        database: Some("postgres://u:secret@h/d".into()),
+        ..Given::default()
+    };
+    assert!(!format!("{given:?}").contains("secret"));
+    let source = Source {
+        url: "https://u:secret@h/d".into(),
+        headers: None,
+        timeout: None,
+    };
+    assert!(!format!("{source:?}").contains("secret"));
 }
 
 #[test]

@@ -7,18 +7,19 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use driftline_net::misread::{Form, misread};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{Advice, Problem};
 
 /// Where the database is.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum DatabaseUrl {
     /// In this process, for as long as it runs.
     Memory,
     /// A file.
     Sqlite(PathBuf),
-    /// A server; the whole URL.
-    Postgres(String),
+    /// A server; the whole URL, which may hold a password.
+    Postgres(SecretString),
 }
 
 /// Where the bucket is.
@@ -52,7 +53,7 @@ impl FromStr for DatabaseUrl {
                     if url.host_str().is_some_and(|host| !host.is_empty())
                         || url.query().is_some() =>
                 {
-                    Ok(Self::Postgres(text.to_owned()))
+                    Ok(Self::Postgres(text.into()))
                 }
                 Ok(_) => Err(bad("the URL names no host")),
                 Err(error) => Err(bad(&format!("the URL is not valid: {error}"))),
@@ -121,6 +122,19 @@ fn path(text: &str) -> Result<PathBuf, String> {
         return Err("the path takes neither options nor the characters ? and #".to_owned());
     }
     Ok(PathBuf::from(path))
+}
+
+impl PartialEq for DatabaseUrl {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Memory, Self::Memory) => true,
+            (Self::Sqlite(own), Self::Sqlite(other)) => own == other,
+            (Self::Postgres(own), Self::Postgres(other)) => {
+                own.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Debug for DatabaseUrl {

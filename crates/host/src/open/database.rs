@@ -6,6 +6,7 @@ use std::time::Duration;
 use driftline_core::adapters::memory::MemoryDatabase;
 use driftline_core::adapters::system::System;
 use driftline_ports::{AuditLog, Database, StateReader};
+use secrecy::ExposeSecret as _;
 
 use crate::{Config, DatabaseUrl, HostError};
 
@@ -65,7 +66,7 @@ pub async fn database(url: &DatabaseUrl, config: &Config) -> Result<OpenedDataba
             })
         }
         DatabaseUrl::Sqlite(path) => sqlite::database(path, config).await,
-        DatabaseUrl::Postgres(url) => postgres::database(url, config).await,
+        DatabaseUrl::Postgres(url) => postgres::database(url.expose_secret(), config).await,
     }
 }
 
@@ -80,7 +81,7 @@ pub async fn reader(
             Ok((Arc::new(database), Connection::None))
         }
         DatabaseUrl::Sqlite(path) => sqlite::reader(path, config).await,
-        DatabaseUrl::Postgres(url) => postgres::reader(url, config).await,
+        DatabaseUrl::Postgres(url) => postgres::reader(url.expose_secret(), config).await,
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Headers of a delivery: `content-type: application/json`; `driftline-event`, the event's id, the same each time it is
 //! delivered; `driftline-timestamp`, when this was sent, in seconds since 1970; and, if there is a secret,
-//! `driftline-signature: v1=<hex>`, the HMAC-SHA256 of `<timestamp>.<body>` under it, which [`verify`] checks.
+//! `driftline-signature: v1=<hex>`, the HMAC-SHA256 of `<timestamp>.<body>` under it, which [`verify`] checks. Beside them go
+//! those of the [Standard Webhooks](https://www.standardwebhooks.com), for which there are libraries: `webhook-id`, the same
+//! id; `webhook-timestamp`, the same time; and, if there is a secret, `webhook-signature: v1,<base64>`, the HMAC-SHA256 of
+//! `<id>.<timestamp>.<body>`. A secret written as `whsec_<base64>` is decoded for that one; any other is used byte for byte.
 //!
 //! One delivery is one request: whoever calls it tries again. Any 2xx means delivered. 408, 425, 429, every 5xx, and no
 //! answer at all may pass; everything else stays as it is, redirects among it, which are not followed. The URL may be a
@@ -126,14 +129,20 @@ impl WebhookNotifier {
             .as_micros()
             .div_euclid(1_000_000)
             .to_string();
+        let id = event.id.to_string();
         let mut request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("driftline-event", event.id.to_string())
-            .header("driftline-timestamp", &timestamp);
+            .header("driftline-event", &id)
+            .header("driftline-timestamp", &timestamp)
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", &timestamp);
         if let Some(secret) = &self.options.secret {
-            request = request.header("driftline-signature", secret.sign(&timestamp, &body)?);
+            let standard = secret.sign_standard(&id, &timestamp, &body)?;
+            request = request
+                .header("driftline-signature", secret.sign(&timestamp, &body)?)
+                .header("webhook-signature", standard);
         }
         let answer = request.body(body).send().await.map_err(Failure::of)?;
         let status = answer.status();
