@@ -1,12 +1,12 @@
 //! The calls of an operation, in order, and the one that goes wrong.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use driftline::ports::{Fault, Precondition, Side, StoreError, StoreResult};
+use driftline::ports::{Fault, Object, Precondition, PutOutcome, Side, StoreError, StoreResult};
+use driftline_conformance::{Answer, Args, Call, Hook, Work};
 use tokio::sync::Notify;
 
 /// What a call can do, and so what can go wrong with it.
@@ -48,6 +48,15 @@ pub enum Flaw {
 }
 
 impl Class {
+    fn of(call: &Call<'_>) -> Self {
+        match call.args {
+            Args::Get(_) => Self::Get,
+            Args::Put(..) => Self::Put,
+            _ if call.writes() => Self::Write,
+            _ => Self::Read,
+        }
+    }
+
     /// Every flaw that a call of this class can have.
     pub fn flaws(self) -> &'static [Flaw] {
         use Flaw::{
@@ -121,47 +130,34 @@ impl Calls {
         self.0.crashed.notified().await;
     }
 
-    /// A PUT that arrives late.
-    pub fn later(&self, put: LatePut) {
-        self.state().late.push_back(put);
-    }
-
     /// What arrives late.
     pub fn late(&self) -> Vec<LatePut> {
         self.state().late.drain(..).collect()
     }
 
     /// Counts a call that begins, and says what goes wrong with it.
-    pub fn begin(&self, class: Class, what: String) -> Option<Flaw> {
+    fn begin(&self, call: &Call<'_>) -> Option<Flaw> {
+        let what = match call.side() {
+            Side::Bucket => format!("{} {}", call.method, call.key()),
+            Side::Database => call.method.to_owned(),
+        };
         let mut state = self.state();
         let place = state.seen.len();
-        state.seen.push((class, what));
+        state.seen.push((Class::of(call), what));
         state
             .spoil
             .filter(|(at, _)| *at == place)
             .map(|(_, flaw)| flaw)
     }
 
-    /// A call that begins, with what goes wrong with any call of its class.
-    pub async fn call<T>(
-        &self,
-        side: Side,
-        class: Class,
-        what: String,
-        work: impl Future<Output = StoreResult<T>>,
-    ) -> StoreResult<T> {
-        let flaw = self.begin(class, what);
-        self.meet(side, flaw, work).await
-    }
-
     /// Carries a call out as the flaw has it.
-    pub async fn meet<T>(
+    async fn meet(
         &self,
-        side: Side,
+        call: Call<'_>,
         flaw: Option<Flaw>,
-        work: impl Future<Output = StoreResult<T>>,
-    ) -> StoreResult<T> {
-        let error = |fault| StoreError::new(side, fault, format!("injected: {fault:?}"));
+        work: Work<'_>,
+    ) -> StoreResult<Answer> {
+        let error = |fault| StoreError::new(call.side(), fault, format!("injected: {fault:?}"));
         match flaw {
             Some(Flaw::Unavailable) => Err(error(Fault::Unavailable)),
             Some(Flaw::Refused) => Err(error(Fault::Refused)),
@@ -179,7 +175,26 @@ impl Calls {
                 drop(work.await);
                 self.crash().await
             }
-            _ => work.await,
+            Some(Flaw::Conflict) => Ok(Answer::of(PutOutcome::Conflict)),
+            Some(Flaw::OwnPrecondition) => {
+                work.await?;
+                Ok(Answer::of(PutOutcome::PreconditionFailed))
+            }
+            Some(Flaw::Late | Flaw::VeryLate) => {
+                if let Args::Put(key, bytes, condition) = call.args {
+                    let put = (key.to_owned(), bytes.clone(), condition.clone());
+                    self.state().late.push_back(put);
+                }
+                Err(error(Fault::OutcomeUnknown))
+            }
+            Some(Flaw::Torn) => {
+                let mut answer = work.await?;
+                if let Some(Some(object)) = answer.get_mut::<Option<Object>>() {
+                    object.bytes.truncate(object.bytes.len() / 2);
+                }
+                Ok(answer)
+            }
+            None => work.await,
         }
     }
 
@@ -194,5 +209,14 @@ impl Calls {
             .state
             .lock()
             .expect("no call panics while it holds the state")
+    }
+}
+
+impl Hook for Calls {
+    fn around<'a>(&'a self, call: Call<'a>, work: Work<'a>) -> Work<'a> {
+        Box::pin(async move {
+            let flaw = self.begin(&call);
+            self.meet(call, flaw, work).await
+        })
     }
 }

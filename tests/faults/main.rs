@@ -7,9 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod bucket;
 mod calls;
-mod database;
 mod mending;
 mod operations;
 mod questions;

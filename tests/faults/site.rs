@@ -9,11 +9,10 @@ use driftline::domain::format::{
 };
 use driftline::domain::{Entry, Seq, Stream, TenantId};
 use driftline::hybrid::{HybridManifestRepository, Sides};
-use driftline::ports::{Database, ManifestStore as _, ShadowLedger as _, SnapshotStore};
+use driftline::ports::{ManifestStore as _, ShadowLedger as _, SnapshotStore};
+use driftline_conformance::Intercepted;
 
-use crate::bucket::SpoiltBucket;
 use crate::calls::Calls;
-use crate::database::SpoiltDatabase;
 use crate::support::world::{Repository, World, create, drain, recover_all, tenant};
 
 /// Every entry of a database.
@@ -39,14 +38,9 @@ impl Site {
 
     /// A process whose calls are counted.
     pub fn process(&self, calls: &Calls) -> Repository {
-        let database: Arc<dyn Database> = Arc::new(SpoiltDatabase {
-            inner: Arc::clone(&self.database),
-            calls: calls.clone(),
-        });
-        let snapshots: Arc<dyn SnapshotStore> = Arc::new(SpoiltBucket {
-            inner: self.world.memory.clone(),
-            calls: calls.clone(),
-        });
+        let (memory, bucket) = (self.database.clone(), self.world.memory.clone());
+        let database = Arc::new(Intercepted::new(memory, calls.clone()));
+        let snapshots = Arc::new(Intercepted::new(Arc::new(bucket), calls.clone()));
         let sides = Sides {
             database,
             snapshots,

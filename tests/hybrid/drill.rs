@@ -16,10 +16,10 @@ use driftline::ports::{
     SnapshotStore as _,
 };
 
-use crate::support::faults::{Flaw, Method, Moment, On};
 use crate::support::world::{
     Repository, World, apply, create, create_many, drain, overwrite, tenant,
 };
+use driftline_conformance::faults::{Flaw, Method, Moment, On};
 
 async fn try_drill(
     world: &World,

@@ -7,10 +7,10 @@ use driftline::ports::ManifestStore as _;
 use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Chances, Flaw, On};
 use crate::support::world::{
     World, apply, create, create_many, drain, eventually, recover_all, tenant,
 };
+use driftline_conformance::faults::{Chances, Flaw, On};
 
 const FLAWS: [Flaw; 8] = [
     Flaw::Unavailable,

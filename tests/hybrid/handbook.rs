@@ -2,8 +2,8 @@
 
 use driftline::ports::SnapshotStore as _;
 
-use crate::support::faults::{Flaw, Method, On};
 use crate::support::world::{World, create, drain, tenant};
+use driftline_conformance::faults::{Flaw, Method, On};
 
 const TEXTS: [&str; 2] = ["_driftline/README.txt", "_driftline/recover.sh"];
 

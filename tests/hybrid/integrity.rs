@@ -17,8 +17,8 @@ use driftline::hybrid::integrity::{Action, ReadData, RepairPlan, VerifyProgress}
 use driftline::ports::{ErrorKind, ManifestStore as _, SnapshotStore};
 
 use crate::scene::Scene;
-use crate::support::faults::{Flaw, On};
 use crate::support::world::*;
+use driftline_conformance::faults::{Flaw, On};
 
 const V2: &str = "acme/versions/v000002.json";
 

@@ -18,11 +18,11 @@ use driftline::ports::{
 use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Flaw, Moment, On};
 use crate::support::world::{
     Repository, World, apply, create, create_many, drain, eventually, put_strangers_snapshot,
     recover, recover_all, tenant, try_create,
 };
+use driftline_conformance::faults::{Flaw, Moment, On};
 
 async fn entry(database: &dyn Database, name: &str, version: u64) -> Entry {
     let stored = database

@@ -10,8 +10,8 @@ use driftline::prelude::*;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Method, Moment, On};
 use crate::support::world::*;
+use driftline_conformance::faults::{Method, Moment, On};
 
 const V3: &str = "acme/versions/v000003.json";
 

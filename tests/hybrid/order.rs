@@ -15,8 +15,8 @@ use driftline::ports::{
 use driftline::prelude::*;
 
 use crate::scene::Scene;
-use crate::support::faults::{Flaw, Moment, On};
 use crate::support::world::*;
+use driftline_conformance::faults::{Flaw, Moment, On};
 
 const A1: &str = "acme/applies/a000001.json";
 

@@ -10,8 +10,8 @@ use driftline::ports::{LeaseRequest, ManifestStore as _, ShadowLedger as _, Work
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Call, Flaw, Gate, Moment, On};
 use crate::support::world::*;
+use driftline_conformance::faults::{Ended, Flaw, Gate, Moment, On};
 
 struct Scene {
     world: World,
@@ -90,8 +90,8 @@ async fn a_lease_is_renewed_for_as_long_as_its_batch_runs() {
         async move { other.replicate(stop).await }
     });
     sleep(scene.world.settings.lease * 20).await;
-    let puts = |calls: Vec<Call>| {
-        let of_it = |call: &&Call| call.key.contains("slow/versions/");
+    let puts = |calls: Vec<Ended>| {
+        let of_it = |call: &&Ended| call.key.contains("slow/versions/");
         calls.iter().filter(of_it).count()
     };
     // Nobody else began it, though it was held for twenty leases.
@@ -117,7 +117,7 @@ async fn a_tenant_whose_lease_ends_early_is_not_begun_beside_itself() {
     // The lease is over at once, and is renewed when its batch asks for that.
     scene.world.clock.set_ahead(scene.world.settings.lease * 2);
     sleep(scene.world.settings.lease / 4).await;
-    let of_it = |call: &Call| call.key.starts_with("slow/");
+    let of_it = |call: &Ended| call.key.starts_with("slow/");
     let begun = scene.world.bucket.take_calls();
     assert!(!begun.iter().any(of_it), "{begun:?}");
     scene.gate.release();

@@ -16,11 +16,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::faults::{Gate, Moment, On};
 use crate::support::world::{
     Repository, TestEntropy, World, create, create_many, drain, recover, recover_all, tenant,
     try_create,
 };
+use driftline_conformance::faults::{Gate, Moment, On};
 
 /// A world whose `acme` has three versions, all of them in the bucket.
 async fn three() -> (World, Arc<MemoryDatabase>, Repository) {

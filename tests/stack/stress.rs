@@ -16,9 +16,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use crate::support::audit::{self, History};
-use crate::support::faults::{Chances, FaultyStore, Outcome};
 use crate::support::pairs::{Kind, Pair, settings};
 use crate::{soak, tenant};
+use driftline_conformance::faults::{Chances, FaultyStore, Outcome};
 
 const TENANTS: usize = 20;
 const WRITERS: u64 = 8;
@@ -251,7 +251,7 @@ async fn after_eight_writers_and_two_replicators_index_and_database_are_equal() 
     let settings = settings();
     let ending = pair.ending_leases().await;
     let buckets = [1, 2].map(|seed| {
-        let bucket = FaultyStore::new(Arc::clone(&pair.snapshots));
+        let bucket = FaultyStore::around(Arc::clone(&pair.snapshots));
         bucket.randomly(seed, slow());
         bucket
     });

@@ -8,7 +8,6 @@
 #[cfg(all(feature = "postgres", feature = "sqlite", feature = "s3"))]
 pub mod audit;
 pub mod by_hand;
-pub mod faults;
 pub mod legacy;
 #[cfg(feature = "s3")]
 pub mod localstack;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::faults::FaultyStore;
+use driftline_conformance::faults::FaultyStore;
 
 /// Wall-clock time that moves with tokio's timer, so that a paused test moves both, and that can be set ahead.
 #[derive(Debug)]

@@ -20,13 +20,18 @@
 //! Cases take the time from the backend. Those that wait for days need a backend whose clock can be set, and are made only
 //! where `clocked:` names how to open one.
 //!
+//! To see what the code above a backend does when calls fail, are slow or get lost, put an [`Intercepted`] around it; a bucket
+//! has its rules ready in [`faults`].
+//!
 //! With the feature `services` the crate starts what driftline's own adapters are tested against: see [`services`].
 
 pub mod audit_log;
 mod clock;
 pub mod database;
+pub mod faults;
 #[doc(hidden)]
 pub mod fixture;
+mod intercept;
 mod run;
 #[cfg(feature = "services")]
 pub mod services;
@@ -34,6 +39,7 @@ pub mod snapshot_store;
 pub mod state_reader;
 
 pub use clock::TestClock;
+pub use intercept::{Answer, Args, Call, Hook, Intercepted, Restoring, Work};
 #[doc(hidden)]
 pub use run::run;
 pub use snapshot_store::Buckets;

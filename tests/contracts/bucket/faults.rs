@@ -5,7 +5,7 @@ use std::time::Duration;
 use driftline::adapters::memory::MemorySnapshotStore;
 use driftline::ports::{Fault, Precondition, PutOutcome, SnapshotStore};
 
-use crate::support::faults::{Chances, FaultyStore, Flaw, Method, Moment, On, Outcome};
+use driftline_conformance::faults::{Chances, FaultyStore, Flaw, Method, Moment, On, Outcome};
 
 fn store() -> (MemorySnapshotStore, FaultyStore) {
     let memory = MemorySnapshotStore::new();

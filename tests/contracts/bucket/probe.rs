@@ -13,7 +13,7 @@ use driftline::ports::{
     StoreResult, Verdict,
 };
 
-use crate::support::faults::{FaultyStore, Flaw, Method, On};
+use driftline_conformance::faults::{FaultyStore, Flaw, Method, On};
 
 const RACE: ProbeLevel = ProbeLevel::Race {
     writers: 8,

@@ -9,10 +9,10 @@ use driftline::ports::{RecoveryStore as _, ShadowLedger as _, SnapshotStore as _
 use driftline::prelude::*;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::faults::{Flaw, Method, On};
 use crate::support::world::{
     World, apply, create, create_many, drain, put_strangers_snapshot, tenant, try_create,
 };
+use driftline_conformance::faults::{Flaw, Method, On};
 
 #[tokio::test(start_paused = true)]
 async fn i4_what_one_process_left_pending_another_one_shadows() {
@@ -262,7 +262,7 @@ async fn shutdown_abandons_at_its_deadline_and_loses_nothing() {
     create_many(&repository, &acme, 3).await;
     let gate = world.bucket.hold(
         On::put("acme/index.json").times(1),
-        crate::support::faults::Moment::Before,
+        driftline_conformance::faults::Moment::Before,
     );
     repository.start();
     gate.reached().await;

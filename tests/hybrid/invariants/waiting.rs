@@ -8,10 +8,10 @@ use driftline::domain::{Seq, Stream};
 use driftline::ports::{CreateManifest, Durability, ShadowLedger as _};
 use driftline::prelude::*;
 
-use crate::support::faults::{Flaw, Moment, On};
 use crate::support::world::{
     Repository, World, content, create, drain, put_strangers_snapshot, tenant,
 };
+use driftline_conformance::faults::{Flaw, Moment, On};
 
 #[tokio::test(start_paused = true)]
 async fn i3_a_bucket_that_is_down_or_slow_never_holds_up_a_write() {

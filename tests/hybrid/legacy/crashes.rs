@@ -1,7 +1,7 @@
 //! A recovery from the older layout dies after any of its writes, and so does what follows it.
 
 use super::*;
-use crate::support::faults::{Moment, On};
+use driftline_conformance::faults::{Moment, On};
 
 /// Runs `work` until its `count`th PUT is done and unanswered; whether it got that far.
 async fn dies(

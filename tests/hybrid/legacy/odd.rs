@@ -215,7 +215,7 @@ async fn an_older_system_that_writes_on_is_found_out_and_nothing_of_it_is_lost()
 async fn keys_in_the_index_may_have_the_buckets_prefix() {
     let mut world = World::new();
     world.memory = world.memory.with_prefix("old/place");
-    world.bucket = crate::support::faults::FaultyStore::over(world.memory.clone());
+    world.bucket = driftline_conformance::faults::FaultyStore::over(world.memory.clone());
     let named = [1, 2, 3].map(|number| Version::new(number).entry("old/place/"));
     world.memory.insert(&index_key(), legacy::index(&named));
     for number in [1, 3] {
@@ -259,8 +259,10 @@ async fn an_object_that_changes_while_it_is_recovered_fails_the_tenant_and_loses
     let repository = world.repository(&database);
     // Stock is taken, and only then the object is read again.
     let gate = world.bucket.hold(
-        crate::support::faults::On::get(&key(2)).skip(2).times(1),
-        crate::support::faults::Moment::Before,
+        driftline_conformance::faults::On::get(&key(2))
+            .skip(2)
+            .times(1),
+        driftline_conformance::faults::Moment::Before,
     );
     let run = tokio::spawn({
         let repository = repository.clone();
@@ -335,8 +337,8 @@ async fn the_index_is_not_replaced_before_its_copy_is_seen() {
     let database = world.database();
     let repository = world.repository(&database);
     let gate = world.bucket.hold(
-        crate::support::faults::On::put("_driftline/legacy/").times(1),
-        crate::support::faults::Moment::After,
+        driftline_conformance::faults::On::put("_driftline/legacy/").times(1),
+        driftline_conformance::faults::Moment::After,
     );
     let run = tokio::spawn({
         let repository = repository.clone();

@@ -1,5 +1,8 @@
 //! The words of the scripts: each does something to the repository or to what it stands on.
 
+mod happening;
+mod looking;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +21,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::audit;
-use crate::support::faults::{FaultyStore, Flaw, On};
 use crate::support::pairs::{Kind, Pair, keys, overwrite, settings, unreachable_database};
+use driftline_conformance::faults::{FaultyStore, Flaw, On};
 
 /// The tenant that the scripts' object keys name.
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
@@ -94,11 +97,11 @@ impl Run {
     /// A script on fresh backends; each call of the bucket takes `latency`.
     pub async fn new(kind: Kind, latency: Option<Duration>) -> Self {
         let pair = Pair::new(kind).await;
-        let slow = FaultyStore::new(Arc::clone(&pair.snapshots));
+        let slow = FaultyStore::around(Arc::clone(&pair.snapshots));
         if let Some(latency) = latency {
             slow.fail(On::any(), Flaw::Slow(latency));
         }
-        let bucket = FaultyStore::new(Arc::new(slow));
+        let bucket = FaultyStore::around(Arc::new(slow));
         let repository = repository(&pair, &bucket);
         repository.check_ownership().await.unwrap();
         Self {
@@ -227,278 +230,6 @@ impl Run {
         let source = message.as_str().strip_prefix("recovered from version ");
         let number = source.and_then(|rest| rest.split(' ').next());
         number.unwrap().parse().unwrap()
-    }
-
-    /// Results without effect.
-    async fn look(&self, word: &str, argument: &Value) -> Value {
-        let (repository, tenant) = (&self.repository, &self.tenant);
-        match word {
-            "current" => {
-                let found = repository.current_manifest(tenant).await;
-                found.unwrap().as_ref().map_or(Value::Null, shown)
-            }
-            "by_version" => {
-                let found = repository.manifest_by_version(tenant, seq(argument)).await;
-                match found {
-                    Ok(found) => found.as_ref().map_or(Value::Null, shown),
-                    Err(error) => failed(&error),
-                }
-            }
-            "history" => self.history(argument).await,
-            "history_full" => {
-                let named = audit::index(&self.bucket, tenant, Stream::Manifests).await;
-                let items = named.iter().rev().map(|named| {
-                    let key = format!("{PREFIX}{}", named.key());
-                    assert!(key.ends_with(&named.s3_key));
-                    json!({"version": named.meta.seq, "createdBy": named.meta.created_by, "s3Key": key})
-                });
-                items.collect()
-            }
-            "validate" => {
-                let valid = repository.validate_checksum(tenant, seq(argument)).await;
-                json!(valid.unwrap())
-            }
-            "rows" => {
-                let page = repository
-                    .version_history(tenant, None, 1000)
-                    .await
-                    .unwrap();
-                let rows = page.items.iter().rev();
-                rows.map(|meta| json!([meta.seq, page.active == Some(meta.seq)]))
-                    .collect()
-            }
-            "current_shadow" | "shadow_by_version" => {
-                let state = if word == "current_shadow" {
-                    repository.current_shadow_state(tenant).await
-                } else {
-                    repository
-                        .shadow_state_by_version(tenant, seq(argument))
-                        .await
-                };
-                state.unwrap().map_or(Value::Null, |state| {
-                    assert!(state.resolves);
-                    json!({"manifestVersion": state.version, "role": state.resources["roles"]["r1"]})
-                })
-            }
-            "stats" => self.stats().await,
-            "health" => {
-                let health = repository.health_check().await;
-                json!({"s3": health.bucket.reachable, "postgres": health.database.reachable})
-            }
-            "checksum_of" => {
-                let found = repository.manifest_by_version(tenant, seq(argument)).await;
-                let found = found.unwrap();
-                json!(found.map(|found| found.entry.meta.checksum))
-            }
-            "synthesized_by" => {
-                let page = repository.version_history(tenant, None, 1).await.unwrap();
-                json!(page.items[0].created_by)
-            }
-            "s3_keys" => {
-                let keys = keys(&self.bucket, &format!("{tenant}/")).await;
-                keys.iter()
-                    .map(|key| json!(format!("{PREFIX}{key}")))
-                    .collect()
-            }
-            "s3_version_objects" => {
-                let keys = keys(&self.bucket, &format!("{tenant}/versions/")).await;
-                keys.iter()
-                    .map(|key| json!(format!("{PREFIX}{key}")))
-                    .collect()
-            }
-            "s3_tag" => {
-                let object = self.bucket.get(&self.snapshot(argument), u64::MAX).await;
-                let snapshot: Value =
-                    serde_json::from_slice(&object.unwrap().unwrap().bytes).unwrap();
-                snapshot["content"]["schemaVersion"].clone()
-            }
-            _ => panic!("there is no word {word}"),
-        }
-    }
-
-    /// What differs, without an actual state: kind, type and id. The versions are an item there, and a status here; what is no
-    /// collection of the scripts' manifests is none of theirs.
-    async fn drift(&self) -> Value {
-        let report = match self.repository.detect_drift(&self.tenant, None).await {
-            Ok(report) => report,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return json!({"hasDrift": false, "items": []});
-            }
-            Err(error) => return failed(&error),
-        };
-        let mut items = Vec::new();
-        for item in &report.items {
-            let reference = match item.resource_type.as_str() {
-                "roles" => "role",
-                "channels" => "channel",
-                "categories" => "category",
-                _ => continue,
-            };
-            if let (Some(kind), Some(id)) = (item.kind, &item.manifest_id)
-                && item.verdict != Verdict::InSync
-            {
-                items.push(format!("{}:{reference}:{id}", kind.name()));
-            }
-        }
-        let recorded = report.recorded_version;
-        if recorded.is_some_and(|recorded| recorded != report.desired_version) {
-            items.push("mismatch:role:version".to_owned());
-        }
-        items.sort();
-        json!({"hasDrift": !items.is_empty(), "items": items})
-    }
-
-    async fn history(&self, limit: &Value) -> Value {
-        let limit = if limit.is_null() {
-            1000
-        } else if let Some(limit) = limit.as_u64() {
-            u32::try_from(limit).unwrap()
-        } else {
-            // The port takes no negative limit.
-            return json!({"error": "INVALID_LIMIT"});
-        };
-        let page = self
-            .repository
-            .recoverable_versions(&self.tenant, None, limit)
-            .await;
-        page.unwrap()
-            .items
-            .iter()
-            .map(|meta| json!(meta.seq))
-            .collect()
-    }
-
-    async fn stats(&self) -> Value {
-        let stats = self.repository.stats(&self.tenant).await.unwrap();
-        let objects = keys(&self.bucket, &format!("{}/versions/", self.tenant)).await;
-        assert_eq!(stats.shadowed_versions, objects.len() as u64);
-        json!({
-            "totalVersions": stats.total_versions,
-            "latestVersion": stats.latest_version,
-            "s3ObjectCount": objects.len(),
-        })
-    }
-
-    /// What the world does to the two sides.
-    async fn happen(&mut self, word: &str, argument: &Value) {
-        let tenant = self.tenant.clone();
-        match word {
-            "settle" => self.settle().await,
-            "pg_delete" => self.pair.lose_row(&tenant, seq(argument)).await,
-            "pg_wipe" => {
-                self.pair.lose_database().await;
-                self.repository = repository(&self.pair, &self.bucket);
-                self.repository.check_ownership().await.unwrap();
-            }
-            "pg_tamper" => {
-                let content = br#"{"schemaVersion":"tampered"}"#;
-                self.pair.tamper_row(&tenant, seq(argument), content).await;
-            }
-            "pg_down" => {
-                let sides = Sides {
-                    database: unreachable_database().await,
-                    ..sides(&self.pair, &self.bucket)
-                };
-                self.repository = HybridManifestRepository::new(sides, settings());
-            }
-            "s3_tamper" => self.change(argument, false).await,
-            "s3_tamper_with_checksum" => self.change(argument, true).await,
-            "s3_foreign" => {
-                let key = self.snapshot(argument);
-                let object = self.bucket.get(&key, u64::MAX).await.unwrap().unwrap();
-                let before = String::from_utf8(object.bytes.to_vec()).unwrap();
-                let after = before.replace(TENANT, OTHER);
-                assert_ne!(before, after);
-                overwrite(self.pair.snapshots.as_ref(), &key, after.into_bytes()).await;
-            }
-            "s3_drop_index" => {
-                let key = index_key(&tenant, Stream::Manifests);
-                self.pair.snapshots.delete(&key).await.unwrap();
-            }
-            "s3_fail_put" => {
-                self.broken = true;
-                self.bucket.fail(On::put("/versions/"), Flaw::Unavailable);
-            }
-            // Once: whoever retries, gets through.
-            "s3_fail_index" => self
-                .bucket
-                .fail(On::put("/index.json").times(1), Flaw::Unavailable),
-            "s3_down" => self.bucket.set_down(true),
-            "s3_write_again" => {
-                let key = self.snapshot(argument);
-                let bytes = self
-                    .bucket
-                    .get(&key, u64::MAX)
-                    .await
-                    .unwrap()
-                    .unwrap()
-                    .bytes;
-                let again = self.bucket.put(&key, bytes, Precondition::Absent).await;
-                assert_eq!(again.unwrap(), PutOutcome::PreconditionFailed);
-                self.rebuild().await;
-            }
-            _ => panic!("there is no word {word}"),
-        }
-    }
-
-    /// Waits until everything is shadowed, or all that can be.
-    async fn settle(&self) {
-        for _ in 0..100 {
-            let drained = self
-                .repository
-                .drain(CancellationToken::new())
-                .await
-                .unwrap();
-            if drained.left.backing_off == 0 || self.broken {
-                assert_eq!(drained.left.stopped, 0);
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("nothing settles");
-    }
-
-    /// Shadows everything once more, as after a bucket that went back.
-    async fn rebuild(&self) {
-        let database = &self.pair.database;
-        let bucket = database.identity().await.unwrap().bucket_id.unwrap();
-        let lowered = database
-            .lower_watermark(&self.tenant, bucket, Stream::Manifests, Seq::default())
-            .await;
-        lowered.unwrap();
-        self.settle().await;
-    }
-
-    /// Changes the content of a snapshot, and if wanted the checksum that stands beside it.
-    async fn change(&self, version: &Value, with_checksum: bool) {
-        let key = self.snapshot(version);
-        let bytes = self
-            .bucket
-            .get(&key, u64::MAX)
-            .await
-            .unwrap()
-            .unwrap()
-            .bytes;
-        let before = String::from_utf8(bytes.to_vec()).unwrap();
-        let mut after = before.replace("#FFF", "#000");
-        assert_ne!(before, after);
-        if with_checksum {
-            let content = |text: &str| {
-                let line = text
-                    .lines()
-                    .skip_while(|line| *line != "\"content\":")
-                    .nth(1);
-                Digest::of(line.unwrap().as_bytes()).to_string()
-            };
-            let (old, new) = (content(&before), content(&after));
-            assert!(after.contains(&old));
-            after = after.replace(&old, &new);
-        }
-        overwrite(self.pair.snapshots.as_ref(), &key, after.into_bytes()).await;
-    }
-
-    fn snapshot(&self, version: &Value) -> String {
-        snapshot_key(&self.tenant, Stream::Manifests, seq(version), Epoch::FIRST)
     }
 }
 

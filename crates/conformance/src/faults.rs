@@ -1,13 +1,22 @@
 //! A bucket that misbehaves when a test says so, and remembers every call.
 //!
-//! ```ignore
+//! ```
+//! # use driftline_conformance::faults::{FaultyStore, Flaw, Moment, On};
+//! # use driftline_core::adapters::memory::MemorySnapshotStore;
+//! # use driftline_ports::{Precondition, SnapshotStore};
+//! # driftline_conformance::run(async {
 //! let store = FaultyStore::over(MemorySnapshotStore::new());
 //! store.fail(On::put("index.json").skip(2).times(1), Flaw::AppliedUnknown);
 //! let gate = store.hold(On::put("versions/").times(1), Moment::After);
-//! // … start what calls it …
+//! let written = tokio::spawn({
+//!     let store = store.clone();
+//!     async move { store.put("a/versions/1", "{}".into(), Precondition::Absent).await }
+//! });
 //! gate.reached().await;
 //! gate.release();
-//! assert_eq!(store.counts().puts, 3);
+//! written.await.unwrap().unwrap();
+//! assert_eq!(store.counts().puts, 1);
+//! # });
 //! ```
 //!
 //! Of several rules that fit a call, the one added first acts, and only that one counts the call. Random flaws
@@ -18,31 +27,37 @@ mod rules;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use driftline::ports::{
-    BackendInfo, Fault, Inspection, Listing, Object, Precondition, PutOutcome, Side, SnapshotStore,
-    StoreError, StoreResult,
+use driftline_ports::{
+    Fault, Folders, Listing, Object, Precondition, PutOutcome, Side, SnapshotStore, StoreError,
+    StoreResult,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+
+use crate::intercept::{Answer, Args, Call, Hook, Intercepted, Work};
 
 pub use self::rules::{Chances, Flaw, Gate, Method, Moment, On};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
+    /// It was answered.
     Ok,
     /// GET: there is no such object.
     Absent,
+    /// PUT: 412.
     PreconditionFailed,
+    /// PUT: 409.
     Conflict,
+    /// With an error.
     Failed(Fault),
 }
 
 /// A call that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct Ended {
+    /// The method.
     pub method: Method,
     /// The key, or the prefix of a list.
     pub key: String,
@@ -55,9 +70,13 @@ pub struct Call {
 /// How many calls there were, failed ones included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Reads.
     pub gets: usize,
+    /// Writes.
     pub puts: usize,
+    /// Listings, of folders included.
     pub lists: usize,
+    /// Removals.
     pub deletes: usize,
     /// Bytes of objects received.
     pub bytes_in: usize,
@@ -73,11 +92,11 @@ impl Counts {
 }
 
 /// A bucket with flaws. Clones share everything.
-#[derive(Debug, Clone)]
-pub struct FaultyStore {
-    inner: Arc<dyn SnapshotStore>,
-    state: Arc<Mutex<State>>,
-}
+pub type FaultyStore = Intercepted<dyn SnapshotStore, Faults>;
+
+/// What goes wrong with a bucket's calls, and which there were.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -86,26 +105,18 @@ struct State {
     gates: Vec<(On, Gate)>,
     random: Option<(StdRng, Chances)>,
     deferred: VecDeque<(String, Bytes, Precondition)>,
-    calls: Vec<Call>,
+    calls: Vec<Ended>,
 }
 
-impl FaultyStore {
+impl Intercepted<dyn SnapshotStore, Faults> {
     /// A decorator of `store` without flaws yet.
-    pub fn new(store: Arc<dyn SnapshotStore>) -> Self {
-        Self {
-            inner: store,
-            state: Arc::default(),
-        }
+    pub fn around(store: Arc<dyn SnapshotStore>) -> Self {
+        Self::new(store, Faults::default())
     }
 
-    /// As [`Self::new`], for a store that nobody else holds.
+    /// The same of a store that nobody else holds.
     pub fn over(store: impl SnapshotStore + 'static) -> Self {
-        Self::new(Arc::new(store))
-    }
-
-    /// The store behind it.
-    pub fn inner(&self) -> &Arc<dyn SnapshotStore> {
-        &self.inner
+        Self::around(Arc::new(store))
     }
 
     /// Fails the calls that fit.
@@ -145,16 +156,16 @@ impl FaultyStore {
     /// one.
     pub async fn apply_deferred(&self) -> Option<StoreResult<PutOutcome>> {
         let (key, bytes, condition) = self.state().deferred.pop_front()?;
-        Some(self.inner.put(&key, bytes, condition).await)
+        Some(self.inner().put(&key, bytes, condition).await)
     }
 
     /// The calls that have ended, in that order.
-    pub fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<Ended> {
         self.state().calls.clone()
     }
 
     /// As [`Self::calls`], and forgets them.
-    pub fn take_calls(&self) -> Vec<Call> {
+    pub fn take_calls(&self) -> Vec<Ended> {
         std::mem::take(&mut self.state().calls)
     }
 
@@ -178,7 +189,13 @@ impl FaultyStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state
+        self.hook().state()
+    }
+}
+
+impl Faults {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0
             .lock()
             .expect("no call panics while it holds the state")
     }
@@ -214,22 +231,92 @@ impl FaultyStore {
         }
     }
 
-    fn record<T>(
+    /// What the backend makes of a call that may go wrong.
+    async fn carry_out(
         &self,
-        method: Method,
-        key: &str,
-        result: &StoreResult<T>,
-        answer: impl FnOnce(&T) -> (usize, Outcome),
-    ) {
-        let (bytes, outcome) = result
-            .as_ref()
-            .map_or_else(|error| (0, Outcome::Failed(error.fault())), answer);
-        self.state().calls.push(Call {
+        call: Call<'_>,
+        flaw: Option<Flaw>,
+        work: Work<'_>,
+    ) -> StoreResult<Answer> {
+        self.arrive(flaw)?;
+        match (call.args, flaw) {
+            (Args::Put(..) | Args::Delete(_), Some(Flaw::DroppedUnknown)) => {
+                return Err(timed_out());
+            }
+            (Args::Put(key, bytes, condition), Some(Flaw::DeferredUnknown)) => {
+                let put = (key.to_owned(), bytes.clone(), condition.clone());
+                self.state().deferred.push_back(put);
+                return Err(timed_out());
+            }
+            (Args::Put(..), Some(Flaw::Conflict)) => return Ok(Answer::of(PutOutcome::Conflict)),
+            _ => {}
+        }
+        let mut answer = work.await?;
+        match (call.args, flaw) {
+            (Args::Put(..) | Args::Delete(_), Some(Flaw::AppliedUnknown)) => Err(timed_out()),
+            (Args::Put(..), Some(Flaw::AppliedPreconditionFailed)) => {
+                Ok(Answer::of(PutOutcome::PreconditionFailed))
+            }
+            (_, Some(Flaw::TornBody)) => {
+                if let Some(Some(object)) = answer.get_mut::<Option<Object>>() {
+                    object.bytes.truncate(object.bytes.len() / 2);
+                }
+                Ok(answer)
+            }
+            (_, Some(Flaw::StaleList)) => {
+                if let Some(listing) = answer.get_mut::<Listing>() {
+                    listing.objects.truncate(listing.objects.len() / 2);
+                    listing.more = false;
+                }
+                if let Some(folders) = answer.get_mut::<Folders>() {
+                    folders.names.truncate(folders.names.len() / 2);
+                    folders.next = None;
+                }
+                Ok(answer)
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    fn record(&self, method: Method, call: Call<'_>, result: &StoreResult<Answer>) {
+        let (bytes, outcome) = match result {
+            Err(error) => (0, Outcome::Failed(error.fault())),
+            Ok(answer) => match (call.args, answer.get(), answer.get::<Option<Object>>()) {
+                (Args::Put(_, bytes, _), Some(outcome), _) => (
+                    bytes.len(),
+                    match outcome {
+                        PutOutcome::Written(_) => Outcome::Ok,
+                        PutOutcome::PreconditionFailed => Outcome::PreconditionFailed,
+                        PutOutcome::Conflict => Outcome::Conflict,
+                    },
+                ),
+                (_, _, Some(Some(object))) => (object.bytes.len(), Outcome::Ok),
+                (_, _, Some(None)) => (0, Outcome::Absent),
+                _ => (0, Outcome::Ok),
+            },
+        };
+        self.state().calls.push(Ended {
             method,
-            key: key.to_owned(),
+            key: call.key().to_owned(),
             bytes,
             outcome,
         });
+    }
+}
+
+impl Hook for Faults {
+    fn around<'a>(&'a self, call: Call<'a>, work: Work<'a>) -> Work<'a> {
+        Box::pin(async move {
+            let Some(method) = Method::of(&call) else {
+                return work.await;
+            };
+            let plan = self.plan(method, call.key());
+            plan.at(Moment::Before).await;
+            let result = self.carry_out(call, plan.flaw, work).await;
+            plan.at(Moment::After).await;
+            self.record(method, call, &result);
+            result
+        })
     }
 }
 
@@ -255,126 +342,4 @@ fn error(fault: Fault, message: &str) -> StoreError {
 
 fn timed_out() -> StoreError {
     error(Fault::OutcomeUnknown, "injected: timed out")
-}
-
-#[async_trait]
-impl SnapshotStore for FaultyStore {
-    fn prefix(&self) -> &str {
-        self.inner.prefix()
-    }
-
-    fn url(&self) -> String {
-        self.inner.url()
-    }
-
-    async fn get(&self, key: &str, most: u64) -> StoreResult<Option<Object>> {
-        let plan = self.plan(Method::Get, key);
-        plan.at(Moment::Before).await;
-        let mut result = match self.arrive(plan.flaw) {
-            Ok(()) => self.inner.get(key, most).await,
-            Err(error) => Err(error),
-        };
-        if let (Some(Flaw::TornBody), Ok(Some(object))) = (plan.flaw, &mut result) {
-            object.bytes.truncate(object.bytes.len() / 2);
-        }
-        plan.at(Moment::After).await;
-        self.record(Method::Get, key, &result, |object| match object {
-            Some(object) => (object.bytes.len(), Outcome::Ok),
-            None => (0, Outcome::Absent),
-        });
-        result
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        condition: Precondition,
-    ) -> StoreResult<PutOutcome> {
-        let plan = self.plan(Method::Put, key);
-        plan.at(Moment::Before).await;
-        let size = bytes.len();
-        let result = match (self.arrive(plan.flaw), plan.flaw) {
-            (Err(error), _) => Err(error),
-            (_, Some(Flaw::DroppedUnknown)) => Err(timed_out()),
-            (_, Some(Flaw::DeferredUnknown)) => {
-                self.state()
-                    .deferred
-                    .push_back((key.to_owned(), bytes, condition));
-                Err(timed_out())
-            }
-            (_, Some(Flaw::Conflict)) => Ok(PutOutcome::Conflict),
-            (_, flaw) => match (self.inner.put(key, bytes, condition).await, flaw) {
-                (Ok(_), Some(Flaw::AppliedUnknown)) => Err(timed_out()),
-                (Ok(_), Some(Flaw::AppliedPreconditionFailed)) => {
-                    Ok(PutOutcome::PreconditionFailed)
-                }
-                (result, _) => result,
-            },
-        };
-        plan.at(Moment::After).await;
-        self.record(Method::Put, key, &result, |outcome| match outcome {
-            PutOutcome::Written(_) => (size, Outcome::Ok),
-            PutOutcome::PreconditionFailed => (size, Outcome::PreconditionFailed),
-            PutOutcome::Conflict => (size, Outcome::Conflict),
-        });
-        result
-    }
-
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> StoreResult<Listing> {
-        let plan = self.plan(Method::List, prefix);
-        plan.at(Moment::Before).await;
-        let mut result = match self.arrive(plan.flaw) {
-            Ok(()) => self.inner.list(prefix, after, limit).await,
-            Err(error) => Err(error),
-        };
-        if let (Some(Flaw::StaleList), Ok(listing)) = (plan.flaw, &mut result) {
-            let keep = listing.objects.len() / 2;
-            listing.objects.truncate(keep);
-            listing.more = false;
-        }
-        plan.at(Moment::After).await;
-        self.record(Method::List, prefix, &result, |_| (0, Outcome::Ok));
-        result
-    }
-
-    async fn delete(&self, key: &str) -> StoreResult<()> {
-        let plan = self.plan(Method::Delete, key);
-        plan.at(Moment::Before).await;
-        let result = match (self.arrive(plan.flaw), plan.flaw) {
-            (Err(error), _) => Err(error),
-            (_, Some(Flaw::DroppedUnknown)) => Err(timed_out()),
-            (_, flaw) => match (self.inner.delete(key).await, flaw) {
-                (Ok(()), Some(Flaw::AppliedUnknown)) => Err(timed_out()),
-                (result, _) => result,
-            },
-        };
-        plan.at(Moment::After).await;
-        self.record(Method::Delete, key, &result, |()| (0, Outcome::Ok));
-        result
-    }
-
-    async fn ping(&self) -> StoreResult<BackendInfo> {
-        let plan = self.plan(Method::Ping, "");
-        plan.at(Moment::Before).await;
-        let result = match self.arrive(plan.flaw) {
-            Ok(()) => self.inner.ping().await,
-            Err(error) => Err(error),
-        };
-        plan.at(Moment::After).await;
-        self.record(Method::Ping, "", &result, |_| (0, Outcome::Ok));
-        result
-    }
-
-    async fn inspect(&self, scratch: &str) -> StoreResult<Vec<Inspection>> {
-        let plan = self.plan(Method::Inspect, scratch);
-        plan.at(Moment::Before).await;
-        let result = match self.arrive(plan.flaw) {
-            Ok(()) => self.inner.inspect(scratch).await,
-            Err(error) => Err(error),
-        };
-        plan.at(Moment::After).await;
-        self.record(Method::Inspect, scratch, &result, |_| (0, Outcome::Ok));
-        result
-    }
 }

@@ -6,15 +6,38 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
+use crate::intercept::{Args, Call};
+
 /// A method of the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
+    /// Reads.
     Get,
+    /// Writes.
     Put,
+    /// Lists objects, or folders.
     List,
+    /// Removes.
     Delete,
+    /// Asks what the store is.
     Ping,
+    /// Asks what the store keeps.
     Inspect,
+}
+
+impl Method {
+    /// The method of a bucket's call.
+    pub(super) fn of(call: &Call<'_>) -> Option<Self> {
+        Some(match call.args {
+            Args::Get(_) => Self::Get,
+            Args::Put(..) => Self::Put,
+            Args::List(..) | Args::Folders => Self::List,
+            Args::Delete(_) => Self::Delete,
+            Args::Bucket(None) => Self::Ping,
+            Args::Bucket(Some(_)) => Self::Inspect,
+            _ => return None,
+        })
+    }
 }
 
 /// What goes wrong with a call. A flaw that makes no sense for a method leaves the call alone.
@@ -28,7 +51,7 @@ pub enum Flaw {
     AppliedUnknown,
     /// PUT, DELETE: not done, reported as a time-out.
     DroppedUnknown,
-    /// PUT: not done, reported as a time-out; happens when the test calls [`FaultyStore::apply_deferred`].
+    /// PUT: not done, reported as a time-out; happens when the test calls [`FaultyStore::apply_deferred`](super::FaultyStore::apply_deferred).
     DeferredUnknown,
     /// PUT: not done, reported as a 409.
     Conflict,
@@ -122,7 +145,9 @@ impl On {
 /// Whether a held call has been applied yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
+    /// Not yet.
     Before,
+    /// It has.
     After,
 }
 
@@ -177,13 +202,19 @@ impl Gate {
 /// How often random flaws come, each in `0.0..=1.0`; they add up to at most 1.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Chances {
+    /// [`Flaw::Unavailable`].
     pub unavailable: f64,
+    /// [`Flaw::AppliedUnknown`].
     pub applied_unknown: f64,
+    /// [`Flaw::DroppedUnknown`].
     pub dropped_unknown: f64,
+    /// [`Flaw::Conflict`].
     pub conflict: f64,
+    /// [`Flaw::AppliedPreconditionFailed`].
     pub applied_precondition_failed: f64,
+    /// [`Flaw::TornBody`].
     pub torn_body: f64,
-    /// Up to 100 ms.
+    /// [`Flaw::Slow`], up to 100 ms.
     pub slow: f64,
 }
 
