@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 # Cargo locks its directory and uses all cores: side by side gains nothing.
 .NOTPARALLEL:
-.PHONY: help setup test soak bench lint core ci clean
+.PHONY: help setup test soak bench lint deny core ci clean
 
 # Where tests find the real services. Tests make the same choice themselves
 # when these are not set.
@@ -35,6 +35,12 @@ lint: ## Check format, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
+
+# cargo-deny is not installed with the rest: its project offers it built, or `cargo install --locked cargo-deny`.
+deny: ## Check the dependencies: licences, versions, sources, advisories
+	cargo deny --locked check licenses bans sources
+	@if cargo deny fetch db; then cargo deny --locked check advisories; \
+	else echo 'the advisories are out of reach, and were not looked at' >&2; fi
 
 core: ## Build without default features, and without any driver
 	cargo build --locked --no-default-features
