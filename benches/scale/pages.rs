@@ -1,6 +1,6 @@
 //! A page of 100 tenants: listed, their status, and what an audit of them reads.
 
-use driftline::ports::{ManifestStore as _, ShadowLedger as _, StateReader as _};
+use driftline::ports::{Asked, ManifestStore as _, ShadowLedger as _, StateReader as _};
 
 use crate::crowd::{self, Crowd, milliseconds};
 use crate::harness::{Aim, Comparison, Row, Unit, interleave};
@@ -53,8 +53,8 @@ async fn status(crowd: &Crowd) {
 }
 
 async fn audited(crowd: &Crowd) {
-    let names = crowd.page().await;
-    let documents = crowd.bench.store.documents(&names, u64::MAX).await;
+    let asked: Vec<Asked> = crowd.page().await.into_iter().map(Asked::from).collect();
+    let documents = crowd.bench.store.documents(&asked, u64::MAX).await;
     let (documents, _) = documents.expect("the store answers");
-    assert_eq!(documents.len(), names.len());
+    assert_eq!(documents.len(), asked.len());
 }

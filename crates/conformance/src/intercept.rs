@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use driftline_model::{BucketId, Entry, Halt, PerStream, Seq, Stream, TenantId};
-use driftline_ports::{DatabaseIdentity, Mark, NewEntry, Precondition, Side, StoreResult};
+use driftline_ports::{Asked, DatabaseIdentity, Mark, NewEntry, Precondition, Side, StoreResult};
 
 /// A call of a port.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ pub enum Args<'a> {
     /// Reads one entry by its number.
     ReadEntry(&'a TenantId, Stream, Seq),
     /// Reads what several tenants' drift is compared with.
-    Documents(&'a [TenantId]),
+    Documents(&'a [Asked]),
     /// Writes to the database, of one tenant or of all.
     Write(Option<&'a TenantId>),
     /// Moves a watermark forward.
@@ -177,10 +177,8 @@ impl Answer {
     }
 
     fn value<T: 'static>(self) -> T {
-        match self.0.downcast() {
-            Ok(value) => *value,
-            Err(_) => panic!("a hook answered with another type than the call does"),
-        }
+        let value = self.0.downcast().ok();
+        *value.expect("a hook answers with what the call answers with")
     }
 }
 

@@ -110,6 +110,7 @@ impl On {
     }
 
     /// Leaves the first `calls` that fit alone.
+    #[must_use]
     pub fn skip(self, calls: usize) -> Self {
         Self {
             skip: calls,
@@ -118,6 +119,7 @@ impl On {
     }
 
     /// Ends after this many calls.
+    #[must_use]
     pub fn times(self, calls: usize) -> Self {
         Self {
             times: calls,

@@ -7,8 +7,8 @@ use driftline_model::{
     Timestamp,
 };
 use driftline_ports::{
-    Appended, BackendInfo, Backlog, DatabaseIdentity, FailedDrill, HaltGuard, Lease, LeaseRequest,
-    ManifestStore, Mark, NewEntry, ReadSession, RecoveryStore, Restore, RestoreProof,
+    Appended, Asked, BackendInfo, Backlog, DatabaseIdentity, FailedDrill, HaltGuard, Lease,
+    LeaseRequest, ManifestStore, Mark, NewEntry, ReadSession, RecoveryStore, Restore, RestoreProof,
     ShadowFailure, ShadowLedger, StateReader, StoreResult, Stored, TenantDocuments, TenantStatus,
     WorkerId,
 };
@@ -72,7 +72,7 @@ forward! { RecoveryStore {
 
 forward! { StateReader {
     tenant_names(after: Option<&TenantId>, limit: u32) -> Vec<TenantId> => Args::Read(None);
-    documents(tenants: &[TenantId], max_bytes: u64) -> (Vec<TenantDocuments>, usize) => Args::Documents(tenants);
+    documents(tenants: &[Asked], max_bytes: u64) -> (Vec<TenantDocuments>, usize) => Args::Documents(tenants);
     stored_entry(tenant: &TenantId, stream: Stream, seq: Seq) -> Option<Entry> => Args::ReadEntry(tenant, stream, seq);
     session() -> ReadSession => Args::Read(None);
 } }

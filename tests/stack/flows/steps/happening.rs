@@ -121,7 +121,7 @@ impl Run {
         overwrite(self.pair.snapshots.as_ref(), &key, after.into_bytes()).await;
     }
 
-    fn snapshot(&self, version: &Value) -> String {
+    pub(super) fn snapshot(&self, version: &Value) -> String {
         snapshot_key(&self.tenant, Stream::Manifests, seq(version), Epoch::FIRST)
     }
 }

@@ -165,7 +165,7 @@ fn nothing_unmanaged_is_deleted_on_doubt() {
     let ids = json!({ "roles": { "r1": "d1" } });
     let deletes = |recorded: bool, actual: Value| {
         let mut case = Case::new(&one, &one, &ids, &actual);
-        case.policy.unmanaged = super::Unmanaged::Delete;
+        case.policy.unmanaged = super::super::Unmanaged::Delete;
         if !recorded {
             case.recorded = None;
         }

@@ -89,7 +89,7 @@ fn a_record_that_cannot_be_relied_on_is_suspect() {
     let resources: Resources =
         serde_json::from_value(json!({ "roles": { "r1": "d1", "r2": "d2" } })).unwrap();
     let policy = Policy {
-        unmanaged: super::Unmanaged::Delete,
+        unmanaged: super::super::Unmanaged::Delete,
         ..Policy::default()
     };
     let report = compare(&Comparison {
