@@ -69,7 +69,7 @@ pub struct Manifest {
     pub damaged_row: Option<RowDamage>,
 }
 
-/// What became of [`ManifestProvider::create_manifest`].
+/// What became of [`Manifests::create_manifest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// The version.
