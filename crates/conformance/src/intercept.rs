@@ -4,24 +4,24 @@
 //! the hook makes of the two is what the caller gets: it may wait, look, leave the work undone, or answer otherwise.
 //!
 //! ```
-//! # use driftline_conformance::{Answer, Args, Call, Intercepted, Work};
+//! # use driftline_conformance::{Args, Intercepted, hook};
 //! # use driftline_core::adapters::memory::MemorySnapshotStore;
 //! # use driftline_ports::{Fault, Precondition, Side, SnapshotStore, StoreError};
 //! # use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
 //! # driftline_conformance::run(async {
 //! let puts = AtomicUsize::new(0);
-//! let store = Intercepted::new(Arc::new(MemorySnapshotStore::new()), move |call: Call<'_>, work| {
+//! let loses_the_second = hook(move |call, work| {
 //!     let second = matches!(call.args, Args::Put("a/x", ..)) && puts.fetch_add(1, Ordering::Relaxed) == 1;
-//!     let work: Work<'_> = Box::pin(async move {
+//!     Box::pin(async move {
 //!         let answer = work.await?;
 //!         if second {
 //!             // It was done, and nobody is told.
 //!             return Err(StoreError::new(Side::Bucket, Fault::OutcomeUnknown, "timed out"));
 //!         }
 //!         Ok(answer)
-//!     });
-//!     work
+//!     })
 //! });
+//! let store = Intercepted::new(Arc::new(MemorySnapshotStore::new()), loses_the_second);
 //! let put = async || store.put("a/x", "{}".into(), Precondition::Absent).await;
 //! assert!(put().await.is_ok());
 //! assert_eq!(put().await.unwrap_err().fault(), Fault::OutcomeUnknown);
@@ -191,7 +191,7 @@ impl fmt::Debug for Answer {
 /// A call that has not begun: it is carried out when it is awaited.
 pub type Work<'a> = Pin<Box<dyn Future<Output = StoreResult<Answer>> + Send + 'a>>;
 
-/// What stands around every call. A closure is one.
+/// What stands around every call. A closure is one, by [`hook`].
 pub trait Hook: Send + Sync + 'static {
     /// What the caller of `call` gets, where `work` is what the backend makes of it.
     fn around<'a>(&'a self, call: Call<'a>, work: Work<'a>) -> Work<'a>;
@@ -204,6 +204,14 @@ where
     fn around<'a>(&'a self, call: Call<'a>, work: Work<'a>) -> Work<'a> {
         self(call, work)
     }
+}
+
+/// A closure as a hook: without it the compiler does not see for which calls the closure is.
+pub fn hook<F>(around: F) -> F
+where
+    F: for<'a> Fn(Call<'a>, Work<'a>) -> Work<'a> + Send + Sync + 'static,
+{
+    around
 }
 
 /// A backend with a hook around every call. Clones share both.

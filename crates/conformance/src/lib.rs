@@ -39,7 +39,7 @@ pub mod snapshot_store;
 pub mod state_reader;
 
 pub use clock::TestClock;
-pub use intercept::{Answer, Args, Call, Hook, Intercepted, Restoring, Work};
+pub use intercept::{Answer, Args, Call, Hook, Intercepted, Restoring, Work, hook};
 #[doc(hidden)]
 pub use run::run;
 pub use snapshot_store::Buckets;

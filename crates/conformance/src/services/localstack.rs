@@ -40,8 +40,10 @@ impl LocalStack {
                 .map(|part| part.display().to_string())
                 .to_vec()
         });
+        // It says that it is well before its S3 is loaded, which answers 501 until then.
         service.wait_until("LocalStack", || {
-            request(port, "GET", "/_localstack/health").is_ok_and(|status| status == 200)
+            let is = |path, wanted| request(port, "GET", path).is_ok_and(|it| it == wanted);
+            is("/_localstack/health", 200) && is("/not-there", 404)
         });
         Self {
             service,
