@@ -4,14 +4,6 @@
 //! must not matter. Cases that need a claim to expire wait for it, since nobody sets the clock of a server; those in `clocked`
 //! set it.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::wildcard_imports,
-        reason = "a suite is written in the words of its fixture"
-    )
-)]
-
 #[doc(hidden)]
 pub mod claims;
 #[doc(hidden)]

@@ -3,14 +3,6 @@
 //! A case is `async fn(Arc<dyn Database>)` over a fresh, migrated, unclaimed database of its own. Cases take the time from the
 //! store; those in `clocked` set it.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::wildcard_imports,
-        reason = "a suite is written in the words of its fixture"
-    )
-)]
-
 #[doc(hidden)]
 pub mod append;
 #[doc(hidden)]

@@ -25,6 +25,14 @@
 //!
 //! With the feature `services` the crate starts what driftline's own adapters are tested against: see [`services`].
 
+#![cfg_attr(
+    not(test),
+    expect(
+        clippy::wildcard_imports,
+        reason = "a suite is written in the words of its fixture"
+    )
+)]
+
 pub mod audit_log;
 mod clock;
 pub mod database;

@@ -1,13 +1,5 @@
 //! What every bucket must do.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::wildcard_imports,
-        reason = "a suite is written in the words of its fixture"
-    )
-)]
-
 use std::sync::Arc;
 
 use driftline_ports::SnapshotStore;

@@ -3,14 +3,6 @@
 //! A case is given a fresh, migrated, unclaimed database to write with, and a reader of it. A database reads itself; where an
 //! adapter has a handle that can do nothing else, the cases are for that one, too.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::wildcard_imports,
-        reason = "a suite is written in the words of its fixture"
-    )
-)]
-
 #[doc(hidden)]
 pub mod cases;
 
